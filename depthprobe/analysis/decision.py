@@ -1,0 +1,56 @@
+"""What the deciding rule returns."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Verdict = Literal["deepen", "keep", "shrink", "inconclusive"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A value with its interval, in units of the metric."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """A verdict on depth, and everything needed to say how sure it is, in units of the metric (fractions).
+
+    recommended: a candidate depth, None when inconclusive. best_guess: the depth one would pick without
+    asking for confidence; the recommended one unless inconclusive. depths: K candidates, ascending, with
+    current. candidates, control: means over seeds, two-sided intervals (seed and example variance together;
+    what all depths share cancels in comparisons, so depths with overlapping intervals may still clearly
+    differ). fitted: (K,) the smoothed curve A - B r^depth where the lack-of-fit test did not reject it,
+    else None. resolution: the smallest difference of two candidates that these data resolve, as measured.
+    gain: mean of the plateau (d* and the deeper candidates within the tolerance of the best) minus the
+    current depth; gain_over_control: the same minus the control. Their intervals are two-sided at
+    `confidence`, widened by the method's bias; `deepen` needs both lows above zero. When d* is the current
+    depth the plateau is what is deeper than it; with nothing there the gain is 0. resamples: share of
+    resamples that name each depth. range95: smallest depth range that holds 95 % of them. reasons: short
+    facts in plain English.
+    """
+
+    verdict: Verdict
+    recommended: int | None
+    best_guess: int
+    current: int
+    depths: tuple[int, ...]
+    candidates: tuple[Estimate, ...]
+    control: Estimate
+    fitted: tuple[float, ...] | None
+    tolerance: float
+    confidence: float
+    resolution: float
+    gain: Estimate
+    gain_over_control: Estimate
+    resamples: dict[int, float] | None
+    range95: tuple[int, int] | None
+    reasons: tuple[str, ...]
+
+    @property
+    def explained_by_control(self) -> bool:
+        """Deeper beats the current depth, but not the control: training longer at this depth explains it."""
+        return self.gain.low > 0 and self.gain_over_control.low <= 0

@@ -1,0 +1,102 @@
+"""The answer in one plain sentence."""
+
+from collections.abc import Sequence
+
+from depthprobe.analysis.decision import Decision, Estimate
+
+
+def say(
+    decision: Decision,
+    *,
+    unit: str = "layer",
+    metric: str = "accuracy",
+    seeds: int,
+    failed_seeds: int,
+    notes: Sequence[str] = (),
+) -> str:
+    """Say a decision: verdict, effect with its interval, depth with its resampling range, failed seeds.
+
+    unit: what depth counts, singular. metric: its name; values are fractions and differences are printed in
+    points (hundredths). seeds: how many were trained; failed_seeds: how many of them failed. notes: short
+    facts to add to the sentence, such as "diverged at p = 0.8".
+    """
+    parts = [_VERDICTS[decision.verdict](decision, unit, metric)]
+    if failed_seeds:
+        parts.append(f"{failed_seeds} of {seeds} seeds failed")
+    parts += notes
+    return "; ".join(parts) + "."
+
+
+def _deepen(decision: Decision, unit: str, metric: str) -> str:
+    change = _change(decision, decision.best_guess, metric)
+    return (
+        f"Deepen from {decision.current} to {_count(decision.best_guess, unit)}: {change}"
+        f" (gain {_points(decision.gain)}"
+        f" and {_signed(decision.gain_over_control.value)} over the control); {_named(decision, unit)}"
+    )
+
+
+def _shrink(decision: Decision, unit: str, metric: str) -> str:
+    change = _change(decision, decision.best_guess, metric)
+    return (
+        f"Shrink from {decision.current} to {_count(decision.best_guess, unit)}: {change},"
+        f" within the tolerance of {_size(decision.tolerance)} of the best; {_named(decision, unit)}"
+    )
+
+
+def _keep(decision: Decision, unit: str, metric: str) -> str:
+    if decision.explained_by_control:
+        why = f"deeper gains {_points(decision.gain)}, but so does training longer at this depth"
+    elif decision.current == decision.depths[-1]:
+        why = "no smaller depth is as good, and nothing deeper was measured"
+    else:
+        why = f"nothing to gain above the tolerance of {_size(decision.tolerance)}"
+        why += f", deeper brings {_points(decision.gain)}"
+    here = _value(decision, decision.current)
+    return f"Keep {_count(decision.current, unit)}: {why}; {metric} {here:.3f}; {_named(decision, unit)}"
+
+
+def _inconclusive(decision: Decision, unit: str, metric: str) -> str:
+    why = ", ".join(decision.reasons) or "the data do not decide"
+    text = f"Inconclusive: {why}"
+    if len(decision.depths) > 1:
+        text += f"; the best guess is {_named(decision, unit)}, and these data resolve"
+        text += f" {_size(decision.resolution)} of {metric} at best"
+    return text
+
+
+_VERDICTS = {"deepen": _deepen, "keep": _keep, "shrink": _shrink, "inconclusive": _inconclusive}
+
+
+def _named(decision: Decision, unit: str) -> str:
+    depth = _count(decision.best_guess, unit)
+    if decision.range95 is None:
+        return depth
+    low, high = decision.range95
+    span = str(low) if low == high else f"{low}-{high}"
+    return f"{depth} ({span} in 95 % of resamples)"
+
+
+def _change(decision: Decision, depth: int, metric: str) -> str:
+    return f"{metric} {_value(decision, decision.current):.3f} -> {_value(decision, depth):.3f}"
+
+
+def _value(decision: Decision, depth: int) -> float:
+    return decision.candidates[decision.depths.index(depth)].value
+
+
+def _points(gain: Estimate) -> str:
+    low, high = _signed(gain.low, ""), _signed(gain.high, "")
+    return f"{_signed(gain.value)}, 95 % interval {low} to {high}"
+
+
+def _signed(value: float, unit: str = " points") -> str:
+    return f"{100 * value + 0.0:+.1f}{unit}"
+
+
+def _size(value: float) -> str:
+    return f"{100 * value:.2g} points"
+
+
+def _count(depth: int, unit: str) -> str:
+    return f"{depth} {unit}" if depth == 1 else f"{depth} {unit}s"

@@ -1,0 +1,215 @@
+"""Settings: frozen keyword-only dataclasses, validated at birth, JSON both ways."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from depthprobe.errors import ConfigError
+
+OPTIMIZERS = ("sgd", "adam", "adamw")
+LR_SHAPES = ("constant", "cosine", "step")
+PRECISIONS = ("no", "bf16", "fp16")
+CLOSINGS = ("alternate", "reverse", "forward")
+
+
+class _Settings:
+    """JSON both ways; unknown keys are an error that names the close ones."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values only."""
+        return dataclasses.asdict(self)  # type: ignore[call-overload, no-any-return]
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Self:
+        """Raises ConfigError on an unknown key or a value out of range."""
+        known = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+        for key in document:
+            if key not in known:
+                raise unknown_key(key, known)
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in document.items()})
+
+
+def unknown_key(key: str, known: set[str]) -> ConfigError:
+    """The error for a setting that does not exist."""
+    import difflib
+
+    close = difflib.get_close_matches(key, known, n=1)
+    return ConfigError(
+        f"unknown config key {key!r}",
+        expected=", ".join(sorted(known)),
+        hint=f"did you mean {close[0]!r}?" if close else None,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(_Settings):
+    """How a network is trained. lr: per step; weight_decay: L2; clip: norm of the gradient, None for none.
+
+    steps: updates of one conventional training (None: chosen from the size of the data). lr_shape: of a whole
+    conventional training; probes hold it constant and cool their branches. augment: None means for colour images.
+    """
+
+    optimizer: str = "sgd"
+    lr: float = 0.02
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    lr_shape: str = "cosine"
+    clip: float | None = None
+    batch_size: int = 64
+    steps: int | None = None
+    device: str = "auto"
+    precision: str = "no"
+    augment: bool | None = None
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        _one_of("optimizer", self.optimizer, OPTIMIZERS)
+        _one_of("lr_shape", self.lr_shape, LR_SHAPES)
+        _one_of("precision", self.precision, PRECISIONS)
+        _number("lr", self.lr, above=0.0, below=100.0)
+        _number("momentum", self.momentum, at_least=0.0, below=1.0)
+        _number("weight_decay", self.weight_decay, at_least=0.0)
+        _number("batch_size", self.batch_size, at_least=2, whole=True)
+        _number("threads", self.threads, at_least=0, whole=True)
+        if self.clip is not None:
+            _number("clip", self.clip, above=0.0)
+        if self.steps is not None:
+            _number("steps", self.steps, at_least=20, whole=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GrowthConfig(_Settings):
+    """What is added where. copies: per site (None: 1). sites: unit names (None: all growable). max_depth: most
+    weight layers. kernel, init: of new layers. mode, granularity: of their gates. overlap: gates ramping at a time.
+    """
+
+    copies: int | None = None
+    sites: tuple[str, ...] | None = None
+    max_depth: int | None = None
+    kernel: int | None = None
+    init: str = "default"
+    mode: str = "prefix"
+    granularity: str = "sample"
+    overlap: int = 3
+    seed: int = 0
+    split_seed: int = 0
+
+    def __post_init__(self) -> None:
+        _one_of("mode", self.mode, ("prefix", "bernoulli", "blend"))
+        _one_of("granularity", self.granularity, ("sample", "channel", "activation"))
+        _number("overlap", self.overlap, at_least=1, whole=True)
+        _number("seed", self.seed, at_least=0, whole=True)
+        _number("split_seed", self.split_seed, at_least=0, whole=True)
+        for name in ("copies", "max_depth", "kernel"):
+            if getattr(self, name) is not None:
+                _number(name, getattr(self, name), at_least=1, whole=True)
+        _init(self.init)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GrowConfig(GrowthConfig):
+    """A grow probe. seeds: how many; seed: the first; split_seed: of the data split. tolerance: in units of the metric,
+    None is "auto". candidates: numbers of added layers to measure, 0 always among them (None: at most 8,
+    log-spaced). Lengths of the stairs are shares of `steps`.
+    """
+
+    seeds: int = 3
+    tolerance: float | None = None
+    confidence: float = 0.95
+    candidates: tuple[int, ...] | None = None
+    closing: str = "alternate"
+    first_share: float = 0.35
+    up_share: float = 0.08
+    up_hold_share: float = 0.04
+    down_share: float = 0.04
+    down_hold_share: float = 0.02
+    cool_share: float = 0.15
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _one_of("closing", self.closing, CLOSINGS)
+        _number("seeds", self.seeds, at_least=1, at_most=100, whole=True)
+        _number("confidence", self.confidence, above=0.5, below=1.0)
+        for name in ("first_share", "up_share", "up_hold_share", "down_share", "down_hold_share", "cool_share"):
+            _number(name, getattr(self, name), above=0.0, at_most=2.0)
+        if self.tolerance is not None:
+            _tolerance(self.tolerance)
+        for count in self.candidates or ():
+            _number("candidates", count, at_least=0, at_most=1000, whole=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig(GrowthConfig):
+    """One training. grow: with the added layers growing in by `schedule` within `length_share` of the steps; deep: with
+    them in from the start (the conventional way); neither: the network as it is.
+    """
+
+    grow: bool = False
+    deep: bool = False
+    schedule: str = "staggered"
+    length_share: float = 0.8
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _one_of("schedule", self.schedule, ("staggered", "together"))
+        _number("length_share", self.length_share, above=0.0, at_most=1.0)
+        if self.grow and self.deep:
+            raise ConfigError("--grow and --deep exclude each other", hint="--grow")
+
+
+def _one_of(name: str, value: Any, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ConfigError(f"{name} {value!r} is not known", expected=" | ".join(allowed))
+
+
+def _number(
+    name: str,
+    value: Any,
+    *,
+    at_least: float | None = None,
+    at_most: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+    whole: bool = False,
+) -> None:
+    bounds = [
+        (at_least, "at least", lambda v, b: v >= b),
+        (at_most, "at most", lambda v, b: v <= b),
+        (above, "above", lambda v, b: v > b),
+        (below, "below", lambda v, b: v < b),
+    ]
+    kind = int if whole else (int, float)
+    right = isinstance(value, kind) and not isinstance(value, bool)
+    if not right or any(bound is not None and not holds(value, bound) for bound, _, holds in bounds):
+        wanted = " and ".join(f"{word} {bound:g}" for bound, word, _ in bounds if bound is not None)
+        raise ConfigError(
+            f"{name.replace('_', '-')} is out of range",
+            where=f"--{name.replace('_', '-')}",
+            expected=("a whole number " if whole else "a number ") + wanted,
+            found=repr(value),
+        )
+
+
+def _tolerance(value: Any) -> None:
+    if isinstance(value, (int, float)) and value > 0.2:
+        raise ConfigError(
+            f"tolerance {value:g} is larger than 0.2",
+            where="--tolerance",
+            expected="a share of the metric: accuracy is a fraction, 0.005 is half a point",
+            hint="did you mean 0.005?",
+        )
+    _number("tolerance", value, above=0.0)
+
+
+def _init(init: str) -> None:
+    plain = ("default", "copy", "identity", "xavier", "he")
+    name, _, deviation = init.partition(":")
+    try:
+        right = init in plain or (name == "gaussian" and float(deviation) > 0.0)
+    except ValueError:
+        right = False
+    if not right:
+        raise ConfigError(
+            f"init {init!r} is not known", where="--init", expected=" | ".join((*plain, "gaussian:STD"))
+        )

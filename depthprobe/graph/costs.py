@@ -1,0 +1,72 @@
+"""What a network costs: parameters, multiply-accumulates, measured latency, weight layers."""
+
+import statistics
+import time
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from depthprobe.graph.trace import split_inputs
+
+_WEIGHT_LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear, nn.RNNBase, nn.MultiheadAttention)
+
+
+def count_parameters(net: nn.Module) -> int:
+    """Number of parameters, shared ones once."""
+    return sum(parameter.numel() for parameter in net.parameters())
+
+
+def count_weight_layers(net: nn.Module) -> int:
+    """Depth: conv, linear, recurrent layers; an attention block counts as one."""
+    return sum(isinstance(module, _WEIGHT_LAYERS) for module in net.modules())
+
+
+def count_macs(net: nn.Module, example_inputs: Any) -> int:
+    """Multiply-accumulates of one example's forward pass (matrix products and convolutions).
+
+    example_inputs: a batch of any size; the count is divided by it.
+    """
+    args, kwargs = split_inputs(example_inputs)
+    batch = next(len(value) for value in (*args, *kwargs.values()) if isinstance(value, torch.Tensor))
+    with _evaluating(net), FlopCounterMode(display=False) as counter:
+        net(*args, **kwargs)
+    return int(counter.get_total_flops() // 2 // batch)
+
+
+def measure_latency_ms(net: nn.Module, example_inputs: Any, rounds: int = 9) -> float:
+    """Median time of a forward pass over the batch given, in milliseconds, warmed up, on the inputs' device."""
+    args, kwargs = split_inputs(example_inputs)
+    times = []
+    with _evaluating(net):
+        for _ in range(rounds + 2):
+            _wait()
+            begin = time.perf_counter()
+            net(*args, **kwargs)
+            _wait()
+            times.append(time.perf_counter() - begin)
+    return 1000.0 * statistics.median(times[2:])
+
+
+def _wait() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+class _evaluating:  # noqa: N801
+    """Eval mode without gradients; flags put back."""
+
+    def __init__(self, net: nn.Module) -> None:
+        self.net = net
+        self.modes = [(module, module.training) for module in net.modules()]
+        self.grad = torch.no_grad()
+
+    def __enter__(self) -> None:
+        self.net.eval()
+        self.grad.__enter__()
+
+    def __exit__(self, *_: object) -> None:
+        self.grad.__exit__(None, None, None)
+        for module, mode in self.modes:
+            module.training = mode

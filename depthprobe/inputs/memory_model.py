@@ -1,0 +1,95 @@
+"""A model that was passed as an object: fresh copies of it, and the identity of its structure."""
+
+import copy
+import hashlib
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn.parameter import UninitializedParameter, is_lazy
+
+from depthprobe.errors import ModelError
+from depthprobe.inputs.isolation import seeded
+
+
+@dataclass(frozen=True, eq=False)
+class InMemoryModel:
+    """A network passed from Python; `module` itself is never changed."""
+
+    module: nn.Module
+
+    def build(self, seed: int) -> nn.Module:
+        """Return a copy with weights drawn anew under `seed`; what no module can reset keeps its value."""
+        network = renew(self.module, seed)
+        check_network(network, self.where)
+        return network
+
+    @property
+    def where(self) -> str:
+        """How messages call this model."""
+        return f"<python> {type(self.module).__qualname__}"
+
+    def to_json(self) -> dict[str, object]:
+        """Class name and structure hash: enough to recognise the model, not to build it."""
+        return {
+            "spec": "<python>",
+            "class": f"{type(self.module).__module__}.{type(self.module).__qualname__}",
+            "structure": hash_structure(self.module),
+        }
+
+
+def renew(module: nn.Module, seed: int) -> nn.Module:
+    """Return a deep copy in which every submodule that can reset its parameters has done so under `seed`.
+
+    Parameters that belong to no such submodule keep their values, and frozen ones stay frozen. Raises
+    ModelError for a module that cannot be copied.
+    """
+    try:
+        network = copy.deepcopy(module)
+    except (RuntimeError, TypeError, NotImplementedError, copy.Error) as problem:
+        raise ModelError(
+            "the network cannot be copied",
+            where=f"<python> {type(module).__qualname__}",
+            found=f"{type(problem).__name__}: {problem}",
+            hint="pass a file or a factory instead: file.py:name",
+        ) from problem
+    with seeded(seed):
+        # Innermost first, as when they were made: what a parent sets in its children comes last.
+        for part in reversed(list(network.modules())):
+            # MultiheadAttention and Transformer spell it with an underscore.
+            reset = getattr(part, "reset_parameters", None) or getattr(part, "_reset_parameters", None)
+            if callable(reset):
+                reset()
+    return network
+
+
+def hash_structure(module: nn.Module) -> str:
+    """Hash (SHA-256) the types of all submodules and the names, shapes and dtypes of all tensors."""
+    lines = [
+        f"{name} {type(part).__module__}.{type(part).__qualname__}" for name, part in module.named_modules()
+    ]
+    tensors = [*module.named_parameters(), *module.named_buffers()]
+    lines += [f"{name} {'lazy' if is_lazy(t) else tuple(t.shape)} {t.dtype}" for name, t in tensors]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def check_network(network: nn.Module, where: str) -> None:
+    """Raise ModelError for a network without parameters, or with weights that are not finite numbers."""
+    parameters = dict(network.named_parameters())
+    if not parameters:
+        raise ModelError(
+            "the module has no parameters: nothing to train", where=where, found=type(network).__qualname__
+        )
+    for name, parameter in parameters.items():
+        if isinstance(parameter, UninitializedParameter):  # shape known after the first batch: no weights yet
+            continue
+        if parameter.is_meta:
+            raise ModelError(f"parameter {name} has no values", where=where, found="device 'meta'")
+        bad = int((~torch.isfinite(parameter.detach())).sum())
+        if bad:
+            raise ModelError(
+                f"parameter {name} holds weights that are not finite",
+                where=where,
+                expected="finite numbers",
+                found=f"{bad} of {parameter.numel()} are NaN or infinite",
+            )

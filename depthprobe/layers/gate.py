@@ -1,0 +1,181 @@
+"""Gate: a unit wrapped with a bypass, and GateChain: consecutive gates that share their splits."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from depthprobe.layers.channels import by_channels
+from depthprobe.layers.dropin import DropIn, skipped
+from depthprobe.ops import dropin_prefix
+
+MIN_NORM_SAMPLES = 8
+_BATCH_NORMS = nn.modules.batchnorm._BatchNorm
+
+
+class Gate(nn.Module):
+    """`out = mix(inside(x), bypass(x), ratio)`; what the ratio skips is not computed.
+
+    inside: the unit; bypass: None (identity) or a Resize that fits the input to the unit's output.
+    At ratio 0 the unit does not run; at 1 only the unit runs. In training, granularity "sample" sends the first
+    (1-p)*B samples around the unit, "channel" computes only the last p*C channels where the unit allows.
+    With 0 < p < 1 at evaluation, prefix gates mix channels where the unit can be split by channels, and blend
+    elsewhere.
+    """
+
+    def __init__(
+        self,
+        inside: nn.Module,
+        *,
+        bypass: nn.Module | None = None,
+        mode: str = "prefix",
+        granularity: str = "sample",
+        ratio: float = 0.0,
+        max_scale: float | None = None,
+    ) -> None:
+        super().__init__()
+        self.inside, self.bypass = inside, bypass
+        self.mix = DropIn(mode, granularity, ratio, max_scale)
+        self._norms = [m for m in inside.modules() if isinstance(m, _BATCH_NORMS)]
+
+    @property
+    def ratio(self) -> float:
+        """Share of the output taken from the unit (0: skipped, 1: fully in)."""
+        return self.mix.ratio
+
+    @ratio.setter
+    def ratio(self, value: float) -> None:
+        self.mix.ratio = value
+
+    @property
+    def splits_samples(self) -> bool:
+        """Whether this gate, as it stands, lets some samples around the unit (training, prefix, per sample)."""
+        return self.training and self.mix.mode == "prefix" and self.mix.granularity == "sample"
+
+    def skip(self, batch: int) -> int:
+        """How many of `batch` samples take the bypass; a unit with BatchNorm gets none or at least 8."""
+        k = skipped(self.ratio, batch)
+        if self._norms and 0 < batch - k < MIN_NORM_SAMPLES:
+            k = batch if self.ratio < 0.5 * MIN_NORM_SAMPLES / batch else max(0, batch - MIN_NORM_SAMPLES)
+        return k
+
+    def around(self, x: Tensor) -> Tensor:
+        """The bypass alone. x: the unit's input; returns the unit's output shape."""
+        return x if self.bypass is None else self.bypass(x)
+
+    def through(self, x: Tensor, share: float) -> Tensor:
+        """The unit on a part of the batch; running statistics weigh by the share of samples seen."""
+        if share >= 1.0 or not self._norms:
+            return self.inside(x)  # type: ignore[no-any-return]
+        with _weighed(self._norms, share):
+            return self.inside(x)  # type: ignore[no-any-return]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (B, ...) the unit's input; returns the unit's output shape."""
+        p = self.ratio
+        if p <= 0.0:
+            return self.around(x)
+        if p >= 1.0:
+            return self.inside(x)  # type: ignore[no-any-return]
+        if self.mix.mode == "prefix":
+            return self._prefix_samples(x) if self.splits_samples else self._prefix_channels(x, p)
+        return self.mix(self.inside(x), self.around(x))  # type: ignore[no-any-return]
+
+    def _prefix_samples(self, x: Tensor) -> Tensor:
+        batch = x.shape[0]
+        k = self.skip(batch)
+        if k == batch:
+            return self.around(x)
+        if k == 0:
+            return self.through(x, 1.0)
+        skipping, entering = x.split((k, batch - k))
+        return torch.cat((self.around(skipping), self.through(entering, 1.0 - k / batch)))
+
+    def _prefix_channels(self, x: Tensor, p: float) -> Tensor:
+        old = self.around(x)
+        if self.mix.granularity == "activation":
+            return self.mix(self.inside(x), old)  # type: ignore[no-any-return]
+        split = by_channels(self.inside)
+        if split is not None:
+            k = skipped(p, old.shape[1])
+            return old if k == old.shape[1] else dropin_prefix(split(x, k), old, k, 1)
+        new = self.inside(x)
+        return torch.lerp(old, new, p)
+
+    def extra_repr(self) -> str:
+        """Shown by print(module)."""
+        return f"ratio={self.ratio:.3g}"
+
+
+class GateChain(nn.Module):
+    """Gates one after another, nothing between them: `gates[-1](... gates[0](x))`.
+
+    While training per sample, the batch is kept in pieces: a sample that skips a gate waits in its piece, and is
+    joined with others only when a later gate needs it. Nested prefixes (the staggered schedule from the input)
+    need one split per ramping gate and a single final concatenation.
+    """
+
+    def __init__(self, gates: Iterable[Gate]) -> None:
+        super().__init__()
+        self.gates = nn.ModuleList(gates)
+
+    def __iter__(self) -> Iterator[Gate]:
+        return iter(self.gates)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (B, ...) input of the first gate; returns the last gate's output."""
+        waiting: list[Tensor] = []  # pieces of the batch, in order, that come before `x`
+        count = batch = x.shape[0]
+        for gate in self:
+            p = gate.ratio
+            if p <= 0.0 and gate.bypass is None:
+                continue
+            if gate.bypass is not None or not (gate.splits_samples or p >= 1.0):
+                x, count, waiting = _join(waiting, x), batch, []
+                x = gate(x)
+                continue
+            k = 0 if p >= 1.0 else gate.skip(batch)
+            if k == batch:
+                continue
+            waiting, x, count = _regroup(waiting, x, count, k, batch)
+            x = gate.through(x, 1.0 - k / batch)
+        return _join(waiting, x)
+
+
+def _regroup(waiting: list[Tensor], x: Tensor, count: int, k: int, batch: int) -> tuple[list[Tensor], Tensor, int]:
+    """Pieces so that exactly the last `batch - k` samples are in `x`; returns (waiting, x, size of x)."""
+    begin = batch - count
+    if k == begin:
+        return waiting, x, count
+    if k > begin:
+        skipping, entering = x.split((k - begin, count - (k - begin)))
+        return [*waiting, skipping], entering, batch - k
+    pieces = [x]
+    waiting = list(waiting)
+    while begin > k:
+        piece = waiting.pop()
+        size = piece.shape[0]
+        if begin - size < k:
+            stay, piece = piece.split((k - (begin - size), begin - k))
+            waiting.append(stay)
+            size = begin - k
+        pieces.append(piece)
+        begin -= size
+    return waiting, torch.cat(pieces[::-1]), batch - k
+
+
+def _join(waiting: list[Tensor], x: Tensor) -> Tensor:
+    return torch.cat((*waiting, x)) if waiting else x
+
+
+@contextmanager
+def _weighed(norms: list[nn.modules.batchnorm._BatchNorm], share: float) -> Iterator[None]:
+    momenta = [norm.momentum for norm in norms]
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = None if momentum is None else momentum * share
+    try:
+        yield
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum

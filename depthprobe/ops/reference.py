@@ -1,0 +1,73 @@
+"""Reference operators: mixes of a new and an old path, and the resizing of a bypass (paper, section 3.1, appendices)."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def dropin_prefix(new_part: Tensor, old: Tensor, k: int, dim: int) -> Tensor:
+    """The first `k` entries of `old` along `dim`, then all of `new_part`.
+
+    new_part: already cut to what was computed, `old.shape` but `n - k` along `dim`; returns `old.shape`.
+    Paper, text below equation (1): the first q*n units come from the bypass (the printed formula has p).
+    """
+    if k <= 0:
+        return new_part
+    if k >= old.shape[dim]:
+        return old
+    return torch.cat((old.narrow(dim, 0, k), new_part), dim)
+
+
+def dropin_bernoulli(
+    new: Tensor, old: Tensor, mask: Tensor, scale_new: float = 1.0, scale_old: float = 1.0
+) -> Tensor:
+    """`new` where `mask` is true, else `old`; each path optionally scaled (paper, equations 2-5).
+
+    new, old: same shape; mask: bool, broadcastable to it, drawn by the caller from a recorded seed.
+    """
+    if scale_new != 1.0:
+        new = new * scale_new
+    if scale_old != 1.0:
+        old = old * scale_old
+    return torch.where(mask, new, old)
+
+
+def dropin_blend(new: Tensor, old: Tensor, ratio: float) -> Tensor:
+    """`ratio * new + (1 - ratio) * old`; the expectation of the Bernoulli mix. Same shapes in and out."""
+    return torch.lerp(old, new, ratio)
+
+
+def path_scales(ratio: float, max_scale: float | None) -> tuple[float, float]:
+    """Capped scales `min(max_scale, 1/p)`, `min(max_scale, 1/q)` of the new and the old path; (1, 1) when off."""
+    if max_scale is None or not 0.0 < ratio < 1.0:
+        return 1.0, 1.0
+    return min(max_scale, 1.0 / ratio), min(max_scale, 1.0 / (1.0 - ratio))
+
+
+def area_and_bicubic(x: Tensor, size: Sequence[int]) -> Tensor:
+    """Spatial sizes of `x` (B, C, *spatial) to `size`: area average down, bicubic up (linear for 1-d, 3-d)."""
+    here = tuple(x.shape[2:])
+    if here == tuple(size):
+        return x
+    down = tuple(min(a, b) for a, b in zip(here, size, strict=True))
+    if down != here:
+        x = F.interpolate(x, size=down, mode="area")
+    if down != tuple(size):
+        mode = {1: "linear", 2: "bicubic", 3: "trilinear"}[len(here)]
+        x = F.interpolate(x, size=tuple(size), mode=mode, align_corners=False)
+    return x
+
+
+def fit_channels(x: Tensor, channels: int, choice: Tensor) -> Tensor:
+    """Channels (dim 1) of `x` cut to the first `channels`, or filled up by the channels that `choice` names.
+
+    choice: int64 (channels,), one fixed draw per output channel, read modulo the number of input channels.
+    """
+    here = x.shape[1]
+    if here == channels:
+        return x
+    if here > channels:
+        return x.narrow(1, 0, channels)
+    return torch.cat((x, x.index_select(1, choice[here:] % here)), 1)

@@ -1,0 +1,257 @@
+"""Arms: one training inside a probe; its marks, its measurements, its checkpoints."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from depthprobe.config import TrainConfig
+from depthprobe.inputs import Split
+from depthprobe.probes.plan import GrowPlan, grown
+from depthprobe.schedules import Hold, Ramp, Schedule
+from depthprobe.surgery import Edited, settle_with_map
+from depthprobe.training.batches import Batches, mix_seed
+from depthprobe.training.learner import Learner, predict, refresh_batch_norm
+
+TRACES = 60
+TRACE_EXAMPLES = 500
+NORM_BATCHES = 40
+CHECKPOINT_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One training: the seed, its rank among the seeds, and "grow" or "control"."""
+
+    seed: int
+    rank: int
+    kind: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """What every arm of one probe shares. build: seed -> fresh base network; split: rank -> data."""
+
+    build: Callable[[int], nn.Module]
+    split: Callable[[int], Split]
+    plan: GrowPlan
+    train: TrainConfig
+    augment: bool
+    accelerator: Accelerator
+
+
+class Notebook(Protocol):
+    """Where an arm writes: records, candidate networks, checkpoints."""
+
+    def record(self, record: dict[str, Any]) -> None:
+        """Append one measurement."""
+
+    def keep(self, arm: Arm, opened: int, net: nn.Module) -> None:
+        """Offer the measured network of a candidate."""
+
+    def progress(self, arm: Arm, step: int, loss: float, ratios: list[float]) -> None:
+        """Hear of every few steps; for the eye only."""
+
+    def checkpoint(self, arm: Arm, state: dict[str, Any]) -> None:
+        """Make the arm resumable from here."""
+
+
+class RatioDriver:
+    """Sets the gates that move at a step; the others stay as they are."""
+
+    def __init__(self, edited: Edited, schedule: Schedule) -> None:
+        self.gates, self.schedule = edited.gates, schedule
+        self.coming = sorted(schedule.ramps, key=lambda ramp: ramp.start)
+        self.moving: list[Ramp] = []
+        self.expected: int | None = None
+
+    def __call__(self, step: int) -> None:
+        """Ratios of `step`; steps usually come one after another, a jump sets every gate."""
+        if step != self.expected:
+            for name, ratio in self.schedule.ratios(step).items():
+                self.gates[name].ratio = ratio
+            self.coming = sorted((r for r in self.schedule.ramps if r.start > step), key=lambda ramp: ramp.start)
+            self.moving = [r for r in self.schedule.ramps if r.start <= step < r.start + r.length]
+        while self.coming and self.coming[0].start <= step:
+            self.moving.append(self.coming.pop(0))
+        for ramp in self.moving:
+            self.gates[ramp.gate].ratio = ramp.ratio(step)
+        self.moving = [ramp for ramp in self.moving if step < ramp.start + ramp.length]
+        self.expected = step + 1
+
+    def ratios(self) -> list[float]:
+        """Ratios of all gates now, in order of the data flow."""
+        return [gate.ratio for gate in self.gates.values()]
+
+
+def constant(step: int) -> float:
+    """The walk's learning rate: the configured one."""
+    return 1.0
+
+
+def run_grow_arm(bench: Bench, arm: Arm, notebook: Notebook, state: dict[str, Any] | None = None) -> Learner:
+    """Up the stairs and down again, a branch cooled and measured at the end of every hold.
+
+    state: of a checkpoint, to go on from. Raises TrainingError when the loss stops being finite.
+    """
+    split = bench.split(arm.rank)
+    schedule = bench.plan.schedule(arm.rank)
+    edited = grown(bench.build(arm.seed), bench.plan.edits, split.train.x[:2], arm.seed)
+    learner = _learner(edited, bench, split, arm)
+    if state is not None:
+        learner.load(state)
+    driver = RatioDriver(edited, schedule)
+    holds = {hold.end: hold for hold in schedule.holds}
+    every = max(1, schedule.steps // TRACES)
+    saved = time.monotonic()
+    while learner.step < schedule.steps:
+        mark = next_mark(learner.step, every, [*holds, schedule.steps])
+        loss = learner.run(mark, constant, driver, lambda s, v: notebook.progress(arm, s, v, driver.ratios()))
+        driver(learner.step)
+        trace_point(arm, notebook, learner, split, loss, driver.ratios())
+        if mark in holds:
+            _measure_hold(bench, arm, notebook, learner, edited, split, holds[mark])
+        if mark in holds or time.monotonic() - saved > CHECKPOINT_SECONDS:
+            notebook.checkpoint(arm, learner.state())
+            saved = time.monotonic()
+    return learner
+
+
+def run_control_arm(bench: Bench, arm: Arm, notebook: Notebook, state: dict[str, Any] | None = None) -> Learner:
+    """The base network, same data order, same number of updates, no growth; cooled at the end."""
+    split = bench.split(arm.rank)
+    learner = _learner(bench.build(arm.seed), bench, split, arm)
+    if state is not None:
+        learner.load(state)
+    walk, end = bench.plan.schedule(arm.rank).steps, bench.plan.updates
+    every = max(1, walk // TRACES)
+
+    def shape(step: int) -> float:
+        return 1.0 if step < walk else cooling(step - walk, end - walk)
+
+    saved = time.monotonic()
+    while learner.step < end:
+        mark = next_mark(learner.step, every, [walk, end])
+        loss = learner.run(mark, shape, None, lambda s, v: notebook.progress(arm, s, v, []))
+        trace_point(arm, notebook, learner, split, loss, [])
+        if time.monotonic() - saved > CHECKPOINT_SECONDS:
+            notebook.checkpoint(arm, learner.state())
+            saved = time.monotonic()
+    scores = measure(learner, split)
+    depth = bench.plan.depths[0]
+    notebook.record(_measurement(arm, learner, scores, walk="control", opened=0, depth=depth, valid_id=split.valid_id))
+    return learner
+
+
+def cooling(step: int, steps: int) -> float:
+    """Learning-rate factor of a cooled branch: half a cosine from 1 to 0."""
+    return 0.5 * (1.0 + math.cos(math.pi * min(1.0, step / steps)))
+
+
+def measure(learner: Learner, split: Split) -> np.ndarray[Any, Any]:
+    """Re-estimate BatchNorm, then score every validation example: (N,) 1.0 where right, else 0.0."""
+    device = learner.accelerator.device
+    refresh_batch_norm(learner.net, (learner.batches.at(learner.step + i)[0] for i in range(NORM_BATCHES)))
+    outputs = predict(learner.net, split.valid.x, device)
+    return (outputs.argmax(1) == split.valid.y).double().numpy()
+
+
+def branch_and_cool(learner: Learner, edited: Edited, steps: int, seed: int) -> Learner:
+    """A settled copy of the network with its optimizer state, its rate annealed to zero over `steps` updates.
+
+    The trunk is left as it is, torch's random state included.
+    """
+    plain, became = settle_with_map(edited)
+    branch = Learner(plain, learner.batches, learner.config, learner.accelerator)
+    for parameter, state in learner.optimizer.state.items():
+        if parameter in became:
+            branch.optimizer.state[became[parameter]] = {
+                key: value.clone() if isinstance(value, torch.Tensor) else value for key, value in state.items()
+            }
+    begin = branch.step = learner.step
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(mix_seed(seed, begin, 2))
+        branch.run(begin + steps, lambda step: cooling(step - begin, steps))
+    return branch
+
+
+def _learner(net: nn.Module, bench: Bench, split: Split, arm: Arm) -> Learner:
+    torch.manual_seed(mix_seed(arm.seed, 3))
+    batches = Batches(
+        split.train, bench.train.batch_size, mix_seed(arm.seed, 4), bench.augment, bench.accelerator.device
+    )
+    return Learner(net, batches, bench.train, bench.accelerator)
+
+
+def next_mark(step: int, every: int, others: list[int]) -> int:
+    """The next step at which something is recorded: a multiple of `every`, or the nearest of `others` ahead."""
+    ahead = [mark for mark in others if mark > step]
+    return min([(step // every + 1) * every, *ahead] if ahead else [(step // every + 1) * every])
+
+
+def _measure_hold(
+    bench: Bench, arm: Arm, notebook: Notebook, learner: Learner, edited: Edited, split: Split, hold: Hold
+) -> None:
+    branch = branch_and_cool(learner, edited, bench.plan.cool, arm.seed)
+    scores = measure(branch, split)
+    learner.samples += branch.samples
+    rank = bench.plan.opened.index(hold.opened)
+    walks = ["up", "down"] if hold.opened == bench.plan.opened[-1] else [hold.walk]
+    for walk in walks:  # the deepest candidate is the end of the way up and the start of the way down
+        notebook.record(
+            _measurement(
+                arm,
+                learner,
+                scores,
+                walk=walk,
+                opened=hold.opened,
+                depth=bench.plan.depths[rank],
+                valid_id=split.valid_id,
+            )
+        )
+    if "down" in walks:
+        notebook.keep(arm, hold.opened, branch.net)
+
+
+def _measurement(
+    arm: Arm, learner: Learner, scores: np.ndarray[Any, Any], *, walk: str, opened: int, depth: int, valid_id: str
+) -> dict[str, Any]:
+    return {
+        "kind": "measurement",
+        "arm": arm.kind,
+        "seed": arm.seed,
+        "walk": walk,
+        "opened": opened,
+        "depth": depth,
+        "step": learner.step,
+        "samples": learner.samples,
+        "value": float(scores.mean()),
+        "examples": len(scores),
+        "valid_id": valid_id[:16],
+        "scores": np.packbits(scores.astype(bool)).tobytes().hex(),
+    }
+
+
+def trace_point(
+    arm: Arm, notebook: Notebook, learner: Learner, split: Split, loss: float, ratios: list[float]
+) -> None:
+    """Record loss, uncooled accuracy on the first 500 validation examples, and ratios, as they are at this step."""
+    x, y = split.valid.x[:TRACE_EXAMPLES], split.valid.y[:TRACE_EXAMPLES]
+    right = predict(learner.net, x, learner.accelerator.device).argmax(1) == y
+    notebook.record(
+        {
+            "kind": "trace",
+            "arm": arm.kind,
+            "seed": arm.seed,
+            "step": learner.step,
+            "loss": loss,
+            "value": float(right.double().mean()),
+            "ratios": [round(ratio, 4) for ratio in ratios],
+        }
+    )

@@ -1,0 +1,19 @@
+"""Who watches a probe: called at every event, decides nothing."""
+
+from typing import Any
+
+
+class Listener:
+    """Base that ignores everything; subclasses draw, print or count."""
+
+    def begun(self, setup: Any, done_arms: int) -> None:
+        """Training starts; `done_arms` were finished before (resume)."""
+
+    def arm_begun(self, arm: Any, step: int) -> None:
+        """An arm starts, or goes on from `step`."""
+
+    def progress(self, arm: Any, step: int, loss: float, ratios: list[float]) -> None:
+        """Every few steps."""
+
+    def recorded(self, record: dict[str, Any]) -> None:
+        """Something was written to records.jsonl."""

@@ -1,0 +1,230 @@
+"""The plan of a grow probe: sites, gates, candidates, schedule and cost, fixed before any training."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from depthprobe.config import GrowConfig, GrowthConfig, TrainConfig
+from depthprobe.errors import ConfigError, GraphError
+from depthprobe.graph.costs import count_macs, count_parameters
+from depthprobe.graph.trace import trace
+from depthprobe.graph.units import Unit, find_units, forks_and_joins
+from depthprobe.schedules import Schedule, StairLengths, stairs
+from depthprobe.surgery import Duplicate, Edited, apply, settle
+from depthprobe.training.batches import mix_seed
+
+MOST_CANDIDATES = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """One depth to be measured. opened: gates that are in; depth: weight layers; macs: of one example."""
+
+    opened: int
+    depth: int
+    params: int
+    macs: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class GrowPlan:
+    """What a grow probe will do. steps: updates of one conventional training; cool: of one cooled branch."""
+
+    edits: tuple[Duplicate, ...]
+    units: tuple[Unit, ...]
+    gates: tuple[str, ...]
+    candidates: tuple[Candidate, ...]
+    steps: int
+    cool: int
+    lengths: StairLengths
+    closing: str
+
+    @property
+    def opened(self) -> tuple[int, ...]:
+        """Open gates at the candidates, ascending from 0."""
+        return tuple(candidate.opened for candidate in self.candidates)
+
+    @property
+    def depths(self) -> tuple[int, ...]:
+        """Weight layers of the candidates."""
+        return tuple(candidate.depth for candidate in self.candidates)
+
+    def schedule(self, rank: int) -> Schedule:
+        """The stairs of the seed number `rank`; the closing order alternates across seeds."""
+        return stairs(self.gates, self.opened, self.lengths, closing=self.closing_gates(rank))
+
+    def closing_gates(self, rank: int) -> tuple[str, ...]:
+        """All gates in the order in which the seed number `rank` closes them; of one unit the last copy goes first."""
+        if self.closing == "reverse" or (self.closing == "alternate" and rank % 2 == 0):
+            return self.gates[::-1]
+        ends = [sum(edit.copies for edit in self.edits[: i + 1]) for i in range(len(self.edits))]
+        starts = [0, *ends[:-1]]
+        return tuple(g for a, b in zip(starts, ends, strict=True) for g in self.gates[a:b][::-1])
+
+    @property
+    def updates(self) -> int:
+        """Updates that the measured networks of one grow arm saw: the walk and one cooled branch."""
+        return self.schedule(0).steps + self.cool
+
+    def recipe(self, opened: int, rank: int) -> list[Duplicate]:
+        """The recipe of the network with `opened` gates in, as the seed number `rank` had them on its way down."""
+        live = set(self.closing_gates(rank)[len(self.gates) - opened :])
+        kept, begin = [], 0
+        for edit in self.edits:
+            copies = sum(gate in live for gate in self.gates[begin : begin + edit.copies])
+            begin += edit.copies
+            if copies:
+                kept.append(replace(edit, copies=copies, ratio=1.0))
+        return kept
+
+
+def choose_sites(units: list[Unit], config: GrowthConfig, knots: list[str]) -> list[Unit]:
+    """The units to copy. Raises GraphError when there is none, with every unit's reason."""
+    by_name = {unit.name: unit for unit in units}
+    for name in config.sites or ():
+        if name not in by_name or not by_name[name].growable:
+            found = by_name[name].reason if name in by_name else "no such unit"
+            raise ConfigError(
+                f"cannot grow at {name!r}",
+                where="--sites",
+                expected=", ".join(u.name for u in units if u.growable) or "a growable unit",
+                found=found,
+            )
+    sites = [u for u in units if u.growable and (config.sites is None or u.name in config.sites)]
+    if not sites:
+        reasons = "; ".join(f"{u.name}: {u.reason}" for u in units[:4]) or "no conv or linear layer"
+        raise GraphError(
+            "no repeatable unit in this model",
+            where=knots[0] if knots else None,
+            expected="a conv or linear layer with an activation that is not the output",
+            found=reasons,
+            hint="depthprobe inspect MODEL --dataset ... lists every unit and its reason",
+        )
+    return sites
+
+
+def duplicate(site: Unit, config: GrowthConfig) -> Duplicate:
+    """The edit that adds the configured copies after one unit."""
+    return Duplicate(
+        unit=site.name,
+        copies=config.copies or 1,
+        kernel=config.kernel,
+        init=config.init,
+        mode=config.mode,
+        granularity=config.granularity,
+    )
+
+
+def plan_grow(
+    model: nn.Module, example: torch.Tensor, config: GrowConfig, train: TrainConfig, examples: int
+) -> GrowPlan:
+    """Everything about a grow probe that is known before training. examples: size of the training part.
+
+    model: any instance of the network; example: (B, ...) inputs. Raises GraphError or ConfigError.
+    """
+    traced = trace(model, example)
+    units = find_units(traced)
+    sites = choose_sites(units, config, forks_and_joins(traced))
+    edits = tuple(duplicate(site, config) for site in sites)
+    with torch.random.fork_rng(devices=[]):
+        edited = apply(model, edits, example)
+        base = len(units)
+        opened = choose_candidates(len(edited.gates), base, config)
+        edits = _cut(edits, opened[-1])
+        edited = apply(model, edits, example)
+        candidates = tuple(_candidate(edited, count, base, example) for count in opened)
+    steps = train.steps or default_steps(examples, train.batch_size)
+    lengths = StairLengths(
+        first=_steps(config.first_share, steps),
+        up=_steps(config.up_share, steps),
+        up_hold=_steps(config.up_hold_share, steps),
+        down=_steps(config.down_share, steps),
+        down_hold=_steps(config.down_hold_share, steps),
+        overlap=config.overlap,
+    )
+    return GrowPlan(
+        edits=edits,
+        units=tuple(units),
+        gates=tuple(edited.gates),
+        candidates=candidates,
+        steps=steps,
+        cool=_steps(config.cool_share, steps),
+        lengths=lengths,
+        closing=config.closing,
+    )
+
+
+def default_steps(examples: int, batch_size: int) -> int:
+    """Updates of one conventional training: ten epochs, at least 1,500."""
+    return max(1500, 10 * -(-examples // batch_size))
+
+
+def choose_candidates(gates: int, base: int, config: GrowConfig) -> tuple[int, ...]:
+    """Numbers of open gates to measure, ascending from 0: at most 8, log-spaced in depth, unless given."""
+    most = gates
+    if config.max_depth is not None:
+        if config.max_depth <= base:
+            raise ConfigError(
+                "nothing to add below this depth",
+                where="--max-depth",
+                expected=f"more than the {base} weight layers there are",
+                found=str(config.max_depth),
+            )
+        most = min(gates, config.max_depth - base)
+    if config.candidates is not None:
+        counts = sorted({0, *config.candidates})
+        if counts[-1] > most or len(counts) < 2:
+            raise ConfigError(
+                "candidates do not fit",
+                where="--candidates",
+                expected=f"numbers of added layers, 1 to {most}",
+                found=str(list(config.candidates)),
+                hint=f"--copies {-(-counts[-1] // max(1, most))} gives more" if counts[-1] > most else None,
+            )
+        return tuple(counts)
+    if most < MOST_CANDIDATES:
+        return tuple(range(most + 1))
+    ratio = (base + most) / base
+    spaced = {round(base * ratio ** (i / (MOST_CANDIDATES - 1))) - base for i in range(MOST_CANDIDATES)}
+    return tuple(sorted(spaced | {0, most}))
+
+
+def grown(model: nn.Module, edits: Sequence[Duplicate], example: torch.Tensor, seed: int) -> Edited:
+    """`model` with the gates of `edits`; new weights drawn under `seed`."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(mix_seed(seed, 1))
+        return apply(model, edits, example)
+
+
+def _cut(edits: tuple[Duplicate, ...], most: int) -> tuple[Duplicate, ...]:
+    kept, left = [], most
+    for edit in edits:
+        copies = min(left, edit.copies)
+        left -= copies
+        if copies:
+            kept.append(replace(edit, copies=copies))
+    return tuple(kept)
+
+
+def _candidate(edited: Edited, opened: int, base: int, example: torch.Tensor) -> Candidate:
+    net: Any = candidate_net(edited, opened)
+    return Candidate(
+        opened=opened, depth=base + opened, params=count_parameters(net), macs=count_macs(net, example)
+    )
+
+
+def candidate_net(edited: Edited, opened: int) -> nn.Module:
+    """The settled network with the first `opened` gates in; the edited network's ratios are put back."""
+    ratios = {name: gate.ratio for name, gate in edited.gates.items()}
+    edited.set_ratios({name: float(rank < opened) for rank, name in enumerate(ratios)})
+    try:
+        return settle(edited)
+    finally:
+        edited.set_ratios(ratios)
+
+
+def _steps(share: float, steps: int) -> int:
+    return max(1, round(share * steps))

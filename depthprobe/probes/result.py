@@ -1,0 +1,52 @@
+"""What a probe returns in Python."""
+
+import json
+import shutil
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from depthprobe.errors import RunFolderError
+from depthprobe.probes.answer import Recommendation
+from depthprobe.runs import check_out
+
+
+class Result:
+    """recommendation: the answer; model: the recommended network, trained, plain modules; curve: one row per candidate
+    with depth, value, low, high, params, macs, latency_ms; folder: the run folder.
+    """
+
+    def __init__(self, folder: Path, recommendation: Recommendation, model: nn.Module, keep: Any = None) -> None:
+        self.folder, self.recommendation, self.model = folder, recommendation, model
+        self._keep = keep  # a temporary directory lives as long as its result
+
+    @property
+    def curve(self) -> list[dict[str, Any]]:
+        """Metric against depth, one dict per candidate, ascending."""
+        return list(self.recommendation.depth["candidates"])
+
+    def save(self, folder: str | Path) -> Path:
+        """Copy the run folder to `folder`, which must not exist."""
+        target = Path(folder)
+        check_out(target)
+        shutil.copytree(self.folder, target, ignore=shutil.ignore_patterns(".*"))
+        return target
+
+    def report(self, path: str | Path) -> Path:
+        """Write the HTML report to `path`."""
+        (entry,) = entry_points(group="depthprobe.report", name="html")
+        entry.load()([self.folder], Path(path))
+        return Path(path)
+
+    def __repr__(self) -> str:
+        return f"Result({self.recommendation.sentence!r})"
+
+
+def load_recommendation(folder: Path) -> Recommendation:
+    """The recommendation of a finished run. Raises RunFolderError."""
+    path = folder / "recommendation.json"
+    if not path.exists():
+        raise RunFolderError("the run is not finished", where=str(folder), hint=f"depthprobe resume {folder}")
+    return Recommendation.from_json(json.loads(path.read_text(encoding="utf-8")))

@@ -1,0 +1,198 @@
+"""Schedules: the ratio of every gate as a function of the step; plain data, printable, plottable."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from depthprobe.errors import ConfigError
+
+SCHEDULES = ("staggered", "together")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ramp:
+    """One gate moves linearly from `begin` to `end` within `length` steps from step `start` on."""
+
+    gate: str
+    start: int
+    length: int
+    begin: float = 0.0
+    end: float = 1.0
+
+    def ratio(self, step: int) -> float:
+        """Ratio at `step` >= start; paper: p = step/length."""
+        if step >= self.start + self.length:
+            return self.end
+        return self.begin + (self.end - self.begin) * (step - self.start) / self.length
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hold:
+    """A plateau: gates at rest in steps [start, start + length), measured at its end.
+
+    opened: how many gates are fully in; walk: "up" or "down".
+    """
+
+    start: int
+    length: int
+    opened: int
+    walk: str
+
+    @property
+    def end(self) -> int:
+        """The step at which the measurement is taken."""
+        return self.start + self.length
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """Ramps and holds of named gates over `steps` steps; gates start at 0 unless `initial` says otherwise."""
+
+    gates: tuple[str, ...]
+    ramps: tuple[Ramp, ...]
+    steps: int
+    holds: tuple[Hold, ...] = ()
+    initial: float = 0.0
+
+    def __post_init__(self) -> None:
+        for ramp in self.ramps:
+            if ramp.gate not in self.gates or ramp.length < 1 or ramp.start < 0:
+                raise ConfigError("malformed ramp in the schedule", found=repr(ramp))
+
+    def ratio(self, gate: str, step: int) -> float:
+        """Ratio of `gate` at `step`: its latest ramp that has begun."""
+        begun = [ramp for ramp in self.ramps if ramp.gate == gate and ramp.start <= step]
+        return max(begun, key=lambda ramp: ramp.start).ratio(step) if begun else self.initial
+
+    def ratios(self, step: int) -> dict[str, float]:
+        """Ratio of every gate at `step`."""
+        return {gate: self.ratio(gate, step) for gate in self.gates}
+
+    def points(self, gate: str) -> list[tuple[int, float]]:
+        """Corners (step, ratio) of one gate's line, for plotting."""
+        corners = [(0, self.ratio(gate, 0))]
+        for ramp in sorted((r for r in self.ramps if r.gate == gate), key=lambda r: r.start):
+            corners += [(ramp.start, ramp.begin), (ramp.start + ramp.length, ramp.end)]
+        return [*corners, (self.steps, self.ratio(gate, self.steps))]
+
+    def mean_ratio(self) -> float:
+        """Mean ratio over gates and steps: the share of the added depth that is paid for."""
+        if not self.gates or not self.steps:
+            return 0.0
+        area = 0.0
+        for gate in self.gates:
+            corners = self.points(gate)
+            area += sum((b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in zip(corners, corners[1:], strict=False))
+        return area / (len(self.gates) * self.steps)
+
+    def describe(self) -> str:
+        """One line per ramp and hold, in order of time."""
+        rows = [(r.start, f"{r.gate}: {r.begin:g} -> {r.end:g} in steps {r.start}-{r.start + r.length}") for r in self.ramps]
+        rows += [(h.start, f"hold ({h.walk}, {h.opened} open) in steps {h.start}-{h.end}") for h in self.holds]
+        return "\n".join(text for _, text in sorted(rows, key=lambda row: row[0]))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; `from_json` gives an equal schedule."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> "Schedule":
+        """The schedule that `to_json` wrote."""
+        return cls(
+            gates=tuple(document["gates"]),
+            ramps=tuple(Ramp(**ramp) for ramp in document["ramps"]),
+            steps=document["steps"],
+            holds=tuple(Hold(**hold) for hold in document["holds"]),
+            initial=document["initial"],
+        )
+
+
+def together(gates: Sequence[str], length: int, *, start: int = 0, steps: int | None = None) -> Schedule:
+    """All gates ramp over one length (the paper's schedule). start, length, steps: in training steps."""
+    ramps = tuple(Ramp(gate=gate, start=start, length=length) for gate in gates)
+    return Schedule(gates=tuple(gates), ramps=ramps, steps=steps or start + length)
+
+
+def staggered(
+    gates: Sequence[str],
+    length: int,
+    *,
+    overlap: int = 3,
+    start: int = 0,
+    steps: int | None = None,
+    lengths: Mapping[str, int] | None = None,
+) -> Schedule:
+    """Gates open one after another, `overlap` ramping at a time, all within `length` steps.
+
+    lengths: own ramp length for some gates, in steps (their start stays).
+    """
+    ramps = _windows(gates, start, length, overlap, 0.0, 1.0)
+    known = lengths or {}
+    if set(known) - set(gates):
+        raise ConfigError("length for an unknown gate", found=", ".join(sorted(set(known) - set(gates))))
+    ramps = [Ramp(gate=r.gate, start=r.start, length=known.get(r.gate, r.length)) for r in ramps]
+    end = max((r.start + r.length for r in ramps), default=start)
+    return Schedule(gates=tuple(gates), ramps=tuple(ramps), steps=max(steps or 0, end))
+
+
+@dataclass(frozen=True, kw_only=True)
+class StairLengths:
+    """Lengths of a probe's stairs in steps. first: before the first hold; up, down: one gate's ramp; overlap: how many
+    gates of one stair ramp at a time.
+    """
+
+    first: int
+    up: int
+    up_hold: int
+    down: int
+    down_hold: int
+    overlap: int = 3
+
+
+def stairs(
+    gates: Sequence[str], opened: Sequence[int], lengths: StairLengths, *, closing: Sequence[str] | None = None
+) -> Schedule:
+    """Up one stair per candidate with a hold on each, then down again.
+
+    opened: ascending numbers of open gates at the candidates, the first one 0. closing: the order in which gates
+    close (default: the last opened first).
+    """
+    ramps, holds = [], [Hold(start=0, length=lengths.first, opened=0, walk="up")]
+    now = lengths.first
+    for low, high in zip(opened, opened[1:], strict=False):
+        length = window_length(high - low, lengths.up, lengths.overlap)
+        ramps += _windows(gates[low:high], now, length, lengths.overlap, 0.0, 1.0)
+        now += length
+        holds.append(Hold(start=now, length=lengths.up_hold, opened=high, walk="up"))
+        now += lengths.up_hold
+    order = list(closing or reversed(gates[: opened[-1]]))
+    levels = list(reversed(opened))
+    for high, low in zip(levels, levels[1:], strict=False):
+        leaving = order[: high - low]
+        order = order[high - low :]
+        length = window_length(high - low, lengths.down, lengths.overlap)
+        ramps += _windows(leaving, now, length, lengths.overlap, 1.0, 0.0)
+        now += length
+        holds.append(Hold(start=now, length=lengths.down_hold, opened=low, walk="down"))
+        now += lengths.down_hold
+    return Schedule(gates=tuple(gates), ramps=tuple(ramps), steps=now, holds=tuple(holds))
+
+
+def window_length(count: int, ramp: int, overlap: int) -> int:
+    """Steps that `count` staggered ramps of `ramp` steps take with `overlap` of them at a time."""
+    return ramp if count <= 1 else ramp + -(-(count - 1) * ramp // min(overlap, count))
+
+
+def _windows(
+    gates: Sequence[str], start: int, length: int, overlap: int, begin: float, end: float
+) -> list[Ramp]:
+    """Overlapping ramps in order, the first from `start`, the last ending at `start + length`."""
+    count = len(gates)
+    if count == 0:
+        return []
+    width = length if count == 1 else max(1, round(length / ((count - 1) / min(overlap, count) + 1)))
+    shift = 0.0 if count == 1 else (length - width) / (count - 1)
+    return [
+        Ramp(gate=gate, start=start + round(rank * shift), length=width, begin=begin, end=end)
+        for rank, gate in enumerate(gates)
+    ]

@@ -1,0 +1,98 @@
+"""Edits: one frozen, JSON-able record per change of a network; a list of them is a recipe."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from depthprobe.errors import EditError
+
+RECIPE_SCHEMA = 1
+_MODES = ("prefix", "bernoulli", "blend")
+_GRANULARITIES = ("sample", "channel", "activation")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Edit:
+    """Base of all edits. unit: the module path of the unit that is changed."""
+
+    unit: str
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("mode", _MODES), ("granularity", _GRANULARITIES)):
+            value = getattr(self, name, allowed[0])
+            if value not in allowed:
+                raise EditError(f"{name} {value!r} is not known", where=str(self), expected=" | ".join(allowed))
+        ratio = getattr(self, "ratio", 0.0)
+        if not isinstance(ratio, (int, float)) or not 0.0 <= ratio <= 1.0:
+            raise EditError("ratio out of range", where=self.unit, expected="0..1", found=repr(ratio))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Duplicate(Edit):
+    """Insert `copies` gated copies right after the unit: out -> out channels, stride 1, same padding.
+
+    kernel: their kernel size (None: the unit's own). init: default | copy | identity | xavier | he |
+    gaussian:STD. ratio: where their gates start (0: skipped).
+    """
+
+    copies: int = 1
+    kernel: int | None = None
+    init: str = "default"
+    mode: str = "prefix"
+    granularity: str = "sample"
+    ratio: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.copies, int) or self.copies < 1:
+            raise EditError("copies out of range", where=self.unit, expected="at least 1", found=repr(self.copies))
+        if self.kernel is not None and (not isinstance(self.kernel, int) or self.kernel < 1):
+            raise EditError("kernel out of range", where=self.unit, expected="at least 1", found=repr(self.kernel))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate(Edit):
+    """Put a gate around the unit itself, with a Resize in the bypass where shapes differ; starts fully in."""
+
+    mode: str = "prefix"
+    granularity: str = "sample"
+    ratio: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Remove(Edit):
+    """Take the unit (or one copy, by its name) out; a Resize takes its place where shapes differ."""
+
+
+_KINDS: dict[str, type[Edit]] = {"duplicate": Duplicate, "gate": Gate, "remove": Remove}
+
+
+def recipe_to_json(edits: Iterable[Edit]) -> str:
+    """The recipe as JSON text; equal edits give equal text."""
+    names = {kind: name for name, kind in _KINDS.items()}
+    rows = [{"kind": names[type(edit)], **asdict(edit)} for edit in edits]
+    return json.dumps({"schema": RECIPE_SCHEMA, "edits": rows}, indent=2) + "\n"
+
+
+def recipe_from_json(text: str) -> list[Edit]:
+    """The edits of a recipe text. Raises EditError on anything that is not one."""
+    try:
+        document = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise EditError("the recipe is not JSON", found=str(error)) from error
+    if not isinstance(document, Mapping) or document.get("schema") != RECIPE_SCHEMA:
+        found = document.get("schema") if isinstance(document, Mapping) else type(document).__name__
+        raise EditError("unknown recipe format", expected=f"schema {RECIPE_SCHEMA}", found=repr(found))
+    return [_edit(row) for row in document.get("edits", [])]
+
+
+def _edit(row: Any) -> Edit:
+    kind = _KINDS.get(row.get("kind")) if isinstance(row, Mapping) else None
+    if kind is None:
+        raise EditError("unknown edit in the recipe", expected=" | ".join(_KINDS), found=repr(row))
+    values = {name: value for name, value in row.items() if name != "kind"}
+    unknown = set(values) - {field.name for field in fields(kind)}
+    if unknown or "unit" not in values:
+        raise EditError("malformed edit in the recipe", where=repr(row), found=", ".join(sorted(unknown)) or "no unit")
+    return kind(**values)

@@ -1,0 +1,43 @@
+"""Batches as a pure function of seed and step: nothing to save, nothing to restore."""
+
+import torch
+from torch import Tensor
+
+from depthprobe.inputs import Examples
+from depthprobe.inputs.augment import flip_and_crop
+
+
+class Batches:
+    """Shuffled batches of `examples`: epoch e is permuted by (seed, e), `at(step)` is always the same batch.
+
+    The last, smaller batch of an epoch is dropped; a set smaller than one batch is a batch.
+    """
+
+    def __init__(self, examples: Examples, batch_size: int, seed: int, augment: bool, device: torch.device) -> None:
+        self.x, self.y = examples.x.to(device), examples.y.to(device)
+        self.size = min(batch_size, len(self.y))
+        self.per_epoch = max(1, len(self.y) // self.size)
+        self.seed, self.augment, self.device = seed, augment, device
+        self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
+
+    def at(self, step: int) -> tuple[Tensor, Tensor]:
+        """Batch of step `step`: x (B, ...) float32, y (B,) int64, on the device."""
+        epoch, rank = divmod(step, self.per_epoch)
+        if epoch != self._epoch:
+            generator = torch.Generator().manual_seed(mix_seed(self.seed, epoch))
+            self._order = torch.randperm(len(self.y), generator=generator).to(self.device)
+            self._epoch = epoch
+        index = self._order[rank * self.size : (rank + 1) * self.size]
+        x, y = self.x[index], self.y[index]
+        if self.augment:
+            x = flip_and_crop(x, torch.Generator().manual_seed(mix_seed(self.seed, step, 1)))
+        return x, y
+
+
+def mix_seed(*parts: int) -> int:
+    """One 63-bit seed out of several numbers, the same on every machine."""
+    value = 0x9E3779B97F4A7C15
+    for part in parts:
+        value = (value ^ (part + 0x7F4A7C15)) * 0xBF58476D1CE4E5B9 % 2**64
+        value ^= value >> 29
+    return value % 2**63

@@ -1,0 +1,140 @@
+"""One network in training: the loop, its state, and measuring."""
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from depthprobe.config import TrainConfig
+from depthprobe.errors import TrainingError
+from depthprobe.training.batches import Batches
+from depthprobe.training.optimizers import make_optimizer
+
+CHECK_EVERY = 20
+
+Hook = Callable[[int], None]
+
+
+class Learner:
+    """A network, its optimizer and its batches. step: updates done so far."""
+
+    def __init__(self, net: nn.Module, batches: Batches, config: TrainConfig, accelerator: Accelerator) -> None:
+        self.net = net.to(accelerator.device)
+        self.batches, self.config, self.accelerator = batches, config, accelerator
+        self.optimizer = make_optimizer(net.parameters(), config)
+        self._parameters = [p for p in net.parameters() if p.requires_grad]
+        self.step = 0
+        self.samples = 0
+
+    def run(
+        self,
+        until: int,
+        lr_factor: Callable[[int], float],
+        before: Hook | None = None,
+        progress: Callable[[int, float], None] | None = None,
+    ) -> float:
+        """Train up to step `until`; `before(step)` sets ratios, `progress(step, loss)` hears of every check.
+
+        lr_factor: step -> factor on the configured rate. Returns the mean loss since the last check. Raises
+        TrainingError when the loss is not finite.
+        """
+        self.net.train()
+        total, count, mean = torch.zeros((), device=self.accelerator.device), 0, float("nan")
+        while self.step < until:
+            if before is not None:
+                before(self.step)
+            rate = self.config.lr * lr_factor(self.step)
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
+            total += self._update()
+            count += 1
+            self.step += 1
+            if count == CHECK_EVERY or self.step == until:
+                mean = float(total) / count
+                if not math.isfinite(mean):
+                    raise TrainingError(
+                        f"the loss is no longer finite at step {self.step}",
+                        found=f"loss {mean}",
+                        hint=f"a smaller rate: --lr {self.config.lr / 3:.2g}",
+                    )
+                total, count = torch.zeros_like(total), 0
+                if progress is not None:
+                    progress(self.step, mean)
+        return mean
+
+    def _update(self) -> Tensor:
+        x, y = self.batches.at(self.step)
+        self.samples += len(y)
+        self.optimizer.zero_grad(set_to_none=True)
+        with self.accelerator.autocast():
+            loss = F.cross_entropy(self.net(x), y)
+        self.accelerator.backward(loss)
+        if self.config.clip is not None:
+            torch.nn.utils.clip_grad_norm_(self._parameters, self.config.clip)
+        self.optimizer.step()
+        return loss.detach()
+
+    def state(self) -> dict[str, Any]:
+        """Everything a resumed training needs, tensors and plain values only."""
+        return {
+            "step": self.step,
+            "samples": self.samples,
+            "net": self.net.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "rng": random_state(),
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Continue from what `state` gave, bit for bit."""
+        self.net.load_state_dict(state["net"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.samples = state["step"], state["samples"]
+        restore_random_state(state["rng"])
+
+
+@torch.no_grad()
+def predict(net: nn.Module, x: Tensor, device: torch.device, batch_size: int = 1024) -> Tensor:
+    """Outputs of `net` in eval mode for all of `x` (N, ...), on the CPU; training flags are put back."""
+    modes = [(module, module.training) for module in net.modules()]
+    net.eval()
+    try:
+        return torch.cat([net(part.to(device)).float().cpu() for part in x.split(batch_size)])
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+@torch.no_grad()
+def refresh_batch_norm(net: nn.Module, batches: Iterable[Tensor]) -> None:
+    """BatchNorm statistics anew: the plain average over `batches`, in train mode. Frozen norms stay."""
+    norms = [m for m in net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training]
+    norms = [m for m in norms if m.track_running_stats]
+    if not norms:
+        return
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None
+    for x in batches:
+        net(x)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+
+
+def random_state() -> dict[str, Any]:
+    """State of torch's global generators."""
+    state: dict[str, Any] = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state_all()
+    return state
+
+
+def restore_random_state(state: dict[str, Any]) -> None:
+    """Undo of `random_state`."""
+    torch.set_rng_state(state["cpu"])
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(state["cuda"])

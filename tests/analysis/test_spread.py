@@ -1,0 +1,61 @@
+"""The estimated variances agree with the scatter they claim to describe."""
+
+import numpy as np
+import pytest
+
+from depthprobe.analysis.resampling import smallest_range
+from depthprobe.analysis.simulation import World, simulate
+from depthprobe.analysis.spread import estimate_spread
+
+
+@pytest.mark.parametrize(("examples", "folds"), [(360, True), (720, False)])
+@pytest.mark.parametrize("shared", [0.0, 1.0])
+def test_differences_scatter_as_estimated(examples, folds, shared):
+    world, rng = World(shared=shared), np.random.default_rng(5)
+    own_share, curve = world.latent_share(), np.full(8, 0.97)
+    spreads = [
+        estimate_spread(
+            simulate(
+                curve,
+                0.97,
+                examples=examples,
+                seeds=3,
+                folds=folds,
+                world=world,
+                rng=rng,
+                own_share=own_share,
+            )
+        )
+        for _ in range(400)
+    ]
+    contrast = np.eye(9)[2] - np.eye(9)[5]
+    measured = np.std([contrast @ one.means for one in spreads])
+    claimed = np.sqrt(np.mean([contrast @ one.cov @ contrast for one in spreads]))
+    # The prior (0.3 points where the truth is 0.25) and the cut at zero err on the careful side.
+    assert 0.93 < claimed / measured < 1.25
+    covered = [low <= 0.97 <= high for low, high in (one.interval(4, 0.95) for one in spreads)]
+    assert 0.91 < np.mean(covered) < 0.995
+
+
+def test_shared_folds_in_part_lie_between_all_and_none():
+    world, rng = World(), np.random.default_rng(1)
+    scores = simulate(
+        np.full(4, 0.9),
+        0.9,
+        examples=500,
+        seeds=4,
+        folds=True,
+        world=world,
+        rng=rng,
+        own_share=world.latent_share(),
+    )
+    spread = estimate_spread(scores)
+    assert np.linalg.eigvalsh(spread.cov).min() > 0
+    assert spread.means == pytest.approx(
+        np.mean([[*one.candidates.mean(1), one.control.mean()] for one in scores], 0)
+    )
+
+
+def test_the_smallest_range_is_the_smallest():
+    assert smallest_range({2: 0.02, 3: 0.9, 4: 0.06, 8: 0.02}) == (3, 4)
+    assert smallest_range({3: 1.0}) == (3, 3)
