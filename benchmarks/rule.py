@@ -25,9 +25,7 @@ SETTINGS = (
 
 def main() -> None:
     world = World()
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--draws", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--curves", nargs="*", default=list(CURVES), choices=list(CURVES))

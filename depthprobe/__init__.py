@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from depthprobe.graph.units import Unit, units
     from depthprobe.layers.dropin import DropIn
     from depthprobe.layers.resize import Resize
+    from depthprobe.probes.api import grow
     from depthprobe.surgery.edited import apply, settle, undo
     from depthprobe.surgery.edits import Duplicate, Gate, Remove, recipe_from_json, recipe_to_json
     from depthprobe.surgery.optimizer import move_optimizer
@@ -24,6 +25,7 @@ _HOMES = {
     "Resize": "layers.resize",
     "Unit": "graph.units",
     "apply": "surgery.edited",
+    "grow": "probes.api",
     "move_optimizer": "surgery.optimizer",
     "recipe_from_json": "surgery.edits",
     "recipe_to_json": "surgery.edits",
@@ -40,6 +42,7 @@ __all__ = [
     "Resize",
     "Unit",
     "apply",
+    "grow",
     "move_optimizer",
     "recipe_from_json",
     "recipe_to_json",

@@ -1,6 +1,7 @@
 """Settings: frozen keyword-only dataclasses, validated at birth, JSON both ways."""
 
 import dataclasses
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -174,14 +175,13 @@ def _number(
     whole: bool = False,
 ) -> None:
     bounds = [
-        (at_least, "at least", lambda v, b: v >= b),
-        (at_most, "at most", lambda v, b: v <= b),
-        (above, "above", lambda v, b: v > b),
-        (below, "below", lambda v, b: v < b),
+        (at_least, "at least", operator.ge),
+        (at_most, "at most", operator.le),
+        (above, "above", operator.gt),
+        (below, "below", operator.lt),
     ]
-    kind = int if whole else (int, float)
-    right = isinstance(value, kind) and not isinstance(value, bool)
-    if not right or any(bound is not None and not holds(value, bound) for bound, _, holds in bounds):
+    right = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
+    if not right or not all(bound is None or holds(value, bound) for bound, _, holds in bounds):
         wanted = " and ".join(f"{word} {bound:g}" for bound, word, _ in bounds if bound is not None)
         raise ConfigError(
             f"{name.replace('_', '-')} is out of range",
@@ -210,6 +210,4 @@ def _init(init: str) -> None:
     except ValueError:
         right = False
     if not right:
-        raise ConfigError(
-            f"init {init!r} is not known", where="--init", expected=" | ".join((*plain, "gaussian:STD"))
-        )
+        raise ConfigError(f"init {init!r} is not known", where="--init", expected=" | ".join((*plain, "gaussian:STD")))

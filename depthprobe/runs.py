@@ -29,9 +29,7 @@ class RunFolder:
         self._lock: IO[bytes] | None = None
 
     @classmethod
-    def create(
-        cls, out: Path | None, command: str, config: dict[str, Any], environment: dict[str, Any]
-    ) -> "RunFolder":
+    def create(cls, out: Path | None, command: str, config: dict[str, Any], environment: dict[str, Any]) -> "RunFolder":
         """A new run folder, staged beside its place and renamed into it: it appears once it is resumable.
 
         out: the folder itself, which must not exist (None: runs/<command>-<time>-<id>).
@@ -68,7 +66,10 @@ class RunFolder:
             )
         if config["schema"] != RUN_SCHEMA:
             raise RunFolderError(
-                "this run folder has another format", where=str(path), expected=str(RUN_SCHEMA), found=str(config["schema"])
+                "this run folder has another format",
+                where=str(path),
+                expected=str(RUN_SCHEMA),
+                found=str(config["schema"]),
             )
         return folder._locked() if write else folder
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 from depthprobe.errors import ConfigError
@@ -82,12 +83,14 @@ class Schedule:
         area = 0.0
         for gate in self.gates:
             corners = self.points(gate)
-            area += sum((b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in zip(corners, corners[1:], strict=False))
+            area += sum((b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in pairwise(corners))
         return area / (len(self.gates) * self.steps)
 
     def describe(self) -> str:
         """One line per ramp and hold, in order of time."""
-        rows = [(r.start, f"{r.gate}: {r.begin:g} -> {r.end:g} in steps {r.start}-{r.start + r.length}") for r in self.ramps]
+        rows = [
+            (r.start, f"{r.gate}: {r.begin:g} -> {r.end:g} in steps {r.start}-{r.start + r.length}") for r in self.ramps
+        ]
         rows += [(h.start, f"hold ({h.walk}, {h.opened} open) in steps {h.start}-{h.end}") for h in self.holds]
         return "\n".join(text for _, text in sorted(rows, key=lambda row: row[0]))
 
@@ -159,7 +162,7 @@ def stairs(
     """
     ramps, holds = [], [Hold(start=0, length=lengths.first, opened=0, walk="up")]
     now = lengths.first
-    for low, high in zip(opened, opened[1:], strict=False):
+    for low, high in pairwise(opened):
         length = window_length(high - low, lengths.up, lengths.overlap)
         ramps += _windows(gates[low:high], now, length, lengths.overlap, 0.0, 1.0)
         now += length
@@ -167,7 +170,7 @@ def stairs(
         now += lengths.up_hold
     order = list(closing or reversed(gates[: opened[-1]]))
     levels = list(reversed(opened))
-    for high, low in zip(levels, levels[1:], strict=False):
+    for high, low in pairwise(levels):
         leaving = order[: high - low]
         order = order[high - low :]
         length = window_length(high - low, lengths.down, lengths.overlap)
@@ -183,9 +186,7 @@ def window_length(count: int, ramp: int, overlap: int) -> int:
     return ramp if count <= 1 else ramp + -(-(count - 1) * ramp // min(overlap, count))
 
 
-def _windows(
-    gates: Sequence[str], start: int, length: int, overlap: int, begin: float, end: float
-) -> list[Ramp]:
+def _windows(gates: Sequence[str], start: int, length: int, overlap: int, begin: float, end: float) -> list[Ramp]:
     """Overlapping ramps in order, the first from `start`, the last ending at `start + length`."""
     count = len(gates)
     if count == 0:

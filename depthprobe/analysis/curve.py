@@ -37,9 +37,7 @@ class SaturatingFamily:
         # Depth over which the missing part falls to 1/e: from "done in one step" to almost a straight line.
         lengths = np.geomspace(float(np.diff(distance).min()) / 4, 2.5 * distance[-1], _DECAYS)
         decay = np.exp(-distance / lengths[:, None])
-        self.missing = (decay - decay[:, -1:]) / (
-            1 - decay[:, -1:]
-        )  # (L, K): share of the rise still missing, 1 to 0
+        self.missing = (decay - decay[:, -1:]) / (1 - decay[:, -1:])  # (L, K): share of the rise still missing, 1 to 0
         self._root, self._df = np.linalg.cholesky(cov), df
         self._one = np.linalg.solve(self._root, np.ones(len(distance)))
         self._shape = -np.linalg.solve(self._root, self.missing.T).T  # (L, K), whitened

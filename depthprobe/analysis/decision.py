@@ -19,18 +19,20 @@ class Estimate:
 class Decision:
     """A verdict on depth, and everything needed to say how sure it is, in units of the metric (fractions).
 
-    recommended: a candidate depth, None when inconclusive. best_guess: the depth one would pick without
-    asking for confidence; the recommended one unless inconclusive. depths: K candidates, ascending, with
-    current. candidates, control: means over seeds, two-sided intervals (seed and example variance together;
-    what all depths share cancels in comparisons, so depths with overlapping intervals may still clearly
-    differ). fitted: (K,) the smoothed curve A - B r^depth where the lack-of-fit test did not reject it,
-    else None. resolution: the smallest difference of two candidates that these data resolve, as measured.
-    gain: mean of the plateau (d* and the deeper candidates within the tolerance of the best) minus the
-    current depth; gain_over_control: the same minus the control. Their intervals are two-sided at
-    `confidence`, widened by the method's bias; `deepen` needs both lows above zero. When d* is the current
-    depth the plateau is what is deeper than it; with nothing there the gain is 0. resamples: share of
-    resamples that name each depth. range95: smallest depth range that holds 95 % of them. reasons: short
-    facts in plain English.
+    recommended: a candidate depth, None when inconclusive. best_guess: the depth one would pick without asking
+        for confidence; the recommended one unless inconclusive.
+    depths: K candidates, ascending; current is one of them.
+    candidates, control: means over seeds, two-sided intervals (seed and example variance together; what all
+        depths share cancels in comparisons, so depths with overlapping intervals may clearly differ).
+    fitted: (K,) the smoothed curve A - B r^depth where lack of fit was not shown, else None.
+    resolution: the smallest difference of two candidates that these data resolve, as measured.
+    gain: mean of the plateau (d* and the deeper candidates within the tolerance of the best) minus the current
+        depth; gain_over_control: the same minus the control. Both two-sided at `confidence`, widened by the
+        bias; `deepen` needs both lows above zero. When d* is the current depth the plateau is what is deeper;
+        with nothing there the gain is 0.
+    resamples: share of resamples that name each depth (as best guess).
+    range95: shortest range of depths with 95 % of the resamples and the advised depth (or best guess) in it.
+    reasons: short facts in plain English.
     """
 
     verdict: Verdict

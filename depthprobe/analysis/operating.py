@@ -46,11 +46,7 @@ class Setting:
     @property
     def name(self) -> str:
         """Such as "3 folds of 360" or "1080 x 3 seeds"."""
-        return (
-            f"{self.seeds} folds of {self.examples}"
-            if self.folds
-            else f"{self.examples} x {self.seeds} seeds"
-        )
+        return f"{self.seeds} folds of {self.examples}" if self.folds else f"{self.examples} x {self.seeds} seeds"
 
 
 @dataclass(frozen=True, kw_only=True)

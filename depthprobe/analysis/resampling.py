@@ -30,18 +30,23 @@ def name_depths(
     noise = rng.standard_normal((resamples, len(curve))) @ np.linalg.cholesky(cov).T
     noise *= np.sqrt(df / rng.chisquare(df, size=(resamples, 1)))
     choice = chooser.choose(curve + noise, fitted=fitted)
-    named = np.where(choice.chosen < 0, choice.guess, choice.chosen)
-    counts = np.bincount(named, minlength=len(depths))
+    # The guess, not the guarded choice: by simulation the range of guesses holds the true depth, that of
+    # guarded choices lies too deep (48-95 % instead of 80-100 %).
+    counts = np.bincount(choice.guess, minlength=len(depths))
     return {depth: count / resamples for depth, count in zip(depths, counts.tolist(), strict=True) if count}
 
 
-def smallest_range(shares: dict[int, float], mass: float = 0.95) -> tuple[int, int]:
-    """Find the (first, last) depth of the range over fewest depths that holds `mass` of the shares."""
-    depths = sorted(shares)
-    weights = [shares[depth] for depth in depths]
+def smallest_range(shares: dict[int, float], *, advised: int, mass: float = 0.95) -> tuple[int, int]:
+    """Find the shortest (first, last) run of depths that holds `mass` of the shares and the advised depth.
+
+    Of equally short ones the heaviest. The advised depth may be named seldom: it asks for more than the
+    resamples do.
+    """
+    depths = sorted({*shares, advised})
     for width in range(1, len(depths) + 1):
-        held = [sum(weights[start : start + width]) for start in range(len(depths) - width + 1)]
-        start = int(np.argmax(held))
-        if held[start] >= mass - 1e-9:
+        runs = [depths[start : start + width] for start in range(len(depths) - width + 1)]
+        held = [(sum(shares.get(depth, 0.0) for depth in run), run) for run in runs if advised in run]
+        share, run = max(held, key=lambda one: one[0])
+        if share >= mass - 1e-9:
             break
-    return depths[start], depths[start + width - 1]
+    return run[0], run[-1]

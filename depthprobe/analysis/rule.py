@@ -88,7 +88,7 @@ def decide(
         gain=gain,
         gain_over_control=over_control,
         resamples=shares,
-        range95=None if shares is None else smallest_range(shares),
+        range95=None if shares is None else smallest_range(shares, advised=depths[guess if index is None else index]),
         reasons=reasons,
     )
 

@@ -63,9 +63,7 @@ class Spread:
         variance = max(float(contrast @ self.cov @ contrast), 0.0)
         if contrast[-1] != 0 and self.seeds > 1:
             own = float((self.by_seed @ contrast).var(ddof=1)) / self.seeds
-            variance = max(
-                variance, (PRIOR_DF * variance + (self.seeds - 1) * own) / (PRIOR_DF + self.seeds - 1)
-            )
+            variance = max(variance, (PRIOR_DF * variance + (self.seeds - 1) * own) / (PRIOR_DF + self.seeds - 1))
         return float(stats.t.ppf(0.5 + confidence / 2, self.df)) * float(np.sqrt(variance))
 
     def interval(self, column: int, confidence: float) -> tuple[float, float]:

@@ -75,7 +75,7 @@ def _symbolic(model: nn.Module, training: bool) -> fx.Graph:
     model.train(training)
     try:
         return fx.Tracer().trace(model)
-    except Exception as error:  # noqa: BLE001  (fx raises whatever the user's forward raises on a proxy)
+    except Exception as error:
         raise GraphError(
             f"torch.fx cannot follow {type(model).__name__}.forward: {error}",
             where=_source_of(error, model),
@@ -93,7 +93,7 @@ def _source_of(error: BaseException, model: nn.Module) -> str:
     trace_back = error.__traceback__
     while trace_back is not None:
         frame = trace_back.tb_frame.f_code
-        if frame.co_filename == home or not place and "/torch/" not in frame.co_filename:
+        if frame.co_filename == home or (not place and "/torch/" not in frame.co_filename):
             place = f"{frame.co_filename}:{trace_back.tb_lineno}"
         trace_back = trace_back.tb_next
     return place or type(model).__name__
@@ -180,7 +180,7 @@ def _run_shapes(root: fx.GraphModule, args: tuple[Any, ...], kwargs: dict[str, A
             propagate.propagate(*ordered)
     except DepthprobeError:
         raise
-    except Exception as error:  # noqa: BLE001  (whatever the user's layers raise on these shapes)
+    except Exception as error:
         cause = str(error).split("While executing")[0].strip()
         shape = ", ".join(str(tuple(v.shape)) for v in ordered if isinstance(v, Tensor))
         raise GraphError(

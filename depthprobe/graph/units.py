@@ -108,7 +108,9 @@ def reads_shape(node: fx.Node) -> bool:
     """Whether the node asks a tensor for its size or rank only."""
     if node.op == "call_method":
         return node.target in SHAPE_READERS
-    return node.op == "call_function" and node.target is getattr and node.args[1] in ("shape", "ndim", "device", "dtype")
+    return (
+        node.op == "call_function" and node.target is getattr and node.args[1] in ("shape", "ndim", "device", "dtype")
+    )
 
 
 def _unit(traced: Traced, first: fx.Node, modules: dict[str, nn.Module], calls: dict[int, int]) -> Unit:
@@ -139,7 +141,7 @@ def _unit(traced: Traced, first: fx.Node, modules: dict[str, nn.Module], calls: 
 
 
 def _stretch(traced: Traced, first: fx.Node, calls: dict[int, int]) -> tuple[list[fx.Node], list[str]]:
-    """The nodes of the unit that `first` opens: norm, activation, dropout, and pooling in between, each at most once."""
+    """The nodes of the unit that `first` opens: norm, activation, dropout, pooling in between, each at most once."""
     nodes, roles = [first], ["linear" if isinstance(module_of(traced, first), nn.Linear) else "conv"]
     keep = 1
     while True:
@@ -148,7 +150,11 @@ def _stretch(traced: Traced, first: fx.Node, calls: dict[int, int]) -> tuple[lis
             break
         module = module_of(traced, users[0])
         role = _role(module)
-        if role is None or role in roles or (users[0].op == "call_module" and calls[id(module)] > 1 and _weighs(module)):
+        if (
+            role is None
+            or role in roles
+            or (users[0].op == "call_module" and calls[id(module)] > 1 and _weighs(module))
+        ):
             break
         nodes.append(users[0])
         roles.append(role)

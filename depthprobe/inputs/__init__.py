@@ -3,6 +3,7 @@
 from depthprobe.inputs.augment import flip_and_crop
 from depthprobe.inputs.datasets import KNOWN, open_dataset
 from depthprobe.inputs.examples import Dataset, Examples, Split
+from depthprobe.inputs.memory_data import as_dataset
 from depthprobe.inputs.memory_model import InMemoryModel
 from depthprobe.inputs.model_args import parse_model_args
 from depthprobe.inputs.models import ModelSource, open_model
@@ -15,6 +16,7 @@ __all__ = [
     "InMemoryModel",
     "ModelSource",
     "Split",
+    "as_dataset",
     "flip_and_crop",
     "is_small",
     "open_dataset",

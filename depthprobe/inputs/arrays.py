@@ -46,9 +46,7 @@ def check_labels(labels: NDArray[np.generic], where: str) -> NDArray[np.int64]:
     """Return labels as (N,) int64; DataError for other shapes, fractions and negative numbers."""
     if labels.ndim != 1:
         hint = "y.argmax(1) for one-hot rows, y.ravel() for a column" if labels.ndim == 2 else None
-        raise DataError(
-            "labels are not one row", where=where, expected="(N,)", found=str(labels.shape), hint=hint
-        )
+        raise DataError("labels are not one row", where=where, expected="(N,)", found=str(labels.shape), hint=hint)
     whole = labels.astype(np.float64) if labels.dtype.kind == "f" else np.zeros(1)
     if not np.isfinite(whole).all() or (whole != np.floor(whole)).any():
         first = int(np.flatnonzero(~(whole == np.floor(whole)) | ~np.isfinite(whole))[0])
@@ -61,9 +59,7 @@ def check_labels(labels: NDArray[np.generic], where: str) -> NDArray[np.int64]:
     target = labels.astype(np.int64)
     if (target < 0).any():
         first = int(np.flatnonzero(target < 0)[0])
-        raise DataError(
-            "labels are negative", where=where, expected="0..K-1", found=f"{target[first]} at row {first}"
-        )
+        raise DataError("labels are negative", where=where, expected="0..K-1", found=f"{target[first]} at row {first}")
     return target
 
 
@@ -84,9 +80,7 @@ def check_classes(parts: Sequence[tuple[str, Examples | None]], classes: int, wh
     train = parts[0][1]
     present = torch.unique(train.y) if train is not None else torch.zeros(0)
     if classes < 2 or len(present) < 2:
-        raise DataError(
-            "fewer than two classes: nothing to tell apart", where=where, found=f"{classes} class(es)"
-        )
+        raise DataError("fewer than two classes: nothing to tell apart", where=where, found=f"{classes} class(es)")
     if len(present) < classes:
         absent = next(k for k in range(classes) if k >= len(present) or int(present[k]) != k)
         raise DataError(

@@ -44,14 +44,12 @@ def open_dataset(
     or unfit.
     """
     if image_size is not None and image_size < 1:
-        raise DataError(
-            "an image needs pixels", where="--image-size", expected="1 or more", found=str(image_size)
-        )
+        raise DataError("an image needs pixels", where="--image-size", expected="1 or more", found=str(image_size))
     read, classes, source = _read(spec, data_dir, image_size)
     parts = {part: resize_images(examples, image_size, spec) for part, examples in read.items()}
-    classes = _name_classes(classes, parts["train"], spec)
+    classes = name_classes(classes, parts["train"], spec)
     check_classes(list(parts.items()), len(classes), spec)
-    _check_shapes(parts, spec)
+    check_shapes(parts, spec)
     train = parts["train"]
     if limit_train is not None:
         train = limit_examples(train, limit_train, limit_seed, len(classes))
@@ -83,10 +81,7 @@ def resize_images(part: Examples, image_size: int | None, where: str) -> Example
         return part
     check_memory((*part.x.shape[:2], image_size, image_size), where)
     size = (image_size, image_size)
-    scaled = [
-        functional.interpolate(rows, size, mode="bilinear", antialias=True)
-        for rows in torch.split(part.x, 4096)
-    ]
+    scaled = [functional.interpolate(rows, size, mode="bilinear", antialias=True) for rows in torch.split(part.x, 4096)]
     return Examples(torch.cat(scaled), part.y)
 
 
@@ -109,9 +104,7 @@ def _read(spec: str, data_dir: Path | None, image_size: int | None) -> _Read:
     if path.is_dir():
         return *read_image_folder(path, image_size=image_size), str(path)
     if path.suffix != ".npz":
-        raise DataError(
-            "not a data set", where=str(path), expected="a folder of images, a .npz or file.py:name"
-        )
+        raise DataError("not a data set", where=str(path), expected="a folder of images, a .npz or file.py:name")
     return read_npz(path), (), str(path)
 
 
@@ -139,7 +132,7 @@ def _find_path(spec: str, data_dir: Path | None) -> Path:
     )
 
 
-def _name_classes(names: tuple[str, ...], train: Examples, where: str) -> tuple[str, ...]:
+def name_classes(names: tuple[str, ...], train: Examples, where: str) -> tuple[str, ...]:
     """Return the names, or numbers up to the largest training label where there are none."""
     highest = int(train.y.max())
     if not names and highest >= len(train):
@@ -152,7 +145,8 @@ def _name_classes(names: tuple[str, ...], train: Examples, where: str) -> tuple[
     return names or tuple(map(str, range(highest + 1)))
 
 
-def _check_shapes(parts: Mapping[str, Examples], where: str) -> None:
+def check_shapes(parts: Mapping[str, Examples], where: str) -> None:
+    """Raise DataError when the parts differ in the shape of one example."""
     shapes = {name: tuple(part.x.shape[1:]) for name, part in parts.items()}
     other = next((name for name, shape in shapes.items() if shape != shapes["train"]), None)
     if other is not None:

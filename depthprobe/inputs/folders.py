@@ -15,9 +15,7 @@ _GREY = ("1", "L", "LA")
 _COLOUR = ("RGB", "RGBA", "P", "PA", "CMYK", "YCbCr", "HSV", "LAB")
 
 
-def read_image_folder(
-    folder: Path, *, image_size: int | None = None
-) -> tuple[dict[str, Examples], tuple[str, ...]]:
+def read_image_folder(folder: Path, *, image_size: int | None = None) -> tuple[dict[str, Examples], tuple[str, ...]]:
     """Read {"train": ..., "valid": ..., "test": ...} as far as present, and the class names in sorted order.
 
     x: (N, C, H, W) in 0..1; C is 1 when every image is grey, else 3. image_size: scale and crop all
@@ -36,9 +34,7 @@ def read_image_folder(
 
 def _list_parts(folder: Path) -> dict[str, Path]:
     names = {"train": ("train",), "valid": ("valid", "val"), "test": ("test",)}
-    found = {
-        part: folder / name for part, known in names.items() for name in known if (folder / name).is_dir()
-    }
+    found = {part: folder / name for part, known in names.items() for name in known if (folder / name).is_dir()}
     if not found and _list_folders(folder):
         return {"train": folder}
     if "train" not in found or not _list_folders(found["train"]):
@@ -62,9 +58,7 @@ def _list_images(root: Path, classes: tuple[str, ...]) -> list[tuple[Path, int]]
     listed: list[tuple[Path, int]] = []
     for label, name in enumerate(classes):
         inside = sorted((root / name).rglob("*")) if (root / name).is_dir() else []
-        images = [
-            path for path in inside if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-        ]
+        images = [path for path in inside if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")]
         if not images:
             raise DataError(
                 f"class {name!r} has no images",
@@ -82,9 +76,7 @@ def _survey(paths: list[Path], image_size: int | None) -> tuple[int, tuple[int, 
         with _open(path) as image:
             mode, size = image.mode, image.size
         if mode not in (*_GREY, *_COLOUR):
-            raise DataError(
-                "unsupported pixel format", where=str(path), expected="8 bits", found=f"mode {mode}"
-            )
+            raise DataError("unsupported pixel format", where=str(path), expected="8 bits", found=f"mode {mode}")
         channels = 3 if mode in _COLOUR else channels
         common = common or size
         if image_size is None and size != common:

@@ -65,9 +65,7 @@ def renew(module: nn.Module, seed: int) -> nn.Module:
 
 def hash_structure(module: nn.Module) -> str:
     """Hash (SHA-256) the types of all submodules and the names, shapes and dtypes of all tensors."""
-    lines = [
-        f"{name} {type(part).__module__}.{type(part).__qualname__}" for name, part in module.named_modules()
-    ]
+    lines = [f"{name} {type(part).__module__}.{type(part).__qualname__}" for name, part in module.named_modules()]
     tensors = [*module.named_parameters(), *module.named_buffers()]
     lines += [f"{name} {'lazy' if is_lazy(t) else tuple(t.shape)} {t.dtype}" for name, t in tensors]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()

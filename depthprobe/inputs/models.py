@@ -67,9 +67,7 @@ class ModelSource:
                 found=str(record.get("class")),
                 hint="pass the object again",
             )
-        if not (
-            isinstance(spec, str) and isinstance(args, dict) and (sha256 is None or isinstance(sha256, str))
-        ):
+        if not (isinstance(spec, str) and isinstance(args, dict) and (sha256 is None or isinstance(sha256, str))):
             raise ModelError("not a model source", expected="spec, args and sha256", found=str(dict(record)))
         try:
             values = {name: ast.literal_eval(text) for name, text in args.items()}
@@ -82,9 +80,11 @@ class ModelSource:
 def open_model(spec: str, model_args: Mapping[str, object] | None = None) -> ModelSource: ...
 @overload
 def open_model(spec: nn.Module, model_args: Mapping[str, object] | None = None) -> InMemoryModel: ...
+@overload
 def open_model(
     spec: str | nn.Module, model_args: Mapping[str, object] | None = None
-) -> ModelSource | InMemoryModel:
+) -> ModelSource | InMemoryModel: ...
+def open_model(spec: str | nn.Module, model_args: Mapping[str, object] | None = None) -> ModelSource | InMemoryModel:
     """Return the source of a model, tried once by building it with seed 0.
 
     spec: `file.py`, `file.py:name`, `pkg.mod:attr`, or a network. model_args: keyword arguments of plain

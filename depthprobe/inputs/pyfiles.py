@@ -30,9 +30,7 @@ def read_file(path: Path, error: type[UsageError]) -> bytes:
         near = sorted(path.parent.glob("*.py")) if path.parent.is_dir() else []
         match = difflib.get_close_matches(path.name, [file.name for file in near], n=1)
         hint = f"{path.parent / match[0]}" if match else "check the path, it is taken from the current folder"
-        raise error(
-            f"no such file: {path.name}", where=str(path), expected="a Python file", hint=hint
-        ) from None
+        raise error(f"no such file: {path.name}", where=str(path), expected="a Python file", hint=hint) from None
     except OSError as problem:
         raise error(f"cannot read {path.name}", where=str(path), found=str(problem)) from problem
 
@@ -89,9 +87,7 @@ def reporting(path: Path | None, doing: str, error: type[UsageError]) -> Iterato
     except (Exception, SystemExit) as problem:
         where = _find_line(problem, path)
         if isinstance(problem, SyntaxError):
-            raise error(
-                f"syntax error: {problem.msg}", where=where, found=(problem.text or "").strip()
-            ) from problem
+            raise error(f"syntax error: {problem.msg}", where=where, found=(problem.text or "").strip()) from problem
         text = f"{type(problem).__name__}: {problem}".rstrip(": ")
         raise error(f"{doing} raised {text}", where=where, hint=_find_hint(problem, path)) from problem
 

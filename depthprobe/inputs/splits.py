@@ -99,9 +99,7 @@ def limit_examples(part: Examples, limit: int, seed: int, classes: int) -> Examp
     Every class keeps at least one example. Raises DataError when `limit` is below the number of classes.
     """
     if limit < classes:
-        raise DataError(
-            f"a limit of {limit} training examples cannot hold every class", expected=f"at least {classes}"
-        )
+        raise DataError(f"a limit of {limit} training examples cannot hold every class", expected=f"at least {classes}")
     return part if limit >= len(part) else part.take(order_stratified(part.y, seed)[:limit].sort().values)
 
 
@@ -113,9 +111,7 @@ def _check_shares(valid_share: float, test_share: float, fold: int, folds: int) 
             found=f"valid {valid_share}, test {test_share}",
         )
     if folds < 1 or fold < 0:
-        raise DataError(
-            "folds are counted from 0", expected="fold >= 0, folds >= 1", found=f"{fold} of {folds}"
-        )
+        raise DataError("folds are counted from 0", expected="fold >= 0, folds >= 1", found=f"{fold} of {folds}")
 
 
 def _check_complete(train: Examples, data: Dataset) -> None:

@@ -28,26 +28,25 @@ def read_user_data(path: Path, name: str | None, where: str) -> tuple[dict[str, 
     with isolated(0, path.parent):
         module = execute_file(path, DataError)
         if not name:
-            public = [
-                key for key, value in vars(module).items() if callable(value) and not key.startswith("_")
-            ]
+            public = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
             hint = f"{path}:{public[-1]}" if public else None
             raise DataError("which function gives the data?", where=where, found=", ".join(public), hint=hint)
         target = find_attribute(module, name, where, DataError)
         if not callable(target):
             raise DataError(f"{name} is not callable", where=where, found=type(target).__name__)
         if missing := missing_arguments(target, {}):
-            raise DataError(
-                f"{name} needs arguments: {', '.join(missing)}", where=where, expected="none needed"
-            )
+            raise DataError(f"{name} needs arguments: {', '.join(missing)}", where=where, expected="none needed")
         with reporting(path, f"calling {name}", DataError):
             parts = target()
-        _check_parts(parts, where)
         with reporting(path, f"reading the data of {name}", DataError):
-            read = {
-                part: _read_part(parts[part], f"{where} ({part})") for part in PARTS if _given(parts, part)
-            }
-    names = getattr(parts["train"], "classes", ())
+            return read_parts(parts, where)
+
+
+def read_parts(parts: object, where: str) -> tuple[dict[str, Examples], tuple[str, ...]]:
+    """Read the dict of parts; return the examples and the class names. Raises DataError."""
+    found = _check_parts(parts, where)
+    read = {part: _read_part(found[part], f"{where} ({part})") for part in PARTS if _given(found, part)}
+    names = getattr(found["train"], "classes", ())
     return read, tuple(map(str, names)) if isinstance(names, list | tuple) else ()
 
 
@@ -55,15 +54,14 @@ def _given(parts: Mapping[str, object], part: str) -> bool:
     return parts.get(part) is not None
 
 
-def _check_parts(parts: object, where: str) -> None:
+def _check_parts(parts: object, where: str) -> Mapping[str, object]:
     if not isinstance(parts, Mapping):
-        raise DataError(
-            "the function does not return a dict", where=where, expected=_FORM, found=type(parts).__name__
-        )
+        raise DataError("the function does not return a dict", where=where, expected=_FORM, found=type(parts).__name__)
     unknown = [str(key) for key in parts if key not in PARTS]
     if unknown or not _given(parts, "train"):
         culprit = f"unknown part {unknown[0]!r}" if unknown else "there is no 'train'"
         raise DataError(culprit, where=where, expected=_FORM, found=", ".join(map(str, parts)) or "nothing")
+    return parts
 
 
 def _read_part(part: object, where: str) -> Examples:
@@ -80,9 +78,7 @@ def _read_part(part: object, where: str) -> Examples:
     for row in range(len(part)):
         item = part[row]
         if not (isinstance(item, tuple | list) and len(item) == 2):
-            raise DataError(
-                f"example {row} is not an (input, label) pair", where=where, found=type(item).__name__
-            )
+            raise DataError(f"example {row} is not an (input, label) pair", where=where, found=type(item).__name__)
         inputs.append(_as_tensor(item[0]))
         labels.append(item[1].item() if isinstance(item[1], torch.Tensor | np.generic) else item[1])
         if row == 0:

@@ -38,11 +38,7 @@ class Resize(nn.Module):
             raise ValueError(f"spatial must be 'auto' or 'fixed', found {spatial!r}")
         self.shape, self.channels, self.spatial = tuple(shape), channels, spatial
         count = self.shape[0]
-        drawn = (
-            torch.randint(2**31, (count,), generator=generator)
-            if channels == "random"
-            else torch.arange(count)
-        )
+        drawn = torch.randint(2**31, (count,), generator=generator) if channels == "random" else torch.arange(count)
         self.register_buffer("choice", drawn)
 
     def forward(self, x: Tensor) -> Tensor:

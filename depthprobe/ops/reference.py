@@ -1,4 +1,4 @@
-"""Reference operators: mixes of a new and an old path, and the resizing of a bypass (paper, section 3.1, appendices)."""
+"""Reference operators: mixes of a new and an old path, the resizing of a bypass (paper, section 3.1, appendices)."""
 
 from collections.abc import Sequence
 
@@ -20,9 +20,7 @@ def dropin_prefix(new_part: Tensor, old: Tensor, k: int, dim: int) -> Tensor:
     return torch.cat((old.narrow(dim, 0, k), new_part), dim)
 
 
-def dropin_bernoulli(
-    new: Tensor, old: Tensor, mask: Tensor, scale_new: float = 1.0, scale_old: float = 1.0
-) -> Tensor:
+def dropin_bernoulli(new: Tensor, old: Tensor, mask: Tensor, scale_new: float = 1.0, scale_old: float = 1.0) -> Tensor:
     """`new` where `mask` is true, else `old`; each path optionally scaled (paper, equations 2-5).
 
     new, old: same shape; mask: bool, broadcastable to it, drawn by the caller from a recorded seed.

@@ -169,9 +169,10 @@ def branch_and_cool(learner: Learner, edited: Edited, steps: int, seed: int) -> 
     """
     plain, became = settle_with_map(edited)
     branch = Learner(plain, learner.batches, learner.config, learner.accelerator)
-    for parameter, state in learner.optimizer.state.items():
-        if parameter in became:
-            branch.optimizer.state[became[parameter]] = {
+    for parameter, twin in became.items():
+        state = learner.optimizer.state.get(parameter)
+        if state:
+            branch.optimizer.state[twin] = {
                 key: value.clone() if isinstance(value, torch.Tensor) else value for key, value in state.items()
             }
     begin = branch.step = learner.step
@@ -238,9 +239,7 @@ def _measurement(
     }
 
 
-def trace_point(
-    arm: Arm, notebook: Notebook, learner: Learner, split: Split, loss: float, ratios: list[float]
-) -> None:
+def trace_point(arm: Arm, notebook: Notebook, learner: Learner, split: Split, loss: float, ratios: list[float]) -> None:
     """Record loss, uncooled accuracy on the first 500 validation examples, and ratios, as they are at this step."""
     x, y = split.valid.x[:TRACE_EXAMPLES], split.valid.y[:TRACE_EXAMPLES]
     right = predict(learner.net, x, learner.accelerator.device).argmax(1) == y

@@ -77,9 +77,7 @@ def _time(net: nn.Module, batches: Batches, train: TrainConfig, accelerator: Any
     return sorted(times)[len(times) // 2]
 
 
-def cost_json(
-    plan: GrowPlan, config: GrowConfig, records: Sequence[dict[str, Any]], seconds: float
-) -> dict[str, Any]:
+def cost_json(plan: GrowPlan, config: GrowConfig, records: Sequence[dict[str, Any]], seconds: float) -> dict[str, Any]:
     """The `cost` part of a recommendation, from what was really trained."""
     planned = forecast(plan, config.seeds, None)
     done = [r for r in records if r["kind"] == "arm"]

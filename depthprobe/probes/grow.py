@@ -14,11 +14,17 @@ from depthprobe.analysis.rule import decide
 from depthprobe.analysis.sentence import say
 from depthprobe.analysis.tolerance import auto_tolerance
 from depthprobe.config import GrowConfig, TrainConfig
-from depthprobe.errors import DataError, ModelError, RunFolderError, TrainingError
+from depthprobe.errors import ModelError, TrainingError
 from depthprobe.graph.costs import measure_latency_ms
-from depthprobe.inputs import Dataset, InMemoryModel, ModelSource, Split, is_small, open_dataset, split_dataset
+from depthprobe.inputs import Dataset, InMemoryModel, ModelSource, is_small
 from depthprobe.probes.answer import (
-    Failure, Recommendation, as_json, depth_json, find_collapse, read_failures, read_scores,
+    Failure,
+    Recommendation,
+    as_json,
+    depth_json,
+    find_collapse,
+    read_failures,
+    read_scores,
 )  # fmt: skip
 from depthprobe.probes.arms import Arm, Bench, run_control_arm, run_grow_arm
 from depthprobe.probes.cost import Forecast, cost_json, forecast, time_steps
@@ -26,6 +32,17 @@ from depthprobe.probes.environment import describe_environment
 from depthprobe.probes.listener import Listener
 from depthprobe.probes.plan import GrowPlan, candidate_net, grown, plan_grow
 from depthprobe.probes.result import Result
+from depthprobe.probes.setup import (
+    DataSource,
+    Source,
+    about_model,
+    check_outputs,
+    check_same_data,
+    choose_augment,
+    other_model,
+    recipe_network,
+    split_by_rank,
+)  # fmt: skip
 from depthprobe.runs import RunFolder
 from depthprobe.surgery import recipe_to_json
 from depthprobe.training.batches import Batches
@@ -36,25 +53,10 @@ CANDIDATES = "checkpoints/candidates"
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataSource:
-    """Where the data came from: what `open_dataset` needs to bring them again."""
-
-    spec: str
-    data_dir: str | None = None
-    limit_train: int | None = None
-    image_size: int | None = None
-
-    def open(self) -> Dataset:
-        """Load. Raises DataError."""
-        folder = Path(self.data_dir) if self.data_dir else None
-        return open_dataset(self.spec, data_dir=folder, limit_train=self.limit_train, image_size=self.image_size)
-
-
-@dataclass(frozen=True, kw_only=True)
 class Setup:
     """Everything resolved and checked, nothing created yet."""
 
-    model: ModelSource | InMemoryModel
+    model: Source
     data_source: DataSource
     data: Dataset
     bench: Bench
@@ -76,16 +78,14 @@ class Setup:
         """config.json: resolved, enough to run the same again."""
         return {
             "model": self.model.to_json(),
-            "data": {**self.data_source.__dict__, "fingerprint": self.data.fingerprint},
+            "data": self.data_source.to_json(self.data),
             "train": self.bench.train.to_json(),
             "grow": self.config.to_json(),
             "tolerance_note": self.tolerance_note,
         }
 
 
-def set_up(
-    model: ModelSource | InMemoryModel, source: DataSource, config: GrowConfig, train: TrainConfig, *, timed: bool = True
-) -> Setup:
+def set_up(model: Source, source: DataSource, config: GrowConfig, train: TrainConfig, *, timed: bool = True) -> Setup:
     """Check everything that can be checked before training, choose what is left open, forecast the cost.
 
     Raises UsageError of some kind; nothing is created.
@@ -93,16 +93,14 @@ def set_up(
     accelerator = open_device(train.device, train.precision, train.threads)
     data = source.open()
     folds = config.seeds if is_small(data) and data.valid is None else 1
-    first = split_dataset(data, split_seed=config.split_seed, fold=0, folds=folds)
-    split = _split_by_rank(data, config.split_seed, folds, first)
+    split = split_by_rank(data, config.split_seed, folds)
+    first = split(0)
     network = model.build(config.seed)
     example = first.train.x[:2]
     plan = plan_grow(network, example, config, train, len(first.train))
     check_outputs(network, example, data)
     tolerance = auto_tolerance(len(first.valid), config.seeds, folds=folds > 1)
-    augment = data.colour if train.augment is None else train.augment
-    if augment and example.ndim != 4:
-        raise DataError("augmentation needs images", where="--augment", found=f"inputs of shape {tuple(example.shape[1:])}")
+    augment = choose_augment(train, data, example)
     train = replace(train, steps=plan.steps, augment=augment)
     bench = Bench(build=model.build, split=split, plan=plan, train=train, augment=augment, accelerator=accelerator)
     batches = Batches(first.train, train.batch_size, 0, augment, accelerator.device)
@@ -120,40 +118,13 @@ def set_up(
     )
 
 
-def _same_weights(model: ModelSource | InMemoryModel, config: GrowConfig) -> tuple[str, ...]:
+def _same_weights(model: Source, config: GrowConfig) -> tuple[str, ...]:
     if config.seeds < 2:
         return ("one seed: no interval over seeds",)
     one, two = (list(model.build(config.seed + rank).parameters()) for rank in range(2))
     if all(torch.equal(a, b) for a, b in zip(one, two, strict=True)):
         return ("the model file draws the same weights for every seed (does it call torch.manual_seed?)",)
     return ()
-
-
-def _split_by_rank(data: Dataset, split_seed: int, folds: int, first: Split) -> Any:
-    cache = {0: first}
-
-    def split(rank: int) -> Split:
-        fold = rank % folds
-        if fold not in cache:
-            cache.clear()
-            cache[fold] = split_dataset(data, split_seed=split_seed, fold=fold, folds=folds)
-        return cache[fold]
-
-    return split
-
-
-def check_outputs(network: nn.Module, example: torch.Tensor, data: Dataset) -> None:
-    """The network must give one number per class. Raises ModelError."""
-    outputs = predict(network, example, next(network.parameters()).device)
-    if outputs.ndim != 2 or outputs.shape[1] < len(data.classes):
-        raise ModelError(
-            f"the model gives fewer outputs than {data.name} has classes"
-            if outputs.ndim == 2
-            else "the model's output is not one row of class scores per example",
-            expected=f"(batch, {len(data.classes)})",
-            found=str(tuple(["batch", *outputs.shape[1:]])).replace("'", ""),
-            hint=f"end the model with {len(data.classes)} outputs",
-        )
 
 
 def _tolerance_note(config: GrowConfig, auto: Any, examples: int, folds: int) -> str:
@@ -266,6 +237,9 @@ def conclude(setup: Setup, folder: RunFolder, seconds: float) -> Result:
     recipe = plan.recipe(opened, rank)
     test = _score(setup, net, rank)
     notes = [f"seed {f.seed}: {f.what}" for f in failures] + list(decision.reasons) + list(setup.notes)
+    if decision.recommended == plan.depths[-1]:
+        copies = 2 * max(edit.copies for edit in plan.edits)
+        notes.append(f"the deepest candidate is the answer: more may pay, --copies {copies} looks further")
     recommendation = Recommendation(
         command="grow",
         verdict=decision.verdict,
@@ -289,7 +263,9 @@ def conclude(setup: Setup, folder: RunFolder, seconds: float) -> Result:
     )
     text = recipe_to_json(recipe)
     folder.write_text("recipe.json", text)
-    folder.write_torch("model.pt", {"state_dict": net.state_dict(), "depthprobe": _about(setup, text)})
+    device = str(setup.bench.accelerator.device)
+    about = about_model(setup.model, setup.data_source, setup.data, config.split_seed, text, device)
+    folder.write_torch("model.pt", {"state_dict": net.state_dict(), "depthprobe": about})
     folder.write_json("recommendation.json", recommendation.to_json())
     return Result(folder.path, recommendation, net)
 
@@ -307,14 +283,6 @@ def _saved_network(setup: Setup, folder: RunFolder, opened: int) -> tuple[nn.Mod
     net = recipe_network(setup.bench.build(saved["seed"]), setup.bench.plan.recipe(opened, rank), example)
     net.load_state_dict(saved["state_dict"])
     return net, rank
-
-
-def recipe_network(model: nn.Module, recipe: Any, example: torch.Tensor) -> nn.Module:
-    """The settled network that a recipe makes of a fresh model."""
-    from depthprobe.surgery import apply, settle
-
-    with torch.random.fork_rng(devices=[]):
-        return settle(apply(model, recipe, example))
 
 
 def _score(setup: Setup, net: nn.Module, rank: int) -> dict[str, Any]:
@@ -341,19 +309,6 @@ def _candidate_costs(setup: Setup) -> list[dict[str, Any]]:
     ]
 
 
-def _about(setup: Setup, recipe: str) -> dict[str, Any]:
-    """What model.pt says about itself: enough to build the network and bring the data again."""
-    environment = describe_environment(str(setup.bench.accelerator.device))
-    return {
-        "schema": 1,
-        "model": setup.model.to_json(),
-        "data": {**setup.data_source.__dict__, "fingerprint": setup.data.fingerprint},
-        "split_seed": setup.config.split_seed,
-        "recipe": recipe,
-        "versions": environment["packages"],
-    }
-
-
 def create_run(setup: Setup, out: Path | None) -> RunFolder:
     """The run folder of a new probe."""
     environment = describe_environment(str(setup.bench.accelerator.device))
@@ -363,7 +318,7 @@ def create_run(setup: Setup, out: Path | None) -> RunFolder:
 def reopen(folder: RunFolder, model: InMemoryModel | None = None) -> Setup:
     """The setup of an interrupted run. Raises when the model or the data are no longer the same."""
     config: Mapping[str, Any] = folder.config
-    source = DataSource(**{k: v for k, v in config["data"].items() if k != "fingerprint"})
+    source = DataSource.from_json(config["data"])
     try:
         opened = model or ModelSource.from_json(config["model"])
         setup = set_up(
@@ -374,18 +329,6 @@ def reopen(folder: RunFolder, model: InMemoryModel | None = None) -> Setup:
             timed=False,
         )
     except ModelError as error:
-        raise RunFolderError(
-            f"the run was made with another model: {error.what}",
-            where=str(folder.path),
-            expected=error.expected,
-            found=error.found,
-            hint="put the model back as it was, or start a new run",
-        ) from error
-    if setup.data.fingerprint != config["data"]["fingerprint"]:
-        raise RunFolderError(
-            "the data are no longer those of the run",
-            where=str(folder.path),
-            expected=f"sha256 {config['data']['fingerprint'][:12]}",
-            found=f"sha256 {setup.data.fingerprint[:12]}",
-        )
+        raise other_model(folder, error) from error
+    check_same_data(folder, setup.data)
     return replace(setup, tolerance_note=config["tolerance_note"])

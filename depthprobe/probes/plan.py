@@ -211,9 +211,7 @@ def _cut(edits: tuple[Duplicate, ...], most: int) -> tuple[Duplicate, ...]:
 
 def _candidate(edited: Edited, opened: int, base: int, example: torch.Tensor) -> Candidate:
     net: Any = candidate_net(edited, opened)
-    return Candidate(
-        opened=opened, depth=base + opened, params=count_parameters(net), macs=count_macs(net, example)
-    )
+    return Candidate(opened=opened, depth=base + opened, params=count_parameters(net), macs=count_macs(net, example))
 
 
 def candidate_net(edited: Edited, opened: int) -> nn.Module:

@@ -144,5 +144,3 @@ def _attribute(root: nn.Module, target: str) -> object:
     for part in target.split("."):
         value = getattr(value, part)
     return value
-
-

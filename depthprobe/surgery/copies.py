@@ -83,7 +83,7 @@ def _follower(module: nn.Module, unit: Unit) -> nn.Module:
 
 def _initialise(new: nn.Module, old: nn.Module, init: str, unit: Unit) -> None:
     weight, bias = new.weight, getattr(new, "bias", None)
-    assert isinstance(weight, torch.Tensor)  # noqa: S101  (narrowing for the type checker)
+    assert isinstance(weight, torch.Tensor)
     if init == "default":
         return
     if init == "copy":
@@ -104,7 +104,7 @@ def _initialise(new: nn.Module, old: nn.Module, init: str, unit: Unit) -> None:
         nn.init.xavier_uniform_(weight)
     elif init == "he":
         nn.init.kaiming_normal_(weight, nonlinearity="relu")
-    elif gaussian and 0.0 < (std := float(gaussian[1])):
+    elif gaussian and (std := float(gaussian[1])) > 0.0:
         nn.init.normal_(weight, 0.0, std)
     else:
         raise EditError(f"init {init!r} is not known", where=unit.name, expected=" | ".join(INITS))

@@ -149,9 +149,7 @@ def _duplicate(traced: Traced, plan: UnitPlan, edit: records.Duplicate) -> None:
         plan.copies.append((f"{plan.unit.name}_copy{len(plan.copies) + 1}", gate))
 
 
-def _gate(
-    inside: nn.Module, bypass: Resize | None, edit: records.Duplicate | records.Gate, training: bool
-) -> Gate:
+def _gate(inside: nn.Module, bypass: Resize | None, edit: records.Duplicate | records.Gate, training: bool) -> Gate:
     gate = Gate(inside, bypass=bypass, mode=edit.mode, granularity=edit.granularity, ratio=edit.ratio)
     gate.training = gate.mix.training = training  # `inside` keeps its own flags
     return gate

@@ -102,7 +102,7 @@ def predict(net: nn.Module, x: Tensor, device: torch.device, batch_size: int = 1
     modes = [(module, module.training) for module in net.modules()]
     net.eval()
     try:
-        return torch.cat([net(part.to(device)).float().cpu() for part in x.split(batch_size)])
+        return torch.cat([net(part.to(device)).float().cpu() for part in torch.split(x, batch_size)])
     finally:
         for module, mode in modes:
             module.training = mode

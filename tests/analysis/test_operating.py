@@ -24,9 +24,7 @@ def check(row, name, slack):
         assert row.keep >= 0.75 - slack
 
 
-@pytest.mark.parametrize(
-    "name", ["flat", "rising", "slow", "peaked", "steep", "borderline", "edge 1.2", "steep, ctrl"]
-)
+@pytest.mark.parametrize("name", ["flat", "rising", "slow", "peaked", "steep", "borderline", "edge 1.2", "steep, ctrl"])
 @pytest.mark.parametrize("setting", ["360x3", "360x5", "1080x3", "5000x3"])
 def test_the_bar_on_120_draws(name, setting):
     # Two standard errors of a share of 5 % in 120 draws: the test with 500 draws has no such slack.

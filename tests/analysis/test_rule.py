@@ -32,8 +32,7 @@ def probe(curve, *, control=None, examples=2000, seeds=3, folds=False, rng_seed=
 def constant(candidates, seeds=3, examples=50, control=1.0):
     ones = np.ones((len(candidates), examples)) * np.array(candidates)[:, None]
     return [
-        SeedScores(seed=s, candidates=ones, control=np.full(examples, control), examples="all")
-        for s in range(seeds)
+        SeedScores(seed=s, candidates=ones, control=np.full(examples, control), examples="all") for s in range(seeds)
     ]
 
 
@@ -109,9 +108,7 @@ def test_no_variance_at_all_is_kept_without_warnings(count, seeds):
 
 
 def test_more_seeds_narrow_every_interval():
-    few, many = (
-        decide(probe([0.95] * 5, seeds=s), depths=range(5), current=0, tolerance=0.01) for s in (2, 8)
-    )
+    few, many = (decide(probe([0.95] * 5, seeds=s), depths=range(5), current=0, tolerance=0.01) for s in (2, 8))
     assert many.resolution < few.resolution
     assert many.candidates[0].high - many.candidates[0].low < few.candidates[0].high - few.candidates[0].low
 
@@ -126,9 +123,7 @@ def test_more_seeds_narrow_every_interval():
 def test_a_constant_or_the_order_of_seeds_changes_nothing(shift, rng_seed, folds, order):
     scores = probe([0.93, 0.95, 0.96, 0.962, 0.963], examples=300, seeds=4, folds=folds, rng_seed=rng_seed)
     moved = [
-        dataclasses.replace(
-            scores[i], candidates=scores[i].candidates + shift, control=scores[i].control + shift
-        )
+        dataclasses.replace(scores[i], candidates=scores[i].candidates + shift, control=scores[i].control + shift)
         for i in order
     ]
     kwargs = {"depths": range(1, 6), "current": 2, "tolerance": 0.0101, "resamples": 0}

@@ -46,9 +46,7 @@ def test_keep_says_that_training_longer_does_it_too(decision):
 
 def test_shrink(decision):
     answer = dataclasses.replace(decision, verdict="shrink", current=4, recommended=3, best_guess=3)
-    assert say(answer, seeds=3, failed_seeds=0).startswith(
-        "Shrink from 4 to 3 layers: accuracy 0.974 -> 0.970"
-    )
+    assert say(answer, seeds=3, failed_seeds=0).startswith("Shrink from 4 to 3 layers: accuracy 0.974 -> 0.970")
 
 
 def test_inconclusive_gives_the_reason_and_the_resolution(decision):

@@ -51,11 +51,12 @@ def test_shared_folds_in_part_lie_between_all_and_none():
     )
     spread = estimate_spread(scores)
     assert np.linalg.eigvalsh(spread.cov).min() > 0
-    assert spread.means == pytest.approx(
-        np.mean([[*one.candidates.mean(1), one.control.mean()] for one in scores], 0)
-    )
+    assert spread.means == pytest.approx(np.mean([[*one.candidates.mean(1), one.control.mean()] for one in scores], 0))
 
 
 def test_the_smallest_range_is_the_smallest():
-    assert smallest_range({2: 0.02, 3: 0.9, 4: 0.06, 8: 0.02}) == (3, 4)
-    assert smallest_range({3: 1.0}) == (3, 3)
+    shares = {2: 0.02, 3: 0.9, 4: 0.06, 8: 0.02}
+    assert smallest_range(shares, advised=3) == (3, 4)
+    assert smallest_range(shares, advised=8) == (3, 8)
+    assert smallest_range({3: 1.0}, advised=3) == (3, 3)
+    assert smallest_range({3: 1.0}, advised=4) == (3, 4)

@@ -8,9 +8,7 @@ from depthprobe.errors import ConfigError
 
 @pytest.mark.parametrize("folds", [True, False])
 def test_more_data_resolve_more(folds):
-    assert (
-        resolvable(5000, 3, folds=folds) < resolvable(1000, 3, folds=folds) < resolvable(1000, 2, folds=folds)
-    )
+    assert resolvable(5000, 3, folds=folds) < resolvable(1000, 3, folds=folds) < resolvable(1000, 2, folds=folds)
 
 
 def test_a_fold_per_seed_resolves_more_than_one_fold_for_all():

@@ -27,8 +27,7 @@ def test_each_image_is_shifted_and_perhaps_mirrored(shape, margin):
     assert out.shape == x.shape
     assert out.dtype == x.dtype
     seen = [
-        next(k for k, c in enumerate(candidates(a, margin)) if torch.equal(b, c))
-        for a, b in zip(x, out, strict=True)
+        next(k for k, c in enumerate(candidates(a, margin)) if torch.equal(b, c)) for a, b in zip(x, out, strict=True)
     ]
     half = (2 * margin + 1) ** 2
     assert 16 <= sum(k >= half for k in seen) <= 48

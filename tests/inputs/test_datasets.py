@@ -35,9 +35,7 @@ def fails(spec, *texts, **options):
 
 
 def idx_bytes(array):
-    return (
-        struct.pack(f">4B{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.astype(np.uint8).tobytes()
-    )
+    return struct.pack(f">4B{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.astype(np.uint8).tobytes()
 
 
 def write_idx(folder, train=30, test=20, classes=10):

@@ -51,10 +51,7 @@ def test_json_tells_structures_apart():
     assert record["spec"] == "<python>"
     assert str(record["class"]).endswith("Owner")
     assert record["structure"] == open_model(Owner()).to_json()["structure"]
-    assert (
-        open_model(nn.Linear(2, 3)).to_json()["structure"]
-        != open_model(nn.Linear(2, 4)).to_json()["structure"]
-    )
+    assert open_model(nn.Linear(2, 3)).to_json()["structure"] != open_model(nn.Linear(2, 4)).to_json()["structure"]
     with pytest.raises(ModelError, match="passed as a Python object"):
         ModelSource.from_json(record)
 

@@ -92,9 +92,7 @@ def test_files_and_neighbours_of_one_name_do_not_collide(tmp_path):
     for width in (5, 6):
         folder = tmp_path / f"w{width}"
         write(folder, f"WIDTH = {width}\nshared = nn.Linear(2, WIDTH)\n", "blocks.py")
-        sources.append(
-            open_model(str(write(folder, "from blocks import WIDTH\nmodel = nn.Linear(3, WIDTH)\n")))
-        )
+        sources.append(open_model(str(write(folder, "from blocks import WIDTH\nmodel = nn.Linear(3, WIDTH)\n"))))
     path_before = list(sys.path)
     assert [source.build(0).out_features for source in sources] == [5, 6]
     assert [source.build(0).out_features for source in reversed(sources)] == [6, 5]
@@ -129,9 +127,7 @@ def test_instance_kept_by_an_imported_module_is_copied_and_redrawn(tmp_path):
 def test_dataclass_and_lazy_import_work(tmp_path):
     write(tmp_path, "WIDTH = 3", "sizes.py")
     body = "from dataclasses import dataclass\n@dataclass\nclass Size:\n    width: int = 2\n"
-    body += (
-        "def build() -> nn.Module:\n    from sizes import WIDTH\n    return nn.Linear(Size().width, WIDTH)\n"
-    )
+    body += "def build() -> nn.Module:\n    from sizes import WIDTH\n    return nn.Linear(Size().width, WIDTH)\n"
     assert open_model(str(write(tmp_path, body))).build(0).out_features == 3
 
 
@@ -186,8 +182,7 @@ def test_changed_file_is_refused(tmp_path):
         ("a = nn.Linear(1, 1)\nmodel = nn.Bilinear(1, 1, 1)", "Bilinear"),
         ("model = net = nn.Linear(1, 1)", "Linear"),
         (
-            NET.replace("Net", "Tower").replace("width=4", "width")
-            + "def small() -> nn.Module:\n    return Tower(2)",
+            NET.replace("Net", "Tower").replace("width=4", "width") + "def small() -> nn.Module:\n    return Tower(2)",
             "Tower",
         ),
     ],

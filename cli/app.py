@@ -1,0 +1,78 @@
+"""The app, and how errors leave it: a few lines on stderr and an exit code, never a traceback."""
+
+import os
+import sys
+import traceback
+
+import typer
+from depthprobe.cli import doctor, grow, inspect, report, resume, train
+from typer.exceptions import Abort, TyperException
+
+from depthprobe.errors import DepthprobeError
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="depthprobe",
+    help="How deep should my network be? One probe run, a curve, an interval and one sentence.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+app.command("grow")(grow.grow)
+app.command("inspect")(inspect.inspect)
+app.command("train")(train.train)
+app.command("report")(report.report)
+app.command("resume")(resume.resume)
+app.command("doctor")(doctor.doctor)
+
+
+@app.callback()
+def root(
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
+) -> None:
+    """Options before the verb."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point of the console script. Exit codes: 0 answered, 2 bad input, 3 run failed, 130 interrupted."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    # --debug may stand anywhere; the app itself knows it before the verb only.
+    words = [word for word in words if word != "--debug"]
+    sys.exit(_run(words, debug))
+
+
+def _run(words: list[str], debug: bool) -> int:
+    try:
+        code = app(words, prog_name="depthprobe", standalone_mode=False)
+    except DepthprobeError as error:
+        return _complain(error.render(), error.exit_code, debug)
+    except (Abort, KeyboardInterrupt):
+        return _complain("interrupted", INTERRUPTED, debug=False)
+    except TyperException as error:
+        verb = words[0] + " " if words and not words[0].startswith("-") else ""
+        hint = f"\n  {'try:':<10}depthprobe {verb}--help"
+        return _complain(error.format_message() + hint if error.format_message() else "", error.exit_code, debug)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:  # noqa: BLE001  (a bug of ours: say so in one line, --debug shows it)
+        if debug:
+            traceback.print_exc()
+        text = " ".join(str(error).split())[:300]
+        return _complain(
+            f"unexpected {type(error).__name__}: {text}\n  {'try:':<10}the same command with --debug, and report it",
+            3,
+            False,
+        )
+    return code if isinstance(code, int) else 0
+
+
+def _complain(text: str, code: int, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    if text:
+        print(f"error: {text}" if code != INTERRUPTED else text, file=sys.stderr)
+    return code

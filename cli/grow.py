@@ -1,0 +1,99 @@
+"""depthprobe grow: would more depth pay, and where does it stop paying?"""
+
+from pathlib import Path
+from typing import Any
+
+from depthprobe.cli import options as o
+
+
+def grow(
+    model: o.Model,
+    dataset: o.Dataset = None,
+    model_args: o.ModelArgs = None,
+    data_dir: o.DataDir = None,
+    limit_train: o.LimitTrain = None,
+    image_size: o.ImageSize = None,
+    out: o.Out = None,
+    seeds: o.Seeds = None,
+    seed: o.Seed = None,
+    split_seed: o.SplitSeed = None,
+    steps: o.Steps = None,
+    tolerance: o.Tolerance = None,
+    copies: o.Copies = None,
+    sites: o.Sites = None,
+    candidates: o.Candidates = None,
+    max_depth: o.MaxDepth = None,
+    kernel: o.Kernel = None,
+    init: o.Init = None,
+    mode: o.Mode = None,
+    granularity: o.Granularity = None,
+    optimizer: o.Optimizer = None,
+    lr: o.LearningRate = None,
+    weight_decay: o.WeightDecay = None,
+    clip: o.Clip = None,
+    batch_size: o.BatchSize = None,
+    augment: o.Augment = None,
+    device: o.Device = None,
+    precision: o.Precision = None,
+    threads: o.Threads = None,
+    config: o.Config = None,
+    resume: o.ResumeRun = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Would more depth pay? Grows copies of the model's layers, measures every depth, answers in one sentence."""
+    from depthprobe.cli.running import continue_run, finish_grow, watch
+
+    if resume is not None:
+        continue_run(resume, json=json, quiet=quiet)
+        return
+    probe = o.given(
+        seeds=seeds, seed=seed, split_seed=split_seed, copies=copies, sites=o.parse_names(sites),
+        candidates=o.parse_counts(candidates), max_depth=max_depth, kernel=kernel, init=init, mode=mode,
+        granularity=granularity, **o.parse_tolerance(tolerance),
+    )  # fmt: skip
+    train = o.given(
+        steps=steps, optimizer=optimizer, lr=lr, weight_decay=weight_decay, clip=clip, batch_size=batch_size,
+        augment=augment, device=device, precision=precision, threads=threads,
+    )  # fmt: skip
+    from depthprobe.config import GrowConfig, TrainConfig
+
+    file = o.read_config(config, {"train": o.known_keys(TrainConfig), "grow": o.known_keys(GrowConfig)})
+    grow_config = GrowConfig.from_json({**file["grow"], **probe})
+    train_config = TrainConfig.from_json({**file["train"], **train})
+
+    from depthprobe.probes.grow import create_run, run_grow, set_up
+
+    opened, source = open_inputs(model, model_args, dataset, data_dir, limit_train, image_size, out)
+    setup = set_up(opened, source, grow_config, train_config)
+    with watch(setup, quiet=quiet) as listener:
+        folder = create_run(setup, out)
+        listener.folder = folder.path
+        result = run_grow(setup, folder, listener)
+        folder.close()
+    finish_grow(result, json=json)
+
+
+def open_inputs(
+    model: str,
+    model_args: list[str] | None,
+    dataset: str | None,
+    data_dir: Path | None,
+    limit_train: int | None,
+    image_size: int | None,
+    out: Path | None,
+) -> tuple[Any, Any]:
+    """The model source and the data source that the options name; `out` is checked, nothing is created."""
+    from depthprobe.inputs import open_model, parse_model_args
+    from depthprobe.probes.setup import DataSource
+    from depthprobe.runs import check_out
+
+    if out is not None:
+        check_out(out)
+    source = DataSource(
+        spec=o.need_dataset(dataset),
+        data_dir=str(data_dir.absolute()) if data_dir else None,
+        limit_train=limit_train,
+        image_size=image_size,
+    )
+    return open_model(model, parse_model_args(model_args or [])), source

@@ -1,0 +1,188 @@
+"""Progress on stderr: a live table of seeds and arms with ratio bars, or plain lines where there is no terminal."""
+
+import sys
+import time
+from pathlib import Path
+from typing import Any, Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from depthprobe.probes.listener import Listener
+
+BARS = " ▁▂▃▄▅▆▇█"
+
+
+class Watcher(Listener):
+    """Counts, draws nothing: the quiet view, and the base of the others."""
+
+    def __init__(self) -> None:
+        self.folder: Path | None = None
+        self.rows: dict[tuple[int, str], dict[str, Any]] = {}
+        self.total = 1
+        self.done_before = 0
+        self.finished_updates = 0
+        self.began = time.monotonic()
+        self.head: list[str] = []
+        self.per_arm: dict[str, int] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def begun(self, setup: Any, done_arms: int) -> None:
+        """Remember what is to be done."""
+        self.began = time.monotonic()
+        arms = getattr(setup, "arms", None) or [setup.arm]
+        self.head = headline(setup)
+        for arm in arms:
+            self.per_arm[arm.kind] = arm_updates(setup, arm)
+            self.rows[arm.seed, arm.kind] = {"state": "waiting", "step": 0}
+        for arm in arms[:done_arms]:
+            self.rows[arm.seed, arm.kind] = {"state": "done", "step": self.per_arm[arm.kind]}
+        self.total = sum(self.per_arm[arm.kind] for arm in arms)
+        self.done_before = self.finished_updates = sum(self.per_arm[arm.kind] for arm in arms[:done_arms])
+
+    def arm_begun(self, arm: Any, step: int) -> None:
+        """Its row becomes the running one."""
+        self.rows[arm.seed, arm.kind].update(state="running", step=step)
+
+    def progress(self, arm: Any, step: int, loss: float, ratios: list[float]) -> None:
+        """Its step, loss and ratios."""
+        self.rows[arm.seed, arm.kind].update(state="running", step=step, loss=loss, ratios=ratios)
+
+    def recorded(self, record: dict[str, Any]) -> None:
+        """Accuracy from traces and measurements; the end of arms."""
+        row = self.rows[record["seed"], record["arm"]]
+        if record["kind"] in ("trace", "measurement"):
+            row["value"] = record["value"]
+        if record["kind"] == "measurement":
+            row.setdefault("measured", []).append((record["depth"], record["value"]))
+        if record["kind"] == "failure":
+            row.update(state="failed", what=record["what"])
+        if record["kind"] == "arm":
+            row["state"] = "failed" if row["state"] == "failed" else "done"
+            self.finished_updates += self.per_arm[record["arm"]]
+
+    def share(self) -> float:
+        """Share of all updates done (0..1)."""
+        running: int = sum(
+            min(row["step"], self.per_arm[kind]) for (_, kind), row in self.rows.items() if row["state"] == "running"
+        )
+        return min(1.0, (self.finished_updates + running) / max(1, self.total))
+
+    def time_left(self) -> str:
+        """Minutes and seconds, from the pace so far."""
+        before = self.done_before / max(1, self.total)
+        share, spent = self.share(), time.monotonic() - self.began
+        if share - before < 0.01:
+            return "--:--"
+        return clock(spent / (share - before) * (1 - share))
+
+
+class PlainView(Watcher):
+    """One line per measurement and failure."""
+
+    def begun(self, setup: Any, done_arms: int) -> None:
+        """The forecast first."""
+        super().begun(setup, done_arms)
+        for line in self.head:
+            print(line, file=sys.stderr)
+
+    def recorded(self, record: dict[str, Any]) -> None:
+        """Say what was measured."""
+        super().recorded(record)
+        place = f"seed {record['seed']} {record['arm']}"
+        if record["kind"] == "failure":
+            print(f"{place} FAILED: {record['what']}", file=sys.stderr)
+        if record["kind"] == "measurement" and not (record["walk"] == "down" and self._twin(record)):
+            print(
+                f"{place:<15} {record['walk']:<8}{record['depth']:>4} layers  accuracy {record['value']:.3f}  "
+                f"{100 * self.share():3.0f} %, {self.time_left()} left",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    def _twin(self, record: dict[str, Any]) -> bool:
+        measured = self.rows[record["seed"], record["arm"]].get("measured", [])
+        return len(measured) > 1 and measured[-2] == measured[-1]
+
+
+class LiveView(Watcher):
+    """A table that is redrawn in place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.live = Live(console=Console(stderr=True), refresh_per_second=4, get_renderable=self.draw)
+
+    def __enter__(self) -> Self:
+        self.live.__enter__()
+        return self
+
+    def __exit__(self, *what: Any) -> None:
+        self.live.__exit__(*what)
+
+    def draw(self) -> Group:
+        """The whole view."""
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for name in ("seed", "arm", "progress", "loss", "accuracy", "gates (input to output)"):
+            table.add_column(name, no_wrap=name != "gates (input to output)")
+        for (seed, kind), row in self.rows.items():
+            table.add_row(str(seed), kind, *self._cells(kind, row))
+        lines = [Text(line) for line in self.head]
+        foot = Text(f"{100 * self.share():.0f} %, {self.time_left()} left", style="bold") if self.rows else Text("")
+        return Group(*lines, table, foot)
+
+    def _cells(self, kind: str, row: dict[str, Any]) -> list[Text]:
+        state = row["state"]
+        if state == "waiting":
+            return [Text("waiting", style="dim")]
+        done = row["step"] / max(1, self.per_arm[kind]) if state == "running" else 1.0
+        colour = {"failed": "red", "done": "green"}.get(state, "cyan")
+        bar = Text("█" * round(12 * min(1.0, done)), style=colour) + Text(
+            "░" * (12 - round(12 * min(1.0, done))), style="dim"
+        )
+        loss = f"{row['loss']:.3f}" if row.get("loss") is not None else ""
+        value = f"{row['value']:.3f}" if row.get("value") is not None else ""
+        last = Text(row["what"], style="red") if state == "failed" else ratio_bars(row.get("ratios") or [])
+        return [bar, Text(loss), Text(value), last]
+
+
+def ratio_bars(ratios: list[float]) -> Text:
+    """One character per gate, its height the ratio."""
+    return Text("".join(BARS[round(ratio * (len(BARS) - 1))] if ratio > 0 else "·" for ratio in ratios), style="cyan")
+
+
+def headline(setup: Any) -> list[str]:
+    """What will be done and what it will cost."""
+    forecast = getattr(setup, "forecast", None)
+    if forecast is None:
+        return [f"training: {setup.steps:,} updates"]
+    plan = setup.bench.plan
+    about = f", about {clock(forecast.seconds)} on this machine" if forecast.seconds else ""
+    return [
+        f"probing {', '.join(map(str, plan.depths))} weight layers with {setup.config.seeds} seeds: "
+        f"{forecast.updates:,} updates = {forecast.trainings:.1f} trainings of the deepest{about}",
+        setup.tolerance_note,
+        *(f"note: {note}" for note in setup.notes),
+    ]
+
+
+def arm_updates(setup: Any, arm: Any) -> int:
+    """Updates of one arm's trunk, for the progress bar."""
+    if not hasattr(setup, "bench"):
+        return int(setup.steps)
+    plan = setup.bench.plan
+    return int(plan.updates if arm.kind == "control" else plan.schedule(arm.rank).steps)
+
+
+def clock(seconds: float) -> str:
+    """1:05 or 1:02:03."""
+    whole = round(seconds)
+    hours, rest = divmod(whole, 3600)
+    minutes, left = divmod(rest, 60)
+    return f"{hours}:{minutes:02}:{left:02}" if hours else f"{minutes}:{left:02}"

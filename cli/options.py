@@ -1,0 +1,167 @@
+"""Options shared by the verbs, and how they join with a config file."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from depthprobe.config import GrowthConfig, TrainConfig, TrainingConfig, unknown_key
+from depthprobe.errors import ConfigError
+
+
+def _option(*names: str, text: str, metavar: str | None = None) -> Any:
+    """One option without typer's own default: ours stands in the text, None means "as the config file says"."""
+    return typer.Option(*names, metavar=metavar, help=text, show_default=False)
+
+
+DATASETS = "digits, mnist, fashion-mnist, cifar10, cifar100, an image folder, a .npz or file.py:name"
+
+Model = Annotated[
+    str, typer.Argument(metavar="MODEL", help="file.py, file.py:name or pkg.mod:attr", show_default=False)
+]
+Dataset = Annotated[str | None, _option("--dataset", "-d", metavar="DATASET", text=DATASETS)]
+ModelArgs = Annotated[
+    list[str] | None,
+    _option("--model-args", metavar="K=V", text="Argument of the model's class or factory (repeatable)"),
+]
+DataDir = Annotated[Path | None, _option("--data-dir", text="Local copies of the data; never the network")]
+LimitTrain = Annotated[int | None, _option("--limit-train", metavar="N", text="At most N training examples")]
+ImageSize = Annotated[int | None, _option("--image-size", metavar="PX", text="Scale images to PX x PX")]
+Out = Annotated[
+    Path | None, _option("--out", "-o", text="The run folder; must not exist  [default: runs/VERB-TIME-ID]")
+]
+Seeds = Annotated[int | None, _option("--seeds", metavar="N", text="How many seeds  [default: 3]")]
+Seed = Annotated[int | None, _option("--seed", metavar="N", text="The first seed  [default: 0]")]
+SplitSeed = Annotated[int | None, _option("--split-seed", metavar="N", text="Seed of the data split  [default: 0]")]
+Device = Annotated[str | None, _option("--device", text="auto, cpu, cuda or mps  [default: auto]")]
+Precision = Annotated[str | None, _option("--precision", text="no, bf16 or fp16  [default: no]")]
+Threads = Annotated[int | None, _option("--threads", metavar="N", text="CPU threads of torch  [default: torch's own]")]
+Steps = Annotated[
+    int | None,
+    _option("--steps", metavar="N", text="Updates of one conventional training  [default: 10 epochs, at least 1500]"),
+]
+BatchSize = Annotated[int | None, _option("--batch-size", metavar="N", text="Examples per update  [default: 64]")]
+Tolerance = Annotated[
+    str | None, _option("--tolerance", text="Smallest difference that matters, a fraction, or auto  [default: auto]")
+]
+Optimizer = Annotated[str | None, _option("--optimizer", text="sgd, adam or adamw  [default: sgd]")]
+LearningRate = Annotated[float | None, _option("--lr", text="Learning rate  [default: 0.02]")]
+LrShape = Annotated[str | None, _option("--lr-shape", text="constant, cosine or step  [default: cosine]")]
+WeightDecay = Annotated[float | None, _option("--weight-decay", text="L2 penalty  [default: 0.0005]")]
+Clip = Annotated[float | None, _option("--clip", text="Largest norm of the gradient  [default: none]")]
+Augment = Annotated[
+    bool | None, _option("--augment/--no-augment", text="Flip and crop images  [default: colour images only]")
+]
+Copies = Annotated[int | None, _option("--copies", metavar="N", text="Copies after each site  [default: 1]")]
+Sites = Annotated[str | None, _option("--sites", metavar="A,B", text="Units to copy  [default: all growable]")]
+Candidates = Annotated[
+    str | None,
+    _option("--candidates", metavar="1,2,4", text="Numbers of added layers to measure  [default: at most 8]"),
+]
+MaxDepth = Annotated[int | None, _option("--max-depth", metavar="N", text="Most weight layers, head included")]
+Kernel = Annotated[
+    int | None, _option("--kernel", metavar="K", text="Kernel of added conv layers  [default: the original's]")
+]
+Init = Annotated[str | None, _option("--init", text="default, copy, identity, xavier, he or gaussian:STD")]
+Mode = Annotated[str | None, _option("--mode", text="prefix, bernoulli or blend  [default: prefix]")]
+Granularity = Annotated[
+    str | None, _option("--granularity", text="sample or channel, while training  [default: sample]")
+]
+Config = Annotated[Path | None, _option("--config", text="TOML or JSON file of settings; options win over it")]
+ResumeRun = Annotated[Path | None, _option("--resume", metavar="RUN", text="Go on with an interrupted run folder")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, nothing else")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr")]
+
+
+def read_config(path: Path | None, sections: dict[str, set[str]]) -> dict[str, dict[str, Any]]:
+    """Settings of a TOML or JSON file, sorted into `sections` (name -> known keys); flat or in tables of those names.
+
+    Raises ConfigError for a missing or damaged file and for a key that no section knows.
+    """
+    found: dict[str, dict[str, Any]] = {name: {} for name in sections}
+    for key, value in (_parse(path) if path else {}).items():
+        if key in sections and isinstance(value, dict):
+            for inner, setting in value.items():
+                if inner not in sections[key]:
+                    raise unknown_key(inner, sections[key])
+                found[key][inner] = setting
+            continue
+        homes = [name for name, known in sections.items() if key in known]
+        if not homes:
+            raise unknown_key(key, set().union(*sections.values()))
+        found[homes[0]][key] = value
+    return found
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    import json
+    import tomllib
+
+    try:
+        text = path.read_text(encoding="utf-8")
+        document = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except OSError as error:
+        raise ConfigError("the config file cannot be read", where=str(path), found=error.strerror) from error
+    except ValueError as error:
+        raise ConfigError(
+            "the config file is damaged",
+            where=str(path),
+            expected="TOML, or JSON in a .json file",
+            found=str(error),
+        ) from error
+    if not isinstance(document, dict):
+        raise ConfigError("the config file holds no settings", where=str(path), found=type(document).__name__)
+    return document
+
+
+def given(**options: Any) -> dict[str, Any]:
+    """The options that were typed."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def parse_tolerance(text: str | None) -> dict[str, Any]:
+    """--tolerance: a fraction, or "auto"."""
+    if text is None or text == "auto":
+        return {}
+    try:
+        return {"tolerance": float(text)}
+    except ValueError:
+        raise ConfigError(
+            "tolerance is not a number", where="--tolerance", expected="a fraction such as 0.005, or auto", found=text
+        ) from None
+
+
+def parse_names(text: str | None) -> tuple[str, ...] | None:
+    """--sites A,B."""
+    return None if text is None else tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def parse_counts(text: str | None) -> tuple[int, ...] | None:
+    """--candidates 1,2,4."""
+    if text is None:
+        return None
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise ConfigError(
+            "candidates are not numbers", where="--candidates", expected="numbers of added layers: 1,2,4", found=text
+        ) from None
+
+
+def need_dataset(dataset: str | None) -> str:
+    """The data set, or what to type."""
+    if dataset is None:
+        raise ConfigError(
+            "no data set was named",
+            where="--dataset",
+            expected=DATASETS,
+            hint="--dataset digits",
+        )
+    return dataset
+
+
+def known_keys(kind: type[TrainConfig] | type[GrowthConfig] | type[TrainingConfig]) -> set[str]:
+    """Names of a config's settings."""
+    import dataclasses
+
+    return {field.name for field in dataclasses.fields(kind)}

@@ -1,0 +1,90 @@
+"""What the training verbs share: watching a run, going on with one, printing its answer."""
+
+import json as json_text
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from depthprobe.cli.answer import print_answer, print_summary
+from depthprobe.cli.live import LiveView, PlainView, Watcher
+
+from depthprobe.runs import RunFolder
+
+
+@contextmanager
+def watch(setup: Any, *, quiet: bool) -> Iterator[Watcher]:
+    """A live view on a terminal, plain lines elsewhere, nothing when quiet; all on stderr."""
+    watcher = Watcher() if quiet else LiveView() if sys.stderr.isatty() else PlainView()
+    try:
+        with watcher:
+            yield watcher
+    except KeyboardInterrupt:
+        if watcher.folder is not None and watcher.folder.exists():
+            print(f"go on with: depthprobe resume {watcher.folder}", file=sys.stderr)
+        raise
+
+
+def finish_grow(result: Any, *, json: bool) -> None:
+    """Write the report, then the answer on stdout."""
+    from depthprobe.reports import write_report
+
+    page = result.folder / "report.html"
+    write_report([result.folder], page)
+    if json:
+        print(json_text.dumps(result.recommendation.to_json(), indent=2))
+    else:
+        print_answer(result.recommendation, page)
+
+
+def finish_train(folder: Path, summary: dict[str, Any], *, json: bool) -> None:
+    """The summary of one training on stdout."""
+    if json:
+        print(json_text.dumps(summary, indent=2))
+    else:
+        print_summary(folder, summary)
+
+
+def continue_run(path: Path, *, json: bool, quiet: bool) -> None:
+    """Go on with an interrupted run, or say that it is finished."""
+    folder = RunFolder.open(path, write=True)
+    command = folder.config["command"]
+    if folder.finished:
+        _finished(folder, command, json)
+        return
+    if command == "train":
+        from depthprobe.probes.train import reopen_training, run_training
+
+        setup: Any = reopen_training(folder)
+        with watch(setup, quiet=quiet) as watcher:
+            watcher.folder = folder.path
+            summary = run_training(setup, folder, watcher)
+        finish_train(folder.path, summary, json=json)
+        return
+    from depthprobe.probes.grow import reopen, run_grow
+
+    setup = reopen(folder)
+    with watch(setup, quiet=quiet) as watcher:
+        watcher.folder = folder.path
+        result = run_grow(setup, folder, watcher)
+    finish_grow(result, json=json)
+
+
+def _finished(folder: RunFolder, command: str, json: bool) -> None:
+    print(f"{folder.path} is finished already", file=sys.stderr)
+    if command == "train":
+        finish_train(folder.path, folder.read_json("summary.json"), json=json)
+        return
+    from depthprobe.probes.result import load_recommendation
+
+    recommendation = load_recommendation(folder.path)
+    page = folder.path / "report.html"
+    if not page.exists():
+        from depthprobe.reports import write_report
+
+        write_report([folder.path], page)
+    if json:
+        print(json_text.dumps(recommendation.to_json(), indent=2))
+    else:
+        print_answer(recommendation, page)

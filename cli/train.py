@@ -1,0 +1,77 @@
+"""depthprobe train: one training, as it is, grown, or deep from the start."""
+
+from typing import Annotated
+
+import typer
+from depthprobe.cli import options as o
+
+
+def train(
+    model: o.Model,
+    dataset: o.Dataset = None,
+    grow: Annotated[bool, typer.Option("--grow", help="Add copies that grow in during training")] = False,
+    deep: Annotated[bool, typer.Option("--deep", help="Add the same copies, in from the start (conventional)")] = False,
+    schedule: Annotated[
+        str | None, typer.Option("--schedule", help="staggered or together  [default: staggered]", show_default=False)
+    ] = None,
+    model_args: o.ModelArgs = None,
+    data_dir: o.DataDir = None,
+    limit_train: o.LimitTrain = None,
+    image_size: o.ImageSize = None,
+    out: o.Out = None,
+    seed: o.Seed = None,
+    split_seed: o.SplitSeed = None,
+    steps: o.Steps = None,
+    copies: o.Copies = None,
+    sites: o.Sites = None,
+    kernel: o.Kernel = None,
+    init: o.Init = None,
+    mode: o.Mode = None,
+    granularity: o.Granularity = None,
+    optimizer: o.Optimizer = None,
+    lr: o.LearningRate = None,
+    lr_shape: o.LrShape = None,
+    weight_decay: o.WeightDecay = None,
+    clip: o.Clip = None,
+    batch_size: o.BatchSize = None,
+    augment: o.Augment = None,
+    device: o.Device = None,
+    precision: o.Precision = None,
+    threads: o.Threads = None,
+    config: o.Config = None,
+    resume: o.ResumeRun = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Train once and save model.pt. With --grow the added layers grow in; with --deep they are there from the start."""
+    from depthprobe.cli.running import continue_run, finish_train, watch
+
+    if resume is not None:
+        continue_run(resume, json=json, quiet=quiet)
+        return
+    training = o.given(
+        seed=seed, split_seed=split_seed, copies=copies, sites=o.parse_names(sites), kernel=kernel, init=init,
+        mode=mode, granularity=granularity, schedule=schedule, grow=grow or None, deep=deep or None,
+    )  # fmt: skip
+    settings = o.given(
+        steps=steps, optimizer=optimizer, lr=lr, lr_shape=lr_shape, weight_decay=weight_decay, clip=clip,
+        batch_size=batch_size, augment=augment, device=device, precision=precision, threads=threads,
+    )  # fmt: skip
+    from depthprobe.config import TrainConfig, TrainingConfig
+
+    sections = {"train": o.known_keys(TrainConfig), "training": o.known_keys(TrainingConfig)}
+    file = o.read_config(config, sections)
+    training_config = TrainingConfig.from_json({**file["training"], **training})
+    train_config = TrainConfig.from_json({**file["train"], **settings})
+    from depthprobe.cli.grow import open_inputs
+
+    from depthprobe.probes.train import create_training, run_training, set_up_training
+
+    opened, source = open_inputs(model, model_args, dataset, data_dir, limit_train, image_size, out)
+    setup = set_up_training(opened, source, training_config, train_config)
+    with watch(setup, quiet=quiet) as listener:
+        folder = create_training(setup, out)
+        listener.folder = folder.path
+        summary = run_training(setup, folder, listener)
+        folder.close()
+    finish_train(folder.path, summary, json=json)

@@ -1,0 +1,67 @@
+"""dp.grow: the probe from Python."""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from depthprobe.config import GrowConfig, TrainConfig, unknown_key
+from depthprobe.inputs import Dataset, as_dataset, open_model
+from depthprobe.probes.grow import create_run, run_grow, set_up
+from depthprobe.probes.listener import Listener
+from depthprobe.probes.result import Result
+from depthprobe.probes.setup import DataSource
+
+
+def grow(
+    model: nn.Module | str,
+    data: str | Dataset | Mapping[str, Any],
+    *,
+    out: str | Path | None = None,
+    data_dir: str | Path | None = None,
+    limit_train: int | None = None,
+    image_size: int | None = None,
+    listener: Listener | None = None,
+    **settings: Any,
+) -> Result:
+    """Would more depth pay? Runs a grow probe and returns its Result; the model is left as found.
+
+    model: a module (its weights are drawn anew for every seed) or a source such as "file.py:name". data: a name
+    or path as on the command line, or {"train", "valid", "test"} ("valid", "test" optional) of torch data sets
+    or (x, y) pairs, x (N, ...) float, y (N,) int. out: the run folder, which must not exist (None: a temporary
+    one that lives as long as the result; `result.save(folder)` keeps it). settings: fields of GrowConfig and
+    TrainConfig, e.g. seeds=3, steps=1500, lr=0.02. Raises UsageError for bad input, TrainingError when every
+    seed failed.
+    """
+    sections: dict[str, dict[str, Any]] = {"grow": {}, "train": {}}
+    names = {"grow": {f.name for f in fields(GrowConfig)}, "train": {f.name for f in fields(TrainConfig)}}
+    for key, value in settings.items():
+        home = next((section for section, known in names.items() if key in known), None)
+        if home is None:
+            raise unknown_key(key, names["grow"] | names["train"])
+        sections[home][key] = value
+    given = data if isinstance(data, str) else "<python>"
+    source = DataSource(
+        spec=given,
+        data_dir=str(data_dir) if data_dir else None,
+        limit_train=limit_train,
+        image_size=image_size,
+        memory=None if isinstance(data, str) else as_dataset(data),
+    )
+    setup = set_up(
+        open_model(model),
+        source,
+        GrowConfig.from_json(sections["grow"]),
+        TrainConfig.from_json(sections["train"]),
+    )
+    keep = None if out is not None else tempfile.TemporaryDirectory(prefix="depthprobe-")
+    folder = create_run(setup, Path(out) if out is not None else Path(str(keep and keep.name)) / "run")
+    try:
+        result = run_grow(setup, folder, listener or Listener())
+    finally:
+        folder.close()
+    result._keep = keep
+    return result

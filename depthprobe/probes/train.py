@@ -1,0 +1,247 @@
+"""One training: the network as it is, grown without holds, or deep from the start."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from depthprobe.config import TrainConfig, TrainingConfig
+from depthprobe.errors import ModelError
+from depthprobe.graph.costs import count_parameters
+from depthprobe.graph.trace import trace
+from depthprobe.graph.units import find_units, forks_and_joins
+from depthprobe.inputs import Dataset, InMemoryModel, ModelSource
+from depthprobe.probes.arms import CHECKPOINT_SECONDS, TRACES, Arm, RatioDriver, measure, next_mark, trace_point
+from depthprobe.probes.environment import describe_environment
+from depthprobe.probes.listener import Listener
+from depthprobe.probes.plan import choose_sites, default_steps, duplicate, grown
+from depthprobe.probes.setup import (
+    DataSource,
+    Source,
+    about_model,
+    check_outputs,
+    check_same_data,
+    choose_augment,
+    other_model,
+    recipe_network,
+    split_by_rank,
+)  # fmt: skip
+from depthprobe.runs import RunFolder
+from depthprobe.schedules import Schedule, staggered, together
+from depthprobe.surgery import Duplicate, Edited, recipe_to_json, settle
+from depthprobe.training.batches import Batches, mix_seed
+from depthprobe.training.device import open_device
+from depthprobe.training.learner import Learner, predict
+from depthprobe.training.optimizers import lr_factor
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSetup:
+    """Everything about one training, resolved and checked; nothing created yet."""
+
+    model: Source
+    data_source: DataSource
+    data: Dataset
+    config: TrainingConfig
+    train: TrainConfig
+    edits: tuple[Duplicate, ...]
+    schedule: Schedule | None
+    accelerator: Any
+
+    @property
+    def steps(self) -> int:
+        """Updates."""
+        return self.train.steps or 0
+
+    @property
+    def arm(self) -> Arm:
+        """The one arm of this run."""
+        return Arm(self.config.seed, 0, "train")
+
+    def to_json(self) -> dict[str, Any]:
+        """config.json."""
+        return {
+            "model": self.model.to_json(),
+            "data": self.data_source.to_json(self.data),
+            "train": self.train.to_json(),
+            "training": self.config.to_json(),
+        }
+
+
+def set_up_training(model: Source, source: DataSource, config: TrainingConfig, train: TrainConfig) -> TrainSetup:
+    """Check everything that can be checked before training. Raises UsageError; nothing is created."""
+    accelerator = open_device(train.device, train.precision, train.threads)
+    data = source.open()
+    split = split_by_rank(data, config.split_seed, 1)(0)
+    network, example = model.build(config.seed), split.train.x[:2]
+    steps = train.steps or default_steps(len(split.train), train.batch_size)
+    edits: tuple[Duplicate, ...] = ()
+    if config.grow or config.deep:
+        traced = trace(network, example)
+        units = find_units(traced)
+        edits = tuple(duplicate(site, config) for site in choose_sites(units, config, forks_and_joins(traced)))
+    check_outputs(network, example, data)
+    edited = grown(network, edits, example, config.seed) if edits else None
+    train = replace(train, steps=steps, augment=choose_augment(train, data, example))
+    schedule = make_schedule(list(edited.gates), steps, config) if config.grow and edited else None
+    return TrainSetup(
+        model=model,
+        data_source=source,
+        data=data,
+        config=config,
+        train=train,
+        edits=edits,
+        schedule=schedule,
+        accelerator=accelerator,
+    )
+
+
+def make_schedule(gates: Sequence[str], steps: int, config: TrainingConfig) -> Schedule:
+    """The growing schedule of one training: all gates in within `length_share` of `steps`."""
+    length = max(1, round(config.length_share * steps))
+    if config.schedule == "together":
+        return together(gates, length, steps=steps)
+    return staggered(gates, length, overlap=config.overlap, steps=steps)
+
+
+def build_network(setup: TrainSetup, example: torch.Tensor) -> nn.Module:
+    """The network that is trained: plain, with gates, or deep from the start."""
+    network = setup.model.build(setup.config.seed)
+    if not setup.edits:
+        return network
+    edited = grown(network, setup.edits, example, setup.config.seed)
+    if setup.config.grow:
+        return edited
+    edited.set_ratio(1.0)
+    return settle(edited)
+
+
+class _Notebook:
+    def __init__(self, folder: RunFolder, listener: Listener, begun: float) -> None:
+        self.folder, self.listener, self.begun = folder, listener, begun
+
+    def record(self, record: dict[str, Any]) -> None:
+        self.folder.append(record)
+        self.listener.recorded(record)
+
+    def keep(self, arm: Arm, opened: int, net: nn.Module) -> None:
+        """A training has no candidates."""
+
+    def progress(self, arm: Arm, step: int, loss: float, ratios: list[float]) -> None:
+        self.listener.progress(arm, step, loss, ratios)
+
+    def checkpoint(self, arm: Arm, state: dict[str, Any]) -> None:
+        self.folder.save(state["step"], {"arm": 0, "learner": state, "seconds": time.monotonic() - self.begun})
+
+
+def run_training(setup: TrainSetup, folder: RunFolder, listener: Listener) -> dict[str, Any]:
+    """Train (or go on training), then write model.pt, recipe.json and, last, summary.json; returns the summary.
+
+    Raises TrainingError when the loss is no longer finite.
+    """
+    payload = folder.restore()
+    begun = time.monotonic() - payload["seconds"]
+    listener.begun(setup, 0)
+    split = split_by_rank(setup.data, setup.config.split_seed, 1)(0)
+    net = build_network(setup, split.train.x[:2])
+    torch.manual_seed(mix_seed(setup.config.seed, 3))
+    batches = Batches(
+        split.train,
+        setup.train.batch_size,
+        mix_seed(setup.config.seed, 4),
+        bool(setup.train.augment),
+        setup.accelerator.device,
+    )
+    learner = Learner(net, batches, setup.train, setup.accelerator)
+    if payload["learner"] is not None:
+        learner.load(payload["learner"])
+    notebook = _Notebook(folder, listener, begun)
+    listener.arm_begun(setup.arm, learner.step)
+    _walk(setup, learner, notebook, split)
+    if isinstance(net, Edited):
+        net.set_ratio(1.0)
+        learner.net = settle(net)
+    scores = measure(learner, split)
+    return _conclude(setup, folder, learner, float(scores.mean()), split, time.monotonic() - begun)
+
+
+def _walk(setup: TrainSetup, learner: Learner, notebook: _Notebook, split: Any) -> None:
+    driver = RatioDriver(learner.net, setup.schedule) if isinstance(learner.net, Edited) and setup.schedule else None
+    every = max(1, setup.steps // TRACES)
+    saved = time.monotonic()
+
+    def ratios() -> list[float]:
+        return driver.ratios() if driver else []
+
+    while learner.step < setup.steps:
+        mark = next_mark(learner.step, every, [setup.steps])
+        loss = learner.run(
+            mark,
+            lambda step: lr_factor(setup.train.lr_shape, step, setup.steps),
+            driver,
+            lambda step, value: notebook.progress(setup.arm, step, value, ratios()),
+        )
+        if driver:
+            driver(learner.step)
+        trace_point(setup.arm, notebook, learner, split, loss, ratios())
+        if time.monotonic() - saved > CHECKPOINT_SECONDS:
+            notebook.checkpoint(setup.arm, learner.state())
+            saved = time.monotonic()
+
+
+def _conclude(
+    setup: TrainSetup, folder: RunFolder, learner: Learner, valid: float, split: Any, seconds: float
+) -> dict[str, Any]:
+    right = predict(learner.net, split.test.x, setup.accelerator.device).argmax(1) == split.test.y
+    recipe = [replace(edit, ratio=1.0) for edit in setup.edits]
+    text = recipe_to_json(recipe)
+    summary = {
+        "schema": 1,
+        "command": "train",
+        "metric": "accuracy",
+        "valid": {"value": valid, "examples": len(split.valid)},
+        "test": {"value": float(right.double().mean()), "examples": len(split.test)},
+        "params": count_parameters(learner.net),
+        "added": sum(edit.copies for edit in setup.edits),
+        "steps": learner.step,
+        "wall_seconds": round(seconds, 2),
+    }
+    about = about_model(
+        setup.model, setup.data_source, setup.data, setup.config.split_seed, text, str(setup.accelerator.device)
+    )
+    folder.write_text("recipe.json", text)
+    folder.write_torch("model.pt", {"state_dict": learner.net.state_dict(), "depthprobe": about})
+    folder.write_json("summary.json", summary)
+    return summary
+
+
+def create_training(setup: TrainSetup, out: Path | None) -> RunFolder:
+    """The run folder of a new training."""
+    return RunFolder.create(out, "train", setup.to_json(), describe_environment(str(setup.accelerator.device)))
+
+
+def reopen_training(folder: RunFolder) -> TrainSetup:
+    """The setup of an interrupted training. Raises when the model or the data are no longer the same."""
+    config = folder.config
+    source = DataSource.from_json(config["data"])
+    try:
+        setup = set_up_training(
+            ModelSource.from_json(config["model"]),
+            source,
+            TrainingConfig.from_json(config["training"]),
+            TrainConfig.from_json(config["train"]),
+        )
+    except ModelError as error:
+        raise other_model(folder, error) from error
+    check_same_data(folder, setup.data)
+    return setup
+
+
+__all__ = [
+    "InMemoryModel", "TrainSetup", "build_network", "create_training", "make_schedule", "recipe_network",
+    "reopen_training", "run_training", "set_up_training",
+]  # fmt: skip
