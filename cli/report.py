@@ -16,12 +16,12 @@ def report(
     ] = None,
 ) -> None:
     """Write the HTML report of one run (into its folder) or of several (needs --out)."""
-    from depthprobe.reports import write_report
-
     if out is None and len(runs) > 1:
         raise ConfigError("several runs need a page of their own", where="--out", hint="--out comparison.html")
     if out is not None and out.exists():
         raise ConfigError("the page exists already", where=str(out), expected="a new file: nothing is overwritten")
+    from depthprobe.reports import write_report
+
     target = out or runs[0] / "report.html"
     write_report(runs, target)
     print(target)

@@ -30,8 +30,8 @@ def name_depths(
     noise = rng.standard_normal((resamples, len(curve))) @ np.linalg.cholesky(cov).T
     noise *= np.sqrt(df / rng.chisquare(df, size=(resamples, 1)))
     choice = chooser.choose(curve + noise, fitted=fitted)
-    # The guess, not the guarded choice: by simulation the range of guesses holds the true depth, that of
-    # guarded choices lies too deep (48-95 % instead of 80-100 %).
+    # The guess, not the guarded choice: in simulation (6 curves, 2 data sizes, 100 draws each) the range of
+    # guesses held the true depth in 80-100 % of draws, that of guarded choices in 48-100 %: it lies too deep.
     counts = np.bincount(choice.guess, minlength=len(depths))
     return {depth: count / resamples for depth, count in zip(depths, counts.tolist(), strict=True) if count}
 

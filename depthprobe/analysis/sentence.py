@@ -49,6 +49,8 @@ def _keep(decision: Decision, unit: str, metric: str) -> str:
         why = f"deeper gains {_points(decision.gain)}, but so does training longer at this depth"
     elif decision.current == decision.depths[-1]:
         why = "no smaller depth is as good, and nothing deeper was measured"
+    elif decision.gain.high <= 0.0:
+        why = "no deeper network measured better"
     else:
         why = f"nothing to gain above the tolerance of {_size(decision.tolerance)}"
         why += f", deeper brings {_points(decision.gain)}"

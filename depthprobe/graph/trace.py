@@ -1,7 +1,9 @@
 """A model becomes a graph: torch.fx traces in train and eval that agree, with the shape of every value."""
 
+import contextlib
 import copy
 import inspect
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -176,7 +178,8 @@ def _run_shapes(root: fx.GraphModule, args: tuple[Any, ...], kwargs: dict[str, A
     propagate = ShapeProp(root)
     try:
         root.eval()
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        # ShapeProp prints the traceback on its own before it raises.
+        with torch.no_grad(), torch.random.fork_rng(devices=[]), contextlib.redirect_stderr(io.StringIO()):
             propagate.propagate(*ordered)
     except DepthprobeError:
         raise

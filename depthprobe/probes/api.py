@@ -1,6 +1,8 @@
 """dp.grow: the probe from Python."""
 
+import shutil
 import tempfile
+import weakref
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -57,11 +59,17 @@ def grow(
         GrowConfig.from_json(sections["grow"]),
         TrainConfig.from_json(sections["train"]),
     )
-    keep = None if out is not None else tempfile.TemporaryDirectory(prefix="depthprobe-")
-    folder = create_run(setup, Path(out) if out is not None else Path(str(keep and keep.name)) / "run")
+    scratch = None if out is not None else tempfile.mkdtemp(prefix="depthprobe-")
     try:
-        result = run_grow(setup, folder, listener or Listener())
-    finally:
-        folder.close()
-    result._keep = keep
+        folder = create_run(setup, Path(out) if out is not None else Path(str(scratch)) / "run")
+        try:
+            result = run_grow(setup, folder, listener or Listener())
+        finally:
+            folder.close()
+    except BaseException:
+        if scratch is not None:
+            shutil.rmtree(scratch, ignore_errors=True)
+        raise
+    if scratch is not None:
+        weakref.finalize(result, shutil.rmtree, scratch, ignore_errors=True)
     return result

@@ -18,9 +18,8 @@ class Result:
     with depth, value, low, high, params, macs, latency_ms; folder: the run folder.
     """
 
-    def __init__(self, folder: Path, recommendation: Recommendation, model: nn.Module, keep: Any = None) -> None:
+    def __init__(self, folder: Path, recommendation: Recommendation, model: nn.Module) -> None:
         self.folder, self.recommendation, self.model = folder, recommendation, model
-        self._keep = keep  # a temporary directory lives as long as its result
 
     @property
     def curve(self) -> list[dict[str, Any]]:
