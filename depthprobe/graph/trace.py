@@ -117,13 +117,31 @@ def _mend_dropout(root: fx.GraphModule, evaluated: fx.Graph) -> None:
         module = as_module(node)
         if not isinstance(module, nn.modules.dropout._DropoutNd):
             raise _disagreement(root, [node], [twin])
-        name = f"{node.name}_module"
+        name = free_name(root, f"{node.name}_module")
         root.add_submodule(name, module)
         with root.graph.inserting_before(node):
             call = root.graph.call_module(name, (node.args[0] if node.args else node.kwargs["input"],))
         node.replace_all_uses_with(call)
         root.graph.erase_node(node)
     root.recompile()
+
+
+def free_name(root: nn.Module, wanted: str) -> str:
+    """`wanted`, or with the first number behind it that nothing in `root` is called."""
+    name, number = wanted, 2
+    while is_taken(root, name):
+        name, number = f"{wanted}{number}", number + 1
+    return name
+
+
+def is_taken(root: nn.Module, path: str) -> bool:
+    """Whether `root` has a module, parameter or buffer of this dotted name."""
+    value: Any = root
+    for part in path.split("."):
+        if not hasattr(value, part):
+            return False
+        value = getattr(value, part)
+    return True
 
 
 def _constants(node: fx.Node) -> str:
@@ -158,6 +176,8 @@ def _shapes(
 
 def _batch(values: Any, size: int) -> Any:
     if isinstance(values, Tensor):
+        if values.ndim and not len(values):
+            raise GraphError("example_inputs holds no example", found=f"a tensor of shape {tuple(values.shape)}")
         return values[:1].expand(size, *values.shape[1:]).contiguous() if values.ndim else values
     if isinstance(values, dict):
         return {key: _batch(value, size) for key, value in values.items()}
@@ -167,12 +187,7 @@ def _batch(values: Any, size: int) -> Any:
 
 
 def _run_shapes(root: fx.GraphModule, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Shape]:
-    names = [node.target for node in root.graph.nodes if node.op == "placeholder"]
-    if len(args) + len(kwargs) > len(names):
-        raise GraphError(
-            "example_inputs does not fit forward", expected=f"{len(names)} inputs", found=str(len(args) + len(kwargs))
-        )
-    ordered = [*args, *(kwargs[str(n)] for n in names[len(args) :] if n in kwargs)]
+    ordered = _ordered(root, args, kwargs)
     modes = {name: module.training for name, module in root.named_modules()}
     buffers = {name: value.clone() for name, value in root.named_buffers()}
     propagate = ShapeProp(root)
@@ -188,7 +203,7 @@ def _run_shapes(root: fx.GraphModule, args: tuple[Any, ...], kwargs: dict[str, A
         shape = ", ".join(str(tuple(v.shape)) for v in ordered if isinstance(v, Tensor))
         raise GraphError(
             f"the model does not run on an input of shape {shape}: {cause}",
-            where=_failing(propagate),
+            where=_failing(root, propagate),
             hint="check the model's input channels and size against the data (depthprobe inspect MODEL --dataset ...)",
         ) from error
     finally:
@@ -203,8 +218,21 @@ def _run_shapes(root: fx.GraphModule, args: tuple[Any, ...], kwargs: dict[str, A
     }
 
 
-def _failing(propagate: ShapeProp) -> str | None:
-    for node in propagate.module.graph.nodes:
+def _ordered(root: fx.GraphModule, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
+    """The inputs by position, as forward takes them; its own defaults where none is given."""
+    inputs = {str(node.target): node for node in root.graph.nodes if node.op == "placeholder"}
+    rest = list(inputs)[len(args) :]
+    if len(args) > len(inputs) or not set(kwargs) <= set(rest):
+        given = [f"{len(args)} by position"] * bool(args) + list(kwargs)
+        raise GraphError("example_inputs does not fit forward", expected=", ".join(inputs), found=", ".join(given))
+    missing = [name for name in rest if name not in kwargs and not inputs[name].args]
+    if missing:
+        raise GraphError("example_inputs does not fit forward", expected=", ".join(inputs), found=f"no {missing[0]}")
+    return [*args, *(kwargs[name] if name in kwargs else inputs[name].args[0] for name in rest)]
+
+
+def _failing(root: fx.GraphModule, propagate: ShapeProp) -> str | None:
+    for node in root.graph.nodes:
         if node not in propagate.env and node.op not in ("placeholder", "output"):
             return f"{node.op} {node.target}"
     return None

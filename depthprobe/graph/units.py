@@ -1,5 +1,6 @@
 """Units and sites: the stretches of a model that can be repeated or left out, and why the others cannot."""
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,7 @@ _POOLS = (
     nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d,
 )  # fmt: skip
 _LATER = (nn.RNNBase, nn.MultiheadAttention, nn.TransformerEncoderLayer, nn.TransformerDecoderLayer, nn.Transformer)
+_REMIXES = (nn.modules.conv._ConvNd, nn.Linear, nn.Bilinear, *_LATER)  # what comes before one is no output head
 SHAPE_READERS = ("size", "dim", "numel", "ndimension", "new_zeros", "new_ones", "type_as")
 
 
@@ -65,16 +67,36 @@ def units(model: nn.Module, example_inputs: Any) -> list[Unit]:
 def find_units(traced: Traced) -> list[Unit]:
     """Units of a traced model, in order of the data flow."""
     modules = dict(traced.root.named_modules())
-    calls: dict[int, int] = {}
-    for node in traced.graph.nodes:
-        if node.op == "call_module":
-            key = id(modules[node.target])
-            calls[key] = calls.get(key, 0) + 1
+    owners: dict[int, list[tuple[str, nn.Module]]] = {}
+    for name, module in modules.items():
+        for parameter in module.parameters(recurse=False):
+            owners.setdefault(id(parameter), []).append((name, module))
+    calls = Counter(id(modules[node.target]) for node in traced.graph.nodes if node.op == "call_module")
+    facts = _Facts(traced, modules, calls, owners, forks_and_joins(traced))
     return [
-        _unit(traced, node, modules, calls)
+        _unit(facts, node)
         for node in traced.graph.nodes
         if node.op == "call_module" and isinstance(modules[node.target], _WEIGHT_LAYERS)
     ]
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What every unit's judgement needs, gathered once. calls, owners: by the id of a module, of a parameter."""
+
+    traced: Traced
+    modules: dict[str, nn.Module]
+    calls: Counter[int]
+    owners: dict[int, list[tuple[str, nn.Module]]]
+    knots: list[str]
+
+
+def unit_nodes(traced: Traced, unit: Unit) -> list[fx.Node]:
+    """The fx nodes of `unit` in order: a chain, each the only user of the one before."""
+    nodes = traced.graph.find_nodes(op="call_module", target=unit.name)[:1]
+    while len(nodes) < len(unit.nodes):
+        nodes.append(next(iter(nodes[-1].users)))
+    return nodes
 
 
 def forks_and_joins(traced: Traced) -> list[str]:
@@ -87,44 +109,35 @@ def forks_and_joins(traced: Traced) -> list[str]:
             found.append(f"{node.name} joins {len(inputs)} paths")
         elif node.op == "call_module" and isinstance(modules[node.target], _LATER):
             found.append(f"{node.target} is a {type(modules[node.target]).__name__}")
-        elif node.op == "output" and node.all_input_nodes and node.all_input_nodes[0].name not in traced.shapes:
+        elif node.op == "output" and not (isinstance(node.args[0], fx.Node) and node.args[0].name in traced.shapes):
             found.append("the output is not one tensor")
     return found
 
 
 def module_of(traced: Traced, node: fx.Node) -> nn.Module | None:
-    """The module a node calls, or that its functional call stands for; None for anything else."""
+    """The module a node calls, or that its functional call stands for; None for anything else.
+
+    Functional dropout that knew its mode is a module already (see `trace`): what is left drops always or never.
+    """
     if node.op == "call_module":
         return traced.root.get_submodule(str(node.target))
-    return as_module(node)
+    module = as_module(node)
+    return None if isinstance(module, _DROPOUTS) else module
 
 
-def tensor_users(traced: Traced, node: fx.Node) -> list[fx.Node]:
-    """Users that take the tensor on; those that only read its shape do not count."""
-    return [user for user in node.users if not reads_shape(user)]
-
-
-def reads_shape(node: fx.Node) -> bool:
-    """Whether the node asks a tensor for its size or rank only."""
-    if node.op == "call_method":
-        return node.target in SHAPE_READERS
-    return (
-        node.op == "call_function" and node.target is getattr and node.args[1] in ("shape", "ndim", "device", "dtype")
-    )
-
-
-def _unit(traced: Traced, first: fx.Node, modules: dict[str, nn.Module], calls: dict[int, int]) -> Unit:
+def _unit(facts: _Facts, first: fx.Node) -> Unit:
+    traced, modules = facts.traced, facts.modules
     layer = modules[str(first.target)]
-    nodes, roles = _stretch(traced, first, calls)
+    nodes, roles = _stretch(facts, first)
     source = first.all_input_nodes[0]
     in_shape, out_shape = traced.shapes[source.name], traced.shapes[nodes[-1].name]
     params = sum(
         p.numel() for node in nodes if node.op == "call_module" for p in modules[str(node.target)].parameters()
     )
-    common = _common_refusal(traced, [source, *nodes], layer, calls)
-    grow = common or _grow_refusal(layer, roles, traced, nodes[-1])
-    shrink = common or _shrink_refusal(in_shape, out_shape, traced, nodes[-1])
-    narrow = common or ("" if not _is_output(traced, nodes[-1]) else "it is the model's output")
+    is_output = _is_output(traced, nodes[-1])
+    common = _common_refusal(facts, [source, *nodes], layer) or ("it is the model's output" if is_output else "")
+    grow = common or ("" if "activation" in roles else "no activation after it: a copy would add no depth")
+    shrink = common or _shrink_refusal(in_shape, out_shape)
     return Unit(
         name=str(first.target),
         kind="linear" if isinstance(layer, nn.Linear) else "conv",
@@ -132,29 +145,25 @@ def _unit(traced: Traced, first: fx.Node, modules: dict[str, nn.Module], calls: 
         out_shape=out_shape,
         growable=not grow,
         shrinkable=not shrink,
-        narrowable=not narrow,
-        reason=grow or shrink or narrow,
+        narrowable=not common,
+        reason=grow or shrink,
         nodes=tuple(node.name for node in nodes),
         roles=tuple(roles),
         params=params,
     )
 
 
-def _stretch(traced: Traced, first: fx.Node, calls: dict[int, int]) -> tuple[list[fx.Node], list[str]]:
+def _stretch(facts: _Facts, first: fx.Node) -> tuple[list[fx.Node], list[str]]:
     """The nodes of the unit that `first` opens: norm, activation, dropout, pooling in between, each at most once."""
-    nodes, roles = [first], ["linear" if isinstance(module_of(traced, first), nn.Linear) else "conv"]
+    nodes, roles = [first], ["linear" if isinstance(module_of(facts.traced, first), nn.Linear) else "conv"]
     keep = 1
     while True:
-        users = tensor_users(traced, nodes[-1])
-        if len(users) != 1 or len(nodes[-1].users) != 1 or len(users[0].all_input_nodes) != 1:
+        users = list(nodes[-1].users)
+        if len(users) != 1 or len(users[0].all_input_nodes) != 1:
             break
-        module = module_of(traced, users[0])
+        module = module_of(facts.traced, users[0])
         role = _role(module)
-        if (
-            role is None
-            or role in roles
-            or (users[0].op == "call_module" and calls[id(module)] > 1 and _weighs(module))
-        ):
+        if role is None or role in roles or (facts.calls[id(module)] > 1 and _weighs(module)):
             break
         nodes.append(users[0])
         roles.append(role)
@@ -179,43 +188,26 @@ def _role(module: nn.Module | None) -> str | None:
     return None
 
 
-def _common_refusal(traced: Traced, nodes: list[fx.Node], layer: nn.Module, calls: dict[int, int]) -> str:
-    if calls[id(layer)] > 1:
-        return f"shared: called {calls[id(layer)]} times in forward"
-    shared = _shared_weights(traced.root, layer)
+def _common_refusal(facts: _Facts, nodes: list[fx.Node], layer: nn.Module) -> str:
+    if facts.calls[id(layer)] > 1:
+        return f"shared: called {facts.calls[id(layer)]} times in forward"
+    shared = _shared_weights(facts, layer)
     if shared:
         return f"shares its weight with {shared}"
-    if any(node.name in traced.unbatched for node in nodes):
+    if any(node.name in facts.traced.unbatched for node in nodes):
         return "its first dimension is not the batch"
-    knots = forks_and_joins(traced)
-    if knots:
-        return f"not a plain feed-forward chain ({knots[0]}); branched, residual and recurrent models come later"
+    if facts.knots:
+        return f"not a plain feed-forward chain ({facts.knots[0]}); branched, residual and recurrent models come later"
     return ""
 
 
-def _shared_weights(root: nn.Module, layer: nn.Module) -> str:
-    mine = {id(p) for p in layer.parameters()}
-    for name, module in root.named_modules():
-        if module is not layer and any(id(p) in mine for p in module.parameters(recurse=False)):
-            return name
-    return ""
+def _shared_weights(facts: _Facts, layer: nn.Module) -> str:
+    mine = set(layer.modules())  # with its parametrizations
+    names = [name for p in layer.parameters() for name, owner in facts.owners[id(p)] if owner not in mine]
+    return names[0] if names else ""
 
 
-def _grow_refusal(layer: nn.Module, roles: list[str], traced: Traced, last: fx.Node) -> str:
-    if _is_output(traced, last):
-        return "it is the model's output"
-    if "activation" not in roles:
-        return "no activation after it: a copy would add no depth"
-    out = layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels
-    groups = getattr(layer, "groups", 1)
-    if groups > 1 and int(out) % int(groups):
-        return f"{out} channels cannot be split into {groups} groups again"
-    return ""
-
-
-def _shrink_refusal(in_shape: Shape, out_shape: Shape, traced: Traced, last: fx.Node) -> str:
-    if _is_output(traced, last):
-        return "it is the model's output"
+def _shrink_refusal(in_shape: Shape, out_shape: Shape) -> str:
     if len(in_shape) != len(out_shape):
         return f"a bypass cannot turn {in_shape} into {out_shape}"
     return ""
@@ -230,7 +222,7 @@ def _is_output(traced: Traced, last: fx.Node) -> bool:
                 continue
             seen.add(user)
             module = traced.root.get_submodule(str(user.target)) if user.op == "call_module" else None
-            if isinstance(module, _WEIGHT_LAYERS):
+            if isinstance(module, _REMIXES):
                 return False
             frontier.append(user)
     return True

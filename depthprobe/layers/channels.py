@@ -11,25 +11,29 @@ _BY_CHANNEL = (
     nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish, nn.Tanh, nn.Sigmoid,
     nn.Hardtanh, nn.Hardswish, nn.Hardsigmoid, nn.Softplus, nn.Softsign, nn.LogSigmoid, nn.Identity,
     nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout,
-    nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d,
 )  # fmt: skip
+_POOLS = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d)
 
 Step = Callable[[Tensor, int], Tensor]
 
 
-def by_channels(unit: nn.Module) -> Callable[[Tensor, int], Tensor] | None:
+def by_channels(unit: nn.Module, ndim: int) -> Step | None:
     """A function `(x, k) -> channels k: of unit(x)` that computes only those, or None when channels are coupled.
 
     unit: a Sequential of one conv or linear layer followed by BatchNorm, element-wise or pooling layers.
+    ndim: dimensions of its input; a linear layer's channels come second only in (B, features).
     """
     layers = list(unit) if isinstance(unit, nn.Sequential) else [unit]
-    steps = [_first(layers[0]) if layers else None, *(_later(layer) for layer in layers[1:])]
-    if not all(steps) or any(_has_hooks(layer) for layer in layers):
+    first = _first(layers[0], ndim) if layers else None
+    later = [_later(layer, ndim) for layer in layers[1:]]
+    if first is None or None in later:
         return None
-    found = [step for step in steps if step is not None]
+    if any(_has_hooks(layer) for layer in (unit, *layers)):
+        return lambda x, k: unit(x)[:, k:]
+    steps = [first, *(step for step in later if step is not None)]
 
     def run(x: Tensor, k: int) -> Tensor:
-        for step in found:
+        for step in steps:
             x = step(x, k)
         return x
 
@@ -37,14 +41,12 @@ def by_channels(unit: nn.Module) -> Callable[[Tensor, int], Tensor] | None:
 
 
 def _has_hooks(layer: nn.Module) -> bool:
-    """Slicing goes past __call__ and reads `weight` as it is: hooks and parametrizations need the whole layer."""
-    return bool(
-        layer._forward_hooks or layer._forward_pre_hooks or layer._backward_hooks or hasattr(layer, "parametrizations")
-    )
+    """Slicing goes past __call__: a hook must see the whole layer, and must not change what is mixed."""
+    return bool(layer._forward_hooks or layer._forward_pre_hooks or layer._backward_hooks or layer._backward_pre_hooks)
 
 
-def _first(layer: nn.Module) -> Step | None:
-    if type(layer) is nn.Linear:
+def _first(layer: nn.Module, ndim: int) -> Step | None:
+    if type(layer) is nn.Linear and ndim == 2:
         return lambda x, k: F.linear(x, layer.weight[k:], None if layer.bias is None else layer.bias[k:])
     if type(layer) in _CONVS and layer.groups == 1:
         conv: nn.Conv2d = layer  # type: ignore[assignment]
@@ -52,9 +54,11 @@ def _first(layer: nn.Module) -> Step | None:
     return None
 
 
-def _later(layer: nn.Module) -> Step | None:
-    if type(layer) in _BY_CHANNEL:
+def _later(layer: nn.Module, ndim: int) -> Step | None:
+    if type(layer) in _BY_CHANNEL or (type(layer) in _POOLS and ndim > 2):
         return lambda x, k: layer(x)
+    if type(layer) is nn.PReLU:
+        return lambda x, k: F.prelu(x, layer.weight if layer.num_parameters == 1 else layer.weight[k:])
     if type(layer) in _NORMS:
         norm: nn.BatchNorm2d = layer  # type: ignore[assignment]
         return lambda x, k: _batch_norm(norm, x, k)

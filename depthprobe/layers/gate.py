@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from depthprobe.layers.channels import by_channels
 from depthprobe.layers.dropin import DropIn, skipped
-from depthprobe.ops import dropin_prefix
+from depthprobe.ops import dropin_blend, dropin_prefix
 
 MIN_NORM_SAMPLES = 8
 _BATCH_NORMS = nn.modules.batchnorm._BatchNorm
@@ -33,10 +33,11 @@ class Gate(nn.Module):
         granularity: str = "sample",
         ratio: float = 0.0,
         max_scale: float | None = None,
+        seed: int = 0,
     ) -> None:
         super().__init__()
         self.inside, self.bypass = inside, bypass
-        self.mix = DropIn(mode, granularity, ratio, max_scale)
+        self.mix = DropIn(mode, granularity, ratio, max_scale, seed)
         self._norms = [m for m in inside.modules() if isinstance(m, _BATCH_NORMS)]
 
     @property
@@ -89,19 +90,18 @@ class Gate(nn.Module):
             return self.around(x)
         if k == 0:
             return self.through(x, 1.0)
-        skipping, entering = x.split((k, batch - k))
+        skipping, entering = x.split_with_sizes([k, batch - k])
         return torch.cat((self.around(skipping), self.through(entering, 1.0 - k / batch)))
 
     def _prefix_channels(self, x: Tensor, p: float) -> Tensor:
         old = self.around(x)
         if self.mix.granularity == "activation":
             return self.mix(self.inside(x), old)  # type: ignore[no-any-return]
-        split = by_channels(self.inside)
+        split = by_channels(self.inside, x.ndim)
         if split is not None:
             k = skipped(p, old.shape[1])
             return old if k == old.shape[1] else dropin_prefix(split(x, k), old, k, 1)
-        new = self.inside(x)
-        return torch.lerp(old, new, p)
+        return dropin_blend(self.inside(x), old, p)
 
     def extra_repr(self) -> str:
         """Shown by print(module)."""
@@ -149,7 +149,7 @@ def _regroup(waiting: list[Tensor], x: Tensor, count: int, k: int, batch: int) -
     if k == begin:
         return waiting, x, count
     if k > begin:
-        skipping, entering = x.split((k - begin, count - (k - begin)))
+        skipping, entering = x.split_with_sizes([k - begin, batch - k])
         return [*waiting, skipping], entering, batch - k
     pieces = [x]
     waiting = list(waiting)
@@ -157,7 +157,7 @@ def _regroup(waiting: list[Tensor], x: Tensor, count: int, k: int, batch: int) -
         piece = waiting.pop()
         size = piece.shape[0]
         if begin - size < k:
-            stay, piece = piece.split((k - (begin - size), begin - k))
+            stay, piece = piece.split_with_sizes([k - (begin - size), begin - k])
             waiting.append(stay)
             size = begin - k
         pieces.append(piece)

@@ -11,14 +11,14 @@ class RatioModule(nn.Module):
     """Base of layers with a `ratio` in [0, 1]: a Python float that forward reads, written to a buffer on saving.
 
     Reading a device buffer in forward would synchronise at every gate; so `ratio_saved` only crosses
-    `state_dict` and back.
+    `state_dict` and back: in float64 there, whatever the network is cast to (not every device has it).
     """
 
     ratio_saved: Tensor
 
     def __init__(self, ratio: float) -> None:
         super().__init__()
-        self.register_buffer("ratio_saved", torch.zeros((), dtype=torch.float64))
+        self.register_buffer("ratio_saved", torch.zeros(()))
         self._ratio = 0.0
         self.ratio = ratio
 
@@ -34,8 +34,8 @@ class RatioModule(nn.Module):
         self._ratio = float(value)
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
-        self.ratio_saved.fill_(self._ratio)
         super()._save_to_state_dict(destination, prefix, keep_vars)
+        destination[prefix + "ratio_saved"] = torch.tensor(self._ratio, dtype=torch.float64)
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any) -> None:
         super()._load_from_state_dict(state_dict, prefix, *args)

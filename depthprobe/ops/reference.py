@@ -34,6 +34,9 @@ def dropin_bernoulli(new: Tensor, old: Tensor, mask: Tensor, scale_new: float = 
 
 def dropin_blend(new: Tensor, old: Tensor, ratio: float) -> Tensor:
     """`ratio * new + (1 - ratio) * old`; the expectation of the Bernoulli mix. Same shapes in and out."""
+    if new.dtype != old.dtype:  # autocast casts layers, not lerp
+        wide = torch.promote_types(new.dtype, old.dtype)
+        new, old = new.to(wide), old.to(wide)
     return torch.lerp(old, new, ratio)
 
 

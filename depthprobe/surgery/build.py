@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import fx, nn
 
-from depthprobe.graph.trace import Traced
-from depthprobe.graph.units import Unit, module_of
+from depthprobe.graph.trace import Traced, free_name
+from depthprobe.graph.units import Unit, module_of, unit_nodes
 from depthprobe.layers.gate import Gate, GateChain
 from depthprobe.layers.resize import Resize
 
@@ -28,10 +28,13 @@ class UnitPlan:
 
 def body_of(traced: Traced, unit: Unit) -> nn.Sequential:
     """The unit's own layers as a Sequential; the modules are the traced model's, not copies."""
-    by_name = {node.name: node for node in traced.graph.nodes}
-    modules = [module_of(traced, by_name[name]) for name in unit.nodes]
-    body = nn.Sequential(*(module for module in modules if module is not None))
-    body.training = traced.original.training
+    training = traced.original.training
+    body = nn.Sequential()
+    for node in unit_nodes(traced, unit):
+        module = module_of(traced, node)
+        if module is not None:
+            body.append(module if node.op == "call_module" else module.train(training))
+    body.training = training
     return body
 
 
@@ -81,13 +84,13 @@ class _Builder:
         return self.graph.node_copy(node, lambda old: self.values[old])
 
     def _replace(self, first: fx.Node, plan: UnitPlan) -> None:
-        by_name = {node.name: node for node in self.traced.graph.nodes}
         source = first.all_input_nodes[0]
         if plan.gate is not None:
-            value = self._add(f"{plan.unit.name}_gate", plan.gate, self.values[source], source)
+            name = free_name(self.traced.root, f"{plan.unit.name}_gate")
+            value = self._add(name, plan.gate, self.values[source], source)
         else:
             value = self._resize(plan, self.values[source])
-        self.values[by_name[plan.unit.nodes[-1]]] = value
+        self.values[unit_nodes(self.traced, plan.unit)[-1]] = value
 
     def _add(self, name: str, module: nn.Module, value: fx.Node, place: fx.Node) -> fx.Node:
         """Append a gate or a block after `value`; a gate right behind another gate joins its chain."""
@@ -115,7 +118,7 @@ class _Builder:
         if here[0] > target[0]:
             value = self.graph.call_function(torch.narrow, (value, 1, 0, target[0]))
         elif here[0] < target[0]:
-            name = f"{plan.unit.name}_channels"
+            name = free_name(self.traced.root, f"{plan.unit.name}_channels")
             index = torch.cat((torch.arange(here[0]), plan.bypass.choice.cpu()[here[0] :] % here[0]))
             self.attributes[name] = index.to(plan.bypass.choice.device)
             value = self.graph.call_function(torch.index_select, (value, 1, self.graph.get_attr(name)))

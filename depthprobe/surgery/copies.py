@@ -1,16 +1,14 @@
 """Copies of a unit: same layer types, out -> out channels, stride 1, same padding, freshly initialised."""
 
 import copy
-import re
 
 import torch
 from torch import nn
 
 from depthprobe.errors import EditError
 from depthprobe.graph.trace import Traced
-from depthprobe.graph.units import Unit, module_of
+from depthprobe.graph.units import Unit, module_of, unit_nodes
 
-INITS = ("default", "copy", "identity", "xavier", "he", "gaussian:STD")
 _CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
@@ -20,9 +18,8 @@ def copy_of_unit(traced: Traced, unit: Unit, kernel: int | None, init: str) -> n
     Pooling inside the unit is left out. Weights are drawn from torch's global generator.
     """
     layers: list[nn.Module] = []
-    by_name = {node.name: node for node in traced.graph.nodes}
-    for name, role in zip(unit.nodes, unit.roles, strict=True):
-        module = module_of(traced, by_name[name])
+    for node, role in zip(unit_nodes(traced, unit), unit.roles, strict=True):
+        module = module_of(traced, node)
         if module is None or role == "pooling":
             continue
         if role in ("conv", "linear"):
@@ -33,15 +30,8 @@ def copy_of_unit(traced: Traced, unit: Unit, kernel: int | None, init: str) -> n
     block = nn.Sequential(*layers)
     for parameter in block.parameters():
         parameter.requires_grad_(True)
-    weight = next(iter(unit_parameters(traced, unit)), None)
-    if weight is not None:
-        block.to(device=weight.device, dtype=weight.dtype)
-    return block.train(traced.original.training)
-
-
-def unit_parameters(traced: Traced, unit: Unit) -> list[nn.Parameter]:
-    """The parameters of a unit's weight layer."""
-    return list(traced.root.get_submodule(unit.name).parameters(recurse=False))
+    weight = next(traced.root.get_submodule(unit.name).parameters())
+    return block.to(device=weight.device, dtype=weight.dtype).train(traced.original.training)
 
 
 def _weight_layer(layer: nn.Module, unit: Unit, kernel: int | None) -> nn.Module:
@@ -67,9 +57,11 @@ def _weight_layer(layer: nn.Module, unit: Unit, kernel: int | None) -> nn.Module
 
 
 def _follower(module: nn.Module, unit: Unit) -> nn.Module:
-    """Norm, activation or dropout of the copy: a deep copy, reset; a LayerNorm takes the unit's output size."""
-    if isinstance(module, nn.LayerNorm):
+    """Norm, activation or dropout of the copy: a deep copy, reset; a LayerNorm or RMSNorm takes the output size."""
+    if isinstance(module, (nn.LayerNorm, nn.RMSNorm)):
         shape = unit.out_shape[-len(module.normalized_shape) :]
+        if isinstance(module, nn.RMSNorm):
+            return nn.RMSNorm(shape, module.eps, module.elementwise_affine)
         return nn.LayerNorm(shape, module.eps, module.elementwise_affine, module.bias is not None)
     new = copy.deepcopy(module)
     for part in new.modules():
@@ -77,34 +69,51 @@ def _follower(module: nn.Module, unit: Unit) -> nn.Module:
         if callable(reset):
             reset()
         if hasattr(part, "inplace"):
-            part.inplace = False
+            part.inplace = False  # type: ignore[assignment]
     return new
 
 
 def _initialise(new: nn.Module, old: nn.Module, init: str, unit: Unit) -> None:
-    weight, bias = new.weight, getattr(new, "bias", None)
-    assert isinstance(weight, torch.Tensor)
-    if init == "default":
+    """Weights of a copy `new` of the layer `old`; `Duplicate` has checked the name of `init`."""
+    if not isinstance(new, (nn.Linear, *_CONVS)) or init == "default":
         return
     if init == "copy":
-        source = old.weight
-        if not isinstance(source, torch.Tensor) or source.shape != weight.shape:
-            raise EditError(
-                "init 'copy' needs equal shapes", where=unit.name, expected=str(tuple(weight.shape)),
-                found=str(tuple(getattr(source, "shape", ()))), hint="--init identity",
-            )  # fmt: skip
-        new.load_state_dict(old.state_dict())
+        _copy_weights(new, old, unit)
         return
-    if bias is not None:
-        nn.init.zeros_(bias)  # type: ignore[arg-type]
-    gaussian = re.fullmatch(r"gaussian:([0-9.eE+-]+)", init)
+    if new.bias is not None:
+        nn.init.zeros_(new.bias)
     if init == "identity":
-        nn.init.eye_(weight) if isinstance(new, nn.Linear) else nn.init.dirac_(weight, groups=int(new.groups))  # type: ignore[arg-type]
+        nn.init.eye_(new.weight) if isinstance(new, nn.Linear) else _dirac(new, unit)
     elif init == "xavier":
-        nn.init.xavier_uniform_(weight)
+        nn.init.xavier_uniform_(new.weight)
     elif init == "he":
-        nn.init.kaiming_normal_(weight, nonlinearity="relu")
-    elif gaussian and (std := float(gaussian[1])) > 0.0:
-        nn.init.normal_(weight, 0.0, std)
+        nn.init.kaiming_normal_(new.weight, nonlinearity="relu")
     else:
-        raise EditError(f"init {init!r} is not known", where=unit.name, expected=" | ".join(INITS))
+        nn.init.normal_(new.weight, 0.0, float(init.removeprefix("gaussian:")))
+
+
+def _copy_weights(new: nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d, old: nn.Module, unit: Unit) -> None:
+    source = old.weight
+    if not isinstance(source, torch.Tensor) or source.shape != new.weight.shape:
+        raise EditError(
+            "init 'copy' needs equal shapes", where=unit.name, expected=str(tuple(new.weight.shape)),
+            found=str(tuple(getattr(source, "shape", ()))), hint="--init identity",
+        )  # fmt: skip
+    with torch.no_grad():
+        new.weight.copy_(source)
+        if new.bias is not None and isinstance(old.bias, torch.Tensor):
+            new.bias.copy_(old.bias)
+
+
+def _dirac(conv: nn.Conv1d | nn.Conv2d | nn.Conv3d, unit: Unit) -> None:
+    """Ones at the tap that sees the pixel itself. An even kernel pads one less before than behind (torch's "same")."""
+    if any(size % 2 == 0 and step > 1 for size, step in zip(conv.kernel_size, conv.dilation, strict=True)):
+        raise EditError(
+            "init 'identity' needs a tap on the pixel itself", where=unit.name,
+            found=f"even kernel {conv.kernel_size} with dilation {conv.dilation}", hint="--kernel 3",
+        )  # fmt: skip
+    centre = [(size - 1) // 2 for size in conv.kernel_size]
+    channels = torch.arange(conv.out_channels)
+    with torch.no_grad():
+        conv.weight.zero_()
+        conv.weight[channels, channels % (conv.in_channels // conv.groups), *centre] = 1.0

@@ -1,14 +1,14 @@
 """An edited network: the user's model, copied, with the gates that the edits asked for; apply, undo, settle."""
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import nn
 
 from depthprobe.errors import EditError
-from depthprobe.graph.trace import Traced, trace
+from depthprobe.graph.trace import Traced, is_taken, trace
 from depthprobe.graph.units import Unit, find_units
 from depthprobe.layers.gate import Gate
 from depthprobe.layers.resize import Resize
@@ -51,8 +51,11 @@ class Edited(nn.Module):
             gate.ratio = ratio
 
     def set_ratios(self, ratios: Mapping[str, float]) -> None:
-        """Set the named gates."""
+        """Set the named gates. Raises EditError on a name that is no gate."""
         gates = self.gates
+        unknown = sorted(set(ratios) - set(gates))
+        if unknown:
+            raise EditError(f"there is no gate {unknown[0]!r}", expected=", ".join(gates) or "none: no edit made one")
         for name, ratio in ratios.items():
             gates[name].ratio = ratio
 
@@ -60,11 +63,23 @@ class Edited(nn.Module):
         """The model's own signature."""
         return self.network(*args, **kwargs)
 
+    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> "Edited":
+        """Moves and casts reach what only `undo` and `settle` need too; tensors that forward reads stay shared."""
+        self._traced.original._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        for node in self._traced.graph.find_nodes(op="get_attr"):
+            owner, _, name = str(node.target).rpartition(".")
+            value = getattr(self.network.get_submodule(owner), name)
+            for root in (self._traced.original, self._traced.root):
+                setattr(root.get_submodule(owner), name, value)
+        return self
+
 
 def apply(model: nn.Module, edits: Iterable[records.Edit], example_inputs: Any) -> Edited:
     """Apply a recipe to a copy of `model`; the model is left as found.
 
-    example_inputs: tensor, tuple or dict with a batch. New weights come from torch's global generator.
+    example_inputs: tensor, tuple or dict with a batch. New weights, the channels that fill a bypass and the seeds of
+    Bernoulli masks come from torch's global generator: the same seed gives the same network.
     Raises EditError when an edit names no unit or asks for what the unit refuses, GraphError when the model
     cannot be traced.
     """
@@ -79,8 +94,9 @@ def apply(model: nn.Module, edits: Iterable[records.Edit], example_inputs: Any) 
 
 
 def undo(edited: Edited) -> nn.Module:
-    """The model without its edits: the user's own class, the weights it has now, nothing of ours."""
-    return copy.deepcopy(edited._traced.original)
+    """The model without its edits: the user's own class, the weights and the mode it has now, nothing of ours."""
+    model = copy.deepcopy(edited._traced.original)
+    return model if model.training == edited.training else model.train(edited.training)
 
 
 def settle(edited: Edited) -> nn.Module:
@@ -126,6 +142,7 @@ def _plan(traced: Traced, plans: dict[str, UnitPlan], edit: records.Edit) -> Non
             f"there is no unit {edit.unit!r}",
             where=type(edit).__name__,
             expected=", ".join(plans) or "a model with a conv or linear layer",
+            found=_what_is(traced, edit.unit),
             hint="depthprobe inspect MODEL lists the units",
         )
     if plan.removed or (plan.gate is not None and not isinstance(edit, records.Duplicate)):
@@ -142,15 +159,29 @@ def _plan(traced: Traced, plans: dict[str, UnitPlan], edit: records.Edit) -> Non
             plan.gate = _gate(body_of(traced, plan.unit), bypass, edit, traced.original.training)
 
 
+def _what_is(traced: Traced, name: str) -> str | None:
+    module = dict(traced.original.named_modules()).get(name)
+    return None if module is None else f"a {type(module).__name__}, which opens no unit"
+
+
 def _duplicate(traced: Traced, plan: UnitPlan, edit: records.Duplicate) -> None:
     for _ in range(edit.copies):
         block = copy_of_unit(traced, plan.unit, edit.kernel, edit.init)
         gate = _gate(block, None, edit, traced.original.training)
-        plan.copies.append((f"{plan.unit.name}_copy{len(plan.copies) + 1}", gate))
+        plan.copies.append((_copy_name(traced, plan), gate))
+
+
+def _copy_name(traced: Traced, plan: UnitPlan) -> str:
+    """`<unit>_copy<n>`, passing over what the model calls so already (an earlier copy, settled)."""
+    number = len(plan.copies) + 1
+    while (name := f"{plan.unit.name}_copy{number}") in dict(plan.copies) or is_taken(traced.root, name):
+        number += 1
+    return name
 
 
 def _gate(inside: nn.Module, bypass: Resize | None, edit: records.Duplicate | records.Gate, training: bool) -> Gate:
-    gate = Gate(inside, bypass=bypass, mode=edit.mode, granularity=edit.granularity, ratio=edit.ratio)
+    seed = int(torch.randint(2**31, ())) if edit.mode == "bernoulli" else 0  # gates must not draw the same masks
+    gate = Gate(inside, bypass=bypass, mode=edit.mode, granularity=edit.granularity, ratio=edit.ratio, seed=seed)
     gate.training = gate.mix.training = training  # `inside` keeps its own flags
     return gate
 

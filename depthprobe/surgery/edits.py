@@ -1,6 +1,7 @@
 """Edits: one frozen, JSON-able record per change of a network; a list of them is a recipe."""
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -10,6 +11,7 @@ from depthprobe.errors import EditError
 RECIPE_SCHEMA = 1
 _MODES = ("prefix", "bernoulli", "blend")
 _GRANULARITIES = ("sample", "channel", "activation")
+INITS = ("default", "copy", "identity", "xavier", "he", "gaussian:STD")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +51,19 @@ class Duplicate(Edit):
             raise EditError("copies out of range", where=self.unit, expected="at least 1", found=repr(self.copies))
         if self.kernel is not None and (not isinstance(self.kernel, int) or self.kernel < 1):
             raise EditError("kernel out of range", where=self.unit, expected="at least 1", found=repr(self.kernel))
+        if self.init not in INITS[:-1] and not _is_gaussian(self.init):
+            raise EditError(f"init {self.init!r} is not known", where=self.unit, expected=" | ".join(INITS))
+
+
+def _is_gaussian(init: object) -> bool:
+    """Whether `init` reads gaussian:STD with a finite STD above zero."""
+    if not isinstance(init, str) or not init.startswith("gaussian:"):
+        return False
+    try:
+        std = float(init.removeprefix("gaussian:"))
+    except ValueError:
+        return False
+    return math.isfinite(std) and std > 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,11 +99,14 @@ def recipe_from_json(text: str) -> list[Edit]:
     if not isinstance(document, Mapping) or document.get("schema") != RECIPE_SCHEMA:
         found = document.get("schema") if isinstance(document, Mapping) else type(document).__name__
         raise EditError("unknown recipe format", expected=f"schema {RECIPE_SCHEMA}", found=repr(found))
-    return [_edit(row) for row in document.get("edits", [])]
+    rows = document.get("edits")
+    if not isinstance(rows, list):
+        raise EditError("unknown recipe format", expected="a list of edits", found=repr(rows))
+    return [_edit(row) for row in rows]
 
 
 def _edit(row: Any) -> Edit:
-    kind = _KINDS.get(row.get("kind")) if isinstance(row, Mapping) else None
+    kind = _KINDS.get(str(row.get("kind"))) if isinstance(row, Mapping) else None
     if kind is None:
         raise EditError("unknown edit in the recipe", expected=" | ".join(_KINDS), found=repr(row))
     values = {name: value for name, value in row.items() if name != "kind"}

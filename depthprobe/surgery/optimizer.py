@@ -1,5 +1,6 @@
 """What an optimizer must know after surgery: the same groups and state, plus the new parameters."""
 
+import inspect
 from typing import Any
 
 import torch
@@ -32,6 +33,9 @@ def move_optimizer(
     new = new_parameters(edited)
     if new:
         first = {key: value for key, value in optimizer.param_groups[0].items() if key != "params"}
+        if "param_names" in first:
+            called = {id(p): name for name, p in edited.named_parameters()}
+            first["param_names"] = [called[id(p)] for p in new]
         groups.append({**first, "lr": first["lr"] * new_lr_scale, "params": new})
     result = type(optimizer)(groups, **_defaults(optimizer))
     for old, state in optimizer.state.items():
@@ -48,7 +52,5 @@ def new_parameters(edited: Edited) -> list[nn.Parameter]:
 
 
 def _defaults(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    import inspect
-
     accepted = inspect.signature(type(optimizer).__init__).parameters
     return {key: value for key, value in optimizer.defaults.items() if key in accepted}

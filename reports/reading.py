@@ -1,0 +1,108 @@
+"""A finished run folder as plain values. Reads JSON only, so that a report needs no torch."""
+
+import json
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from depthprobe.errors import RunFolderError
+
+RUN_SCHEMA = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What a report is made from: the JSON files of a run folder, and its records by kind."""
+
+    path: Path
+    config: dict[str, Any]
+    environment: dict[str, Any]
+    recommendation: dict[str, Any]
+    records: tuple[dict[str, Any], ...]
+
+    def of(self, kind: str, **facts: Any) -> list[dict[str, Any]]:
+        """Records of one kind ("trace", "measurement", "failure"), those that agree with `facts`."""
+        return [
+            record
+            for record in self.records
+            if record["kind"] == kind and all(record[key] == value for key, value in facts.items())
+        ]
+
+
+def read_run(path: Path) -> Run:
+    """Read a finished grow run. Raises RunFolderError: no run folder, another format, unfinished, or damaged."""
+    config = _read_config(path)
+    records = _read_records(path)
+    if not (path / "recommendation.json").exists():
+        failures = "; ".join(f"seed {r.get('seed')}: {r.get('what')}" for r in records if r["kind"] == "failure")
+        raise RunFolderError(
+            "this run is not finished",
+            where=str(path),
+            expected="recommendation.json, the last file of a run",
+            found=failures or f"{len(records)} records",
+            hint=f"depthprobe resume {shlex.quote(str(path))}",
+        )
+    return Run(
+        path=path,
+        config=config,
+        environment=_read_object(path, "environment.json"),
+        recommendation=_read_object(path, "recommendation.json"),
+        records=tuple(records),
+    )
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    if not (path / "config.json").exists():
+        raise RunFolderError(
+            f"{path} is not a run folder",
+            expected="a folder with config.json, as depthprobe grow makes them",
+            found="no config.json" if path.is_dir() else "a file" if path.exists() else "no such folder",
+            hint="ls runs/",
+        )
+    config = _read_object(path, "config.json")
+    if config.get("schema") != RUN_SCHEMA:
+        found = str(config.get("schema"))
+        raise RunFolderError(
+            "this run folder has another format", where=str(path), expected=f"schema {RUN_SCHEMA}", found=found
+        )
+    if config.get("command") != "grow":
+        raise RunFolderError(
+            "there is no report for this kind of run",
+            where=str(path),
+            expected="a run of depthprobe grow",
+            found=f"a run of depthprobe {config.get('command')}",
+        )
+    return config
+
+
+def _read_object(path: Path, name: str) -> dict[str, Any]:
+    try:
+        document = json.loads((path / name).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise damaged(path, name, str(error)) from error
+    if not isinstance(document, dict):
+        raise damaged(path, name, f"a {type(document).__name__} instead of an object")
+    return document
+
+
+def _read_records(path: Path) -> list[dict[str, Any]]:
+    """All whole records; a torn last line is left out, as a resumed run would."""
+    name, records = "records.jsonl", []
+    try:
+        lines = (path / name).read_text(encoding="utf-8").splitlines(keepends=True)
+        for line in lines:
+            if line.endswith("\n"):
+                records.append(dict(json.loads(line)))
+    except (OSError, ValueError, TypeError) as error:
+        raise damaged(path, f"{name}, line {len(records) + 1}", str(error)) from error
+    if not all("kind" in record for record in records):
+        raise damaged(path, name, "a record without a kind")
+    return records
+
+
+def damaged(path: Path, name: str, found: str) -> RunFolderError:
+    """The error for a file of a run folder that is missing or does not hold what it should."""
+    return RunFolderError(
+        f"{name} is missing or damaged", where=str(path), found=found, hint=f"depthprobe resume {shlex.quote(str(path))}"
+    )
