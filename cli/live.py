@@ -129,8 +129,8 @@ class LiveView(Watcher):
     def draw(self) -> Group:
         """The whole view."""
         table = Table(box=None, pad_edge=False, header_style="bold")
-        for name in ("seed", "arm", "progress", "loss", "accuracy", "gates (input to output)"):
-            table.add_column(name, no_wrap=name != "gates (input to output)")
+        for name in ("seed", "arm", "progress", "loss", "accuracy", "gates, then layers: accuracy"):
+            table.add_column(name, no_wrap=name != "gates, then layers: accuracy")
         for (seed, kind), row in self.rows.items():
             table.add_row(str(seed), kind, *self._cells(kind, row))
         lines = [Text(line) for line in self.head]
@@ -148,8 +148,16 @@ class LiveView(Watcher):
         )
         loss = f"{row['loss']:.3f}" if row.get("loss") is not None else ""
         value = f"{row['value']:.3f}" if row.get("value") is not None else ""
-        last = Text(row["what"], style="red") if state == "failed" else ratio_bars(row.get("ratios") or [])
-        return [bar, Text(loss), Text(value), last]
+        return [bar, Text(loss), Text(value), last_cell(row)]
+
+
+def last_cell(row: dict[str, Any]) -> Text:
+    """Ratio bars while an arm runs, what was measured once it is done, the reason when it failed."""
+    if row["state"] == "failed":
+        return Text(row["what"], style="red")
+    if row["state"] == "done":
+        return Text("  ".join(f"{depth}: {value:.3f}" for depth, value in sorted(dict(row.get("measured", [])).items())))
+    return ratio_bars(row.get("ratios") or [])
 
 
 def ratio_bars(ratios: list[float]) -> Text:

@@ -138,6 +138,7 @@ class RunFolder:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
+            self.close()
             raise RunFolderError("another process works in this run folder", where=str(self.path)) from error
         return self
 

@@ -56,9 +56,12 @@ class Schedule:
     initial: float = 0.0
 
     def __post_init__(self) -> None:
-        for ramp in self.ramps:
-            if ramp.gate not in self.gates or ramp.length < 1 or ramp.start < 0:
+        free: dict[str, int] = dict.fromkeys(self.gates, 0)
+        for ramp in sorted(self.ramps, key=lambda ramp: ramp.start):
+            last = self.steps - ramp.length
+            if ramp.gate not in free or ramp.length < 1 or not free[ramp.gate] <= ramp.start <= last:
                 raise ConfigError("malformed ramp in the schedule", found=repr(ramp))
+            free[ramp.gate] = ramp.start + ramp.length
 
     def ratio(self, gate: str, step: int) -> float:
         """Ratio of `gate` at `step`: its latest ramp that has begun."""
@@ -113,7 +116,7 @@ class Schedule:
 def together(gates: Sequence[str], length: int, *, start: int = 0, steps: int | None = None) -> Schedule:
     """All gates ramp over one length (the paper's schedule). start, length, steps: in training steps."""
     ramps = tuple(Ramp(gate=gate, start=start, length=length) for gate in gates)
-    return Schedule(gates=tuple(gates), ramps=ramps, steps=steps or start + length)
+    return Schedule(gates=tuple(gates), ramps=ramps, steps=max(steps or 0, start + length))
 
 
 def staggered(
@@ -129,6 +132,8 @@ def staggered(
 
     lengths: own ramp length for some gates, in steps (their start stays).
     """
+    if overlap < 1:
+        raise ConfigError("overlap out of range", expected="at least 1 gate ramping at a time", found=str(overlap))
     ramps = _windows(gates, start, length, overlap, 0.0, 1.0)
     known = lengths or {}
     if set(known) - set(gates):
@@ -160,6 +165,19 @@ def stairs(
     opened: ascending numbers of open gates at the candidates, the first one 0. closing: the order in which gates
     close (default: the last opened first).
     """
+    if list(opened) != sorted({0, *opened}) or opened[-1] > len(gates) or lengths.overlap < 1:
+        raise ConfigError(
+            "these stairs cannot be climbed",
+            expected=f"candidates ascending from 0 to at most {len(gates)}, overlap at least 1",
+            found=f"candidates {list(opened)}, overlap {lengths.overlap}",
+        )
+    order = list(closing or reversed(gates[: opened[-1]]))
+    if sorted(order) != sorted(gates[: opened[-1]]):
+        raise ConfigError(
+            "the closing order is not one of the opened gates",
+            expected=", ".join(gates[: opened[-1]]),
+            found=", ".join(order),
+        )
     ramps, holds = [], [Hold(start=0, length=lengths.first, opened=0, walk="up")]
     now = lengths.first
     for low, high in pairwise(opened):
@@ -168,7 +186,6 @@ def stairs(
         now += length
         holds.append(Hold(start=now, length=lengths.up_hold, opened=high, walk="up"))
         now += lengths.up_hold
-    order = list(closing or reversed(gates[: opened[-1]]))
     levels = list(reversed(opened))
     for high, low in pairwise(levels):
         leaving = order[: high - low]

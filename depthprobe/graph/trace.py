@@ -66,7 +66,7 @@ def trace(model: nn.Module, example_inputs: Any) -> Traced:
     flags = {name: module.training for name, module in original.named_modules()}
     graphs = {mode: _symbolic(original, mode) for mode in (True, False)}
     _restore(original, flags)
-    root = fx.GraphModule(original, graphs[True])
+    root = fx.GraphModule(original, graphs[True], type(original).__name__)
     _mend_dropout(root, graphs[False])
     _restore(root, flags)
     shapes, unbatched = _shapes(root, args, kwargs)
@@ -95,7 +95,8 @@ def _source_of(error: BaseException, model: nn.Module) -> str:
     trace_back = error.__traceback__
     while trace_back is not None:
         frame = trace_back.tb_frame.f_code
-        if frame.co_filename == home or (not place and "/torch/" not in frame.co_filename):
+        elsewhere = "/torch/" in frame.co_filename or frame.co_filename == __file__
+        if frame.co_filename == home or not (place or elsewhere):
             place = f"{frame.co_filename}:{trace_back.tb_lineno}"
         trace_back = trace_back.tb_next
     return place or type(model).__name__

@@ -52,7 +52,8 @@ class Gate(nn.Module):
     @property
     def splits_samples(self) -> bool:
         """Whether this gate, as it stands, lets some samples around the unit (training, prefix, per sample)."""
-        return self.training and self.mix.mode == "prefix" and self.mix.granularity == "sample"
+        mix = self.mix
+        return self.training and mix.mode == "prefix" and mix.granularity == "sample"
 
     def skip(self, batch: int) -> int:
         """How many of `batch` samples take the bypass; a unit with BatchNorm gets none or at least 8."""
@@ -131,15 +132,15 @@ class GateChain(nn.Module):
             p = gate.ratio
             if p <= 0.0 and gate.bypass is None:
                 continue
-            if gate.bypass is not None or not (gate.splits_samples or p >= 1.0):
+            if gate.bypass is None and p < 1.0 and gate.splits_samples:
+                k = gate.skip(batch)
+                if k < batch:
+                    waiting, x, count = _regroup(waiting, x, count, k, batch)
+                    x = gate.through(x, 1.0 - k / batch)
+                continue
+            if waiting:
                 x, count, waiting = _join(waiting, x), batch, []
-                x = gate(x)
-                continue
-            k = 0 if p >= 1.0 else gate.skip(batch)
-            if k == batch:
-                continue
-            waiting, x, count = _regroup(waiting, x, count, k, batch)
-            x = gate.through(x, 1.0 - k / batch)
+            x = gate.inside(x) if p >= 1.0 else gate(x)
         return _join(waiting, x)
 
 

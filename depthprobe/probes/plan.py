@@ -106,15 +106,22 @@ def choose_sites(units: list[Unit], config: GrowthConfig, knots: list[str]) -> l
     return sites
 
 
-def duplicate(site: Unit, config: GrowthConfig) -> Duplicate:
-    """The edit that adds the configured copies after one unit."""
-    return Duplicate(
-        unit=site.name,
-        copies=config.copies or 1,
-        kernel=config.kernel,
-        init=config.init,
-        mode=config.mode,
-        granularity=config.granularity,
+def spread_copies(sites: Sequence[Unit], config: GrowthConfig, units: int) -> tuple[Duplicate, ...]:
+    """The edits that add `config.copies` after every site, or by default as many layers as there are units, spread
+    evenly, earlier sites first.
+    """
+    each, rest = (config.copies, 0) if config.copies else divmod(units, len(sites))
+    return tuple(
+        Duplicate(
+            unit=site.name,
+            copies=each + (rank < rest),
+            kernel=config.kernel,
+            init=config.init,
+            mode=config.mode,
+            granularity=config.granularity,
+        )
+        for rank, site in enumerate(sites)
+        if each + (rank < rest)
     )
 
 
@@ -128,7 +135,7 @@ def plan_grow(
     traced = trace(model, example)
     units = find_units(traced)
     sites = choose_sites(units, config, forks_and_joins(traced))
-    edits = tuple(duplicate(site, config) for site in sites)
+    edits = spread_copies(sites, config, len(units))
     with torch.random.fork_rng(devices=[]):
         edited = apply(model, edits, example)
         base = len(units)

@@ -18,7 +18,7 @@ from depthprobe.inputs import Dataset, InMemoryModel, ModelSource
 from depthprobe.probes.arms import CHECKPOINT_SECONDS, TRACES, Arm, RatioDriver, measure, next_mark, trace_point
 from depthprobe.probes.environment import describe_environment
 from depthprobe.probes.listener import Listener
-from depthprobe.probes.plan import choose_sites, default_steps, duplicate, grown
+from depthprobe.probes.plan import choose_sites, default_steps, grown, spread_copies
 from depthprobe.probes.setup import (
     DataSource,
     Source,
@@ -83,7 +83,8 @@ def set_up_training(model: Source, source: DataSource, config: TrainingConfig, t
     if config.grow or config.deep:
         traced = trace(network, example)
         units = find_units(traced)
-        edits = tuple(duplicate(site, config) for site in choose_sites(units, config, forks_and_joins(traced)))
+        sites = choose_sites(units, config, forks_and_joins(traced))
+        edits = spread_copies(sites, config, len(units))
     check_outputs(network, example, data)
     edited = grown(network, edits, example, config.seed) if edits else None
     train = replace(train, steps=steps, augment=choose_augment(train, data, example))

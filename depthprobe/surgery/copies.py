@@ -112,8 +112,9 @@ def _dirac(conv: nn.Conv1d | nn.Conv2d | nn.Conv3d, unit: Unit) -> None:
             "init 'identity' needs a tap on the pixel itself", where=unit.name,
             found=f"even kernel {conv.kernel_size} with dilation {conv.dilation}", hint="--kernel 3",
         )  # fmt: skip
-    centre = [(size - 1) // 2 for size in conv.kernel_size]
     channels = torch.arange(conv.out_channels)
+    centre = ((size - 1) // 2 for size in conv.kernel_size)
+    taps: tuple[torch.Tensor | int, ...] = (channels, channels % (conv.in_channels // conv.groups), *centre)
     with torch.no_grad():
         conv.weight.zero_()
-        conv.weight[channels, channels % (conv.in_channels // conv.groups), *centre] = 1.0
+        conv.weight[taps] = 1.0

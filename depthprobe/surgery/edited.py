@@ -152,7 +152,7 @@ def _plan(traced: Traced, plans: dict[str, UnitPlan], edit: records.Edit) -> Non
         _duplicate(traced, plan, edit)
     else:
         _need(plan.unit, "shrinkable", plan.unit.shrinkable)
-        bypass = _bypass(plan.unit)
+        bypass = _bypass(plan.unit, traced.original.training)
         if isinstance(edit, records.Remove):
             plan.removed, plan.bypass = True, bypass
         elif isinstance(edit, records.Gate):
@@ -195,8 +195,8 @@ def _remove_copy(plans: dict[str, UnitPlan], name: str) -> bool:
     return False
 
 
-def _bypass(unit: Unit) -> Resize | None:
-    return None if unit.in_shape == unit.out_shape else Resize(unit.out_shape)
+def _bypass(unit: Unit, training: bool) -> Resize | None:
+    return None if unit.in_shape == unit.out_shape else Resize(unit.out_shape).train(training)
 
 
 def _need(unit: Unit, what: str, holds: bool) -> None:

@@ -1,0 +1,80 @@
+"""What to do after each verdict."""
+
+import math
+
+from depthprobe.reports.numbers import layers, size
+from depthprobe.reports.view import Certainty, DepthCurve, Estimate, Step
+
+APPLY = """\
+from pathlib import Path
+import depthprobe as dp
+
+edits = dp.recipe_from_json(Path("recipe.json").read_text())
+deeper = dp.settle(dp.apply(model, edits, example_inputs))  # a plain torch module, new weights"""
+MOST_TIMES = 10
+
+
+def next_steps(verdict: str, curve: DepthCurve, certainty: Certainty, seeds: int) -> tuple[Step, ...]:
+    """Next steps, the most useful first. seeds: how many were trained."""
+    if verdict == "deepen":
+        return (
+            Step(text="Use the trained network as it is: model.pt in the run folder holds its weights and its recipe."),
+            Step(text="Or make the deeper network yourself, from the recipe in the run folder:", code=APPLY),
+        )
+    if verdict == "keep":
+        return (_look_finer(certainty, seeds),)
+    if verdict == "inconclusive":
+        return tuple(_settle(curve, certainty, seeds))
+    return ()
+
+
+def _look_finer(certainty: Certainty, seeds: int) -> Step:
+    text = "Spend the effort elsewhere: width, data, training."
+    if certainty.resolution > 0:
+        text += (
+            f" These data resolve steps of {size(certainty.resolution)}; to look for smaller ones, "
+            f"take more than {seeds} seeds or more validation examples."
+        )
+    return Step(text=text)
+
+
+def _settle(curve: DepthCurve, certainty: Certainty, seeds: int) -> list[Step]:
+    steps, needed = [], seeds_needed(certainty, seeds)
+    if len(curve.candidates) < 2:
+        steps.append(Step(text="Measure more than one depth: raise --copies, or give --candidates."))
+    elif needed is None:
+        steps.append(Step(text="More seeds, or more validation examples: the intervals are too wide to tell."))
+    elif needed <= MOST_TIMES * seeds:
+        steps.append(
+            Step(
+                text=f"About {needed} seeds instead of {seeds} should settle it, "
+                "if the effect and the spread are what they look like now.",
+                code=f"--seeds {needed}",
+            )
+        )
+    else:
+        steps.append(
+            Step(
+                text=f"More seeds alone will hardly settle it (about {needed:,} would be needed): take more "
+                "validation examples, or accept a larger --tolerance."
+            )
+        )
+    steps.append(Step(text=f"Until then, stay at {layers(curve.current)}: nothing here says that deeper is better."))
+    return steps
+
+
+def seeds_needed(certainty: Certainty, seeds: int) -> int | None:
+    """Seeds at which the gains would clear zero and the resolution the tolerance; None when no number follows.
+
+    The spread of a mean falls with the root of their number.
+    """
+    shortfalls = [_shortfall(gain) for _, gain in certainty.gains if gain.low <= 0 < gain.value]
+    if certainty.resolution > certainty.tolerance > 0:
+        shortfalls.append(certainty.resolution / certainty.tolerance)
+    if not shortfalls:
+        return None
+    return max(seeds + 1, math.ceil(seeds * max(shortfalls) ** 2))
+
+
+def _shortfall(gain: Estimate) -> float:
+    return (gain.value - gain.low) / gain.value

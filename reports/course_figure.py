@@ -1,0 +1,103 @@
+"""The training itself: accuracy and the ratio of every gate, against the step."""
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from depthprobe.reports.figures import Figure, frame
+from depthprobe.reports.numbers import listed
+from depthprobe.reports.palette import BLUE, EMPTY, FAINT, MUTED, PAPER, seed_colour
+from depthprobe.reports.view import Course, GateMap, Line
+
+ABOVE, BELOW = 300, 60  # height of the accuracy row; of everything that is no row
+
+
+def draw_course(course: Course) -> Figure:
+    """Above: accuracy, grow arms solid, controls dashed. Below: a map of ratios for every closing order."""
+    rows = [ABOVE, *(max(70, min(220, 16 * len(gates.ratios))) for gates in course.gates)]
+    height = sum(rows) + 40 * len(rows) + BELOW + 40
+    figure = make_subplots(
+        rows=len(rows), cols=1, shared_xaxes=True, row_heights=rows, vertical_spacing=36 / height,
+        subplot_titles=["", *(_map_title(gates) for gates in course.gates)],
+    )  # fmt: skip
+    frame(figure, height, hovermode="closest", legend={"y": 1, "yanchor": "bottom"})
+    figure.update_annotations(font={"size": 12, "color": MUTED}, x=0, xanchor="left")
+    ranks = {seed: rank for rank, seed in enumerate(dict.fromkeys(line.seed for line in course.lines))}
+    for line in course.lines:
+        _add_line(figure, line, seed_colour(ranks[line.seed]))
+    _add_marks(figure, course, ranks)
+    for row, gates in enumerate(course.gates, start=2):
+        _add_map(figure, gates, row)
+    figure.update_yaxes(title_text="validation accuracy (fraction)", range=(0, 1.02), tickformat=".1f", row=1, col=1)
+    last = max((line.steps[-1] for line in course.lines), default=1)
+    figure.update_xaxes(range=(0, 1.01 * last))
+    figure.update_xaxes(title_text="step (updates)", tickformat=",d", row=len(rows), col=1)
+    label = (
+        f"Line chart of validation accuracy against the training step for {len(ranks)} seeds, growing and control, "
+        f"with heat maps of the ratio of {len(course.gates[0].ratios) if course.gates else 0} gates below."
+    )
+    return Figure(figure, label, height)
+
+
+def _map_title(gates: GateMap) -> str:
+    which = f"seed{'' if len(gates.seeds) == 1 else 's'} {listed(gates.seeds)}"
+    return f"ratio p of each gate, {which}"
+
+
+def _add_line(figure: go.Figure, line: Line, colour: str) -> None:
+    control = line.arm == "control"
+    figure.add_scatter(
+        x=line.steps,
+        y=line.values,
+        name=f"seed {line.seed}, control" if control else f"seed {line.seed}",
+        mode="lines",
+        line={"color": colour, "width": 1.4 if control else 2, "dash": "dash" if control else "solid"},
+        opacity=0.75 if control else 1,
+        legendgroup=f"seed {line.seed}",
+        hovertemplate=f"seed {line.seed}, {line.arm}<br>step %{{x:,}}: %{{y:.3f}}<extra></extra>",
+        row=1,
+        col=1,
+    )
+
+
+def _add_marks(figure: go.Figure, course: Course, ranks: dict[int, int]) -> None:
+    """Diamonds: the cooled branches; thin lines through all rows: the ends of the holds."""
+    figure.add_scatter(
+        x=[mark.step for mark in course.marks],
+        y=[mark.value for mark in course.marks],
+        customdata=[[mark.seed, mark.depth, mark.walk] for mark in course.marks],
+        name="measured on a hold, cooled",
+        mode="markers",
+        marker={
+            "symbol": "diamond",
+            "size": 7,
+            "color": [seed_colour(ranks.get(mark.seed, 0)) for mark in course.marks],
+            "line": {"width": 1, "color": PAPER},
+        },
+        hovertemplate="seed %{customdata[0]}, %{customdata[1]} layers, %{customdata[2]}<br>"
+        "cooled: %{y:.3f}<extra></extra>",
+        row=1,
+        col=1,
+    )
+    for step in sorted({mark.step for mark in course.marks if mark.walk != "control"}):
+        figure.add_shape(
+            type="line", x0=step, x1=step, xref="x", y0=0, y1=1, yref="paper", layer="below",
+            line={"color": FAINT, "width": 1},
+        )  # fmt: skip
+
+
+def _add_map(figure: go.Figure, gates: GateMap, row: int) -> None:
+    names = [f"gate {number}" for number in range(1, len(gates.ratios) + 1)]
+    figure.add_heatmap(
+        x=gates.steps,
+        y=names,
+        z=gates.ratios,
+        zmin=0,
+        zmax=1,
+        colorscale=[[0, EMPTY], [1, BLUE]],
+        ygap=2,
+        showscale=False,
+        hovertemplate="%{y}, step %{x:,}: p = %{z:.2f}<extra></extra>",
+        row=row,
+        col=1,
+    )
+    figure.update_yaxes(autorange="reversed", showgrid=False, tickfont={"size": 11}, ticks="", row=row, col=1)

@@ -1,0 +1,77 @@
+"""Views -> one HTML page: figures as JSON, plotly.js once, nothing fetched from anywhere."""
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from depthprobe.reports import numbers
+from depthprobe.reports.course_figure import draw_course
+from depthprobe.reports.depth_figure import draw_depth
+from depthprobe.reports.figures import Figure, script_json
+from depthprobe.reports.palette import night_map
+from depthprobe.reports.sure_figures import draw_gains, draw_shares
+from depthprobe.reports.view import RunView
+
+
+def render_page(views: Sequence[RunView]) -> str:
+    """The whole page. Names come from files of others: the template escapes everything that is not made here."""
+    scripts = [get_plotlyjs(), _resource("report.js.j2")]
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters.update({name: getattr(numbers, name) for name in _FILTERS})
+    template = environment.from_string(_resource("report.html.j2"))
+    return template.render(
+        views=views,
+        figures=[_figures(view) for view in views],
+        title=_title(views),
+        policy=_policy(scripts),
+        css=Markup(_resource("report.css")),
+        scripts=[Markup(script) for script in scripts],
+        night=Markup(script_json(night_map())),
+    )
+
+
+_FILTERS = ("fraction", "points", "size", "count", "scaled", "times", "milliseconds", "layers")
+
+
+def _title(views: Sequence[RunView]) -> str:
+    if len(views) > 1:
+        return f"depthprobe: {len(views)} grow runs"
+    return f"depthprobe: {views[0].model} on {views[0].data}"
+
+
+def _figures(view: RunView) -> dict[str, dict[str, Any]]:
+    """Figures of one run by name; one without data is left out."""
+    drawn = {"depth": draw_depth(view.curve)}
+    if view.course.lines:
+        drawn["course"] = draw_course(view.course)
+    if view.certainty.shares:
+        drawn["shares"] = draw_shares(view.certainty)
+    if view.certainty.gains:
+        drawn["gains"] = draw_gains(view.certainty)
+    return {name: _for_template(figure) for name, figure in drawn.items()}
+
+
+def _for_template(figure: Figure) -> dict[str, Any]:
+    return {"json": Markup(figure.to_json()), "label": figure.label, "height": figure.height}
+
+
+def _policy(scripts: Sequence[str]) -> str:
+    """Content-Security-Policy: only the scripts of this page run, and nothing is fetched."""
+    hashes = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
+    allowed = " ".join(f"'sha256-{text}'" for text in hashes)
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; "
+        "img-src data: blob:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _resource(name: str) -> str:
+    return files("depthprobe.reports").joinpath(name).read_text(encoding="utf-8")

@@ -1,0 +1,97 @@
+"""Where the numbers come from: enough to repeat the run, and to know what it cost."""
+
+import json
+import shlex
+from typing import Any
+
+from depthprobe.reports.numbers import count, duration, listed
+from depthprobe.reports.reading import Run
+from depthprobe.reports.view import Fact
+
+
+def view_facts(run: Run) -> tuple[Fact, ...]:
+    """Command, model, data, seeds, cost, machine and versions, in this order."""
+    return (
+        Fact(label="Command", value=shlex.join(map(str, run.environment["command_line"])), code=True),
+        *_model(run.config["model"]),
+        *_data(run),
+        Fact(label="Seeds", value=_seeds(run.recommendation)),
+        Fact(label="Tolerance", value=_tolerance(run.config["tolerance_note"])),
+        Fact(label="Training", value=_training(run.config["train"])),
+        Fact(label="Cost", value=_cost(run.recommendation["cost"])),
+        Fact(label="Machine", value=_machine(run.environment)),
+        Fact(label="Versions", value=_versions(run.environment)),
+    )
+
+
+def config_text(run: Run) -> str:
+    """config.json as it is, indented."""
+    return json.dumps(run.config, indent=2, ensure_ascii=False)
+
+
+def _model(model: dict[str, Any]) -> list[Fact]:
+    spec = str(model.get("class", model["spec"]))
+    arguments = " ".join(f"{name}={value}" for name, value in (model.get("args") or {}).items())
+    facts = [Fact(label="Model", value=f"{spec} {arguments}".strip(), code=True)]
+    digest = model.get("sha256") or model.get("structure")
+    if digest:
+        facts.append(Fact(label="SHA-256 of the file" if "sha256" in model else "Structure", value=digest, code=True))
+    return facts
+
+
+def _data(run: Run) -> list[Fact]:
+    data = run.config["data"]
+    limits = [f"{name.replace('_', ' ')} {data[name]}" for name in ("limit_train", "image_size") if data.get(name)]
+    measured = run.of("measurement")
+    examples = sorted({int(record["examples"]) for record in measured})
+    folds = len({record["valid_id"] for record in measured})
+    which = "the same for every seed" if folds == 1 else f"{folds} different sets, one per seed"
+    split = f"split seed {run.config['grow']['split_seed']}; {listed([count(n) for n in examples])} examples, {which}"
+    return [
+        Fact(label="Data set", value=", ".join([str(data["spec"]), *limits])),
+        Fact(label="Validation", value=split),
+        Fact(label="Data fingerprint", value=str(data["fingerprint"]), code=True),
+    ]
+
+
+def _seeds(answer: dict[str, Any]) -> str:
+    failed = answer["failed_seeds"]
+    return f"{listed(answer['seeds'])}; failed: {listed(failed) if failed else 'none'}"
+
+
+def _tolerance(note: str) -> str:
+    return note.removeprefix("tolerance ")
+
+
+def _training(train: dict[str, Any]) -> str:
+    return (
+        f"{train['optimizer']}, learning rate {train['lr']:g}, batches of {train['batch_size']:,}, "
+        f"precision {'full' if train['precision'] == 'no' else train['precision']}, "
+        f"augmentation {'on' if train['augment'] else 'off'}; "
+        f"one conventional training is {count(train['steps'])} updates"
+    )
+
+
+def _cost(cost: dict[str, Any]) -> str:
+    return (
+        f"{cost['trainings']:.3g} conventional trainings of the deepest candidate: {count(cost['steps'])} updates, "
+        f"{count(cost['sample_passes'])} sample passes, {duration(cost['wall_seconds'])}"
+    )
+
+
+def device_text(environment: dict[str, Any]) -> str:
+    """What it was trained on: the GPU's name, or "cpu, 4 threads"."""
+    device, threads = str(environment["device"]), environment["threads"]
+    if device.startswith("cuda"):
+        return str(environment["gpu"] or device)
+    return f"{device}, {threads} thread{'' if threads == 1 else 's'}"
+
+
+def _machine(environment: dict[str, Any]) -> str:
+    parts = [environment["platform"], environment["processor"], f"{environment['cores']} cores"]
+    return ", ".join(str(part) for part in parts if part) + f"; trained on {device_text(environment)}"
+
+
+def _versions(environment: dict[str, Any]) -> str:
+    packages = [f"{name} {version}" for name, version in environment["packages"].items() if version]
+    return ", ".join([f"python {environment['python']}", *packages])

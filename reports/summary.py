@@ -1,0 +1,129 @@
+"""From a run to its view: every number of the page is chosen here, none is computed anew."""
+
+from pathlib import PurePath
+from typing import Any
+
+from depthprobe.errors import RunFolderError
+from depthprobe.reports.course import view_course
+from depthprobe.reports.provenance import config_text, device_text, view_facts
+from depthprobe.reports.reading import Run, damaged
+from depthprobe.reports.view import Candidate, Certainty, DepthCurve, Estimate, RunView, SeedWalk
+from depthprobe.reports.words import view_answer
+
+
+def view_run(run: Run) -> RunView:
+    """The view of a finished run. Raises RunFolderError when its files do not hold what they should."""
+    try:
+        return _view(run)
+    except RunFolderError:
+        raise
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise damaged(run.path, "recommendation.json or another file", repr(error)) from error
+
+
+def _view(run: Run) -> RunView:
+    if not run.of("measurement"):
+        raise damaged(run.path, "records.jsonl", "no measurement in it")
+    curve, certainty = view_curve(run), view_certainty(run)
+    return RunView(
+        name=run.path.absolute().name,
+        model=short_model(run.config["model"]),
+        data=PurePath(str(run.config["data"]["spec"])).name,
+        answer=view_answer(run, curve, certainty),
+        curve=curve,
+        course=view_course(run),
+        certainty=certainty,
+        latency_note=_latency_note(run),
+        facts=view_facts(run),
+        config=config_text(run),
+    )
+
+
+def short_model(model: dict[str, Any]) -> str:
+    """Name of a model for a heading: a file without its folders, a class for one passed from Python."""
+    spec = str(model["spec"])
+    return str(model["class"]).rpartition(".")[2] if "class" in model else spec.rpartition("/")[2]
+
+
+def view_curve(run: Run) -> DepthCurve:
+    """Accuracy against depth, from the answer and the cooled measurements."""
+    answer, depth = run.recommendation, run.recommendation["depth"]
+    candidates = tuple(_candidate(row, int(depth["current"])) for row in depth["candidates"])
+    fitted = tuple(float(value) for value in depth["fitted"]) if depth["fitted"] else None
+    walks = tuple(_walk(run, seed) for seed in answer["seeds"])
+    best = max(fitted or [candidate.accuracy.value for candidate in candidates])
+    return DepthCurve(
+        candidates=candidates,
+        fitted=fitted,
+        up=_mean_up([walk for walk in walks if not walk.failed]),
+        walks=walks,
+        control=estimate(answer["control"]),
+        floor=best - answer["tolerance"],
+        tolerance=float(answer["tolerance"]),
+        confidence=float(answer["confidence"]),
+        current=int(depth["current"]),
+        recommended=None if depth["recommended"] is None else int(depth["recommended"]),
+        best_guess=int(depth["best_guess"]),
+    )
+
+
+def view_certainty(run: Run) -> Certainty:
+    """Resampling shares of every candidate, resolution and gains."""
+    answer, depth = run.recommendation, run.recommendation["depth"]
+    shares = {int(name): float(share) for name, share in depth["resamples"].items()}
+    gains = [
+        (label, estimate(answer["gain"][key]))
+        for key, label in (("over_current", "over the current depth"), ("over_control", "over the control"))
+        if key in answer["gain"]
+    ]
+    return Certainty(
+        shares=tuple((int(row["depth"]), shares.get(int(row["depth"]), 0.0)) for row in depth["candidates"])
+        if shares
+        else (),
+        range95=(int(depth["range95"][0]), int(depth["range95"][1])) if depth["range95"] else None,
+        resolution=float(answer["resolution"]),
+        tolerance=float(answer["tolerance"]),
+        confidence=float(answer["confidence"]),
+        gains=tuple(gain for gain in gains if gain[1].low < gain[1].high),
+    )
+
+
+def estimate(document: dict[str, float]) -> Estimate:
+    """Read value, low and high."""
+    return Estimate(value=float(document["value"]), low=float(document["low"]), high=float(document["high"]))
+
+
+def _candidate(row: dict[str, Any], current: int) -> Candidate:
+    return Candidate(
+        depth=int(row["depth"]),
+        added=int(row["depth"]) - current,
+        accuracy=estimate(row),
+        params=int(row["params"]),
+        macs=int(row["macs"]),
+        latency_ms=float(row["latency_ms"]),
+    )
+
+
+def _walk(run: Run, seed: int) -> SeedWalk:
+    ways: dict[str, list[tuple[int, float]]] = {"up": [], "down": [], "control": []}
+    for record in run.of("measurement", seed=seed):
+        ways[record["walk"]].append((int(record["depth"]), float(record["value"])))
+    return SeedWalk(
+        seed=seed,
+        failed=seed in run.recommendation["failed_seeds"],
+        up=tuple(sorted(ways["up"])),
+        down=tuple(sorted(ways["down"])),
+        control=ways["control"][0][1] if ways["control"] else None,
+    )
+
+
+def _mean_up(walks: list[SeedWalk]) -> tuple[tuple[int, float], ...]:
+    values: dict[int, list[float]] = {}
+    for walk in walks:
+        for depth, value in walk.up:
+            values.setdefault(depth, []).append(value)
+    return tuple((depth, sum(found) / len(found)) for depth, found in sorted(values.items()))
+
+
+def _latency_note(run: Run) -> str:
+    return f"median forward pass over one batch of {run.config['train']['batch_size']:,} on {device_text(run.environment)}"

@@ -1,0 +1,84 @@
+"""The answer in plain words: what the verdict means, and what to do next."""
+
+from typing import Any
+
+from depthprobe.reports.advice import next_steps
+from depthprobe.reports.numbers import fraction, layers, points, size, times
+from depthprobe.reports.reading import Run
+from depthprobe.reports.view import Addition, Answer, Candidate, Certainty, DepthCurve, Estimate, Tile
+
+
+def view_answer(run: Run, curve: DepthCurve, certainty: Certainty) -> Answer:
+    """The first screen: verdict, sentence, meaning, next steps, warnings, notes and key numbers."""
+    answer = run.recommendation
+    failures = run.of("failure")
+    said = {f"seed {r['seed']}: {r['what']}" for r in failures}
+    return Answer(
+        verdict=str(answer["verdict"]),
+        sentence=str(answer["sentence"]),
+        meaning=_meaning(str(answer["verdict"]), curve),
+        additions=tuple(Addition(after=str(a["after"]), copies=int(a["copies"])) for a in answer["add"]),
+        steps=next_steps(str(answer["verdict"]), curve, certainty, len(answer["seeds"])),
+        warnings=tuple(f"Seed {r['seed']} failed in the {r['arm']} arm: {r['what']}" for r in failures),
+        notes=tuple(str(note) for note in answer["notes"] if note not in said),
+        tiles=tuple(_tiles(curve, certainty, answer)),
+    )
+
+
+def at(curve: DepthCurve, depth: int) -> Candidate:
+    """The candidate of that depth."""
+    return next(candidate for candidate in curve.candidates if candidate.depth == depth)
+
+
+def _meaning(verdict: str, curve: DepthCurve) -> str:
+    within = size(curve.tolerance)
+    if verdict == "deepen" and curve.recommended is not None:
+        return (
+            f"More depth pays, and by more than longer training alone does. {layers(curve.recommended)} is the smallest "
+            f"depth that is, with a margin, within the tolerance of {within} of the best one measured."
+        )
+    if verdict == "keep":
+        return f"There is nothing to gain from more depth within the tolerance of {within}: leave the depth as it is."
+    if verdict == "inconclusive":
+        return (
+            "These measurements do not decide whether more depth pays. "
+            f"The best guess is {layers(curve.best_guess)}; it is a guess, not a recommendation."
+        )
+    return f"A smaller depth is within the tolerance of {within} of the best one measured."
+
+
+def _tiles(curve: DepthCurve, certainty: Certainty, answer: dict[str, Any]) -> list[Tile]:
+    tiles = [_depth_tile(curve, certainty)]
+    tiles += [
+        Tile(label=f"Gain {label}", value=f"{points(gain.value)} points", detail=_interval(gain, certainty.confidence))
+        for label, gain in certainty.gains
+    ]
+    if curve.best_guess != curve.current:
+        now, then = at(curve, curve.current), at(curve, curve.best_guess)
+        tiles.append(
+            Tile(
+                label=f"Price of {layers(curve.best_guess)}",
+                value=f"{times(then.latency_ms, now.latency_ms)} latency",
+                detail=f"{times(then.macs, now.macs)} MACs, {times(then.params, now.params)} parameters",
+            )
+        )
+    if answer["test"]:
+        saved = curve.current if curve.recommended is None else curve.recommended
+        detail = f"saved network, {layers(saved)}; {answer['test']['examples']:,} test examples, looked at once"
+        tiles.append(Tile(label="Test accuracy", value=fraction(answer["test"]["value"]), detail=detail))
+    return tiles
+
+
+def _depth_tile(curve: DepthCurve, certainty: Certainty) -> Tile:
+    low, high = certainty.range95 or (0, 0)
+    span = layers(low) if low == high else f"{low} to {high} layers"
+    detail = f"{span} in 95 % of resamples" if certainty.range95 else "weight layers, head included"
+    if curve.recommended is None:
+        return Tile(label="Depth", value=f"{curve.current} → ?", detail=f"best guess {curve.best_guess}; {detail}")
+    if curve.recommended == curve.current:
+        return Tile(label="Depth", value=layers(curve.current), detail=detail)
+    return Tile(label="Depth", value=f"{curve.current} → {layers(curve.recommended)}", detail=detail)
+
+
+def _interval(gain: Estimate, confidence: float) -> str:
+    return f"{100 * confidence:g} % interval {points(gain.low)} to {points(gain.high)}"

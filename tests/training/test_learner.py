@@ -1,0 +1,166 @@
+"""The loop is the loop everybody would write; branches leave the trunk alone; BatchNorm is re-estimated."""
+
+import copy
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import depthprobe as dp
+from depthprobe.config import TrainConfig
+from depthprobe.errors import TrainingError
+from depthprobe.inputs import Examples
+from depthprobe.probes.arms import branch_and_cool
+from depthprobe.training.batches import Batches, mix_seed
+from depthprobe.training.device import open_device
+from depthprobe.training.learner import Learner, predict, refresh_batch_norm
+from depthprobe.training.optimizers import lr_factor, make_optimizer
+
+
+@pytest.fixture(scope="module")
+def accelerator():
+    return open_device("cpu", "no")
+
+
+@pytest.fixture
+def batches():
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(100, 1, 4, 4, generator=generator)
+    return Batches(Examples(x, (x.mean((1, 2, 3)) > 0).long()), 16, 5, False, torch.device("cpu"))
+
+
+def net():
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(0.2), nn.Flatten(), nn.Linear(64, 2)
+    )
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
+def test_the_loop_equals_a_hand_written_one(optimizer, accelerator, batches):
+    config = TrainConfig(optimizer=optimizer, lr=0.01, clip=1.0)
+    ours, theirs = net(), net()
+    learner = Learner(ours, batches, config, accelerator)
+    torch.manual_seed(3)
+    learner.run(25, lambda step: lr_factor("cosine", step, 25))
+    torch.manual_seed(3)
+    kinds = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+    extra = {"momentum": 0.9} if optimizer == "sgd" else {}
+    plain = kinds[optimizer](theirs.parameters(), lr=0.01, weight_decay=5e-4, **extra)
+    theirs.train()
+    for step in range(25):
+        plain.param_groups[0]["lr"] = 0.01 * 0.5 * (1 + math.cos(math.pi * step / 25))
+        x, y = batches.at(step)
+        plain.zero_grad()
+        F.cross_entropy(theirs(x), y).backward()
+        nn.utils.clip_grad_norm_(theirs.parameters(), 1.0)
+        plain.step()
+    for (name, mine), other in zip(ours.state_dict().items(), theirs.state_dict().values(), strict=True):
+        assert torch.equal(mine, other), name
+
+
+def test_state_and_load_go_on_bit_for_bit(accelerator, batches):
+    config = TrainConfig(optimizer="adam", lr=0.01)
+    whole = Learner(net(), batches, config, accelerator)
+    torch.manual_seed(7)
+    whole.run(10, lambda step: 1.0)
+    state = copy.deepcopy(whole.state())
+    whole.run(30, lambda step: 1.0)
+    resumed = Learner(net(), batches, config, accelerator)
+    torch.manual_seed(99)
+    resumed.load(state)
+    resumed.run(30, lambda step: 1.0)
+    pairs = zip(whole.net.state_dict().values(), resumed.net.state_dict().values(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+
+
+def test_a_loss_that_is_not_finite_stops_with_the_next_thing_to_type(accelerator, batches):
+    learner = Learner(net(), batches, TrainConfig(lr=50.0, weight_decay=3.0), accelerator)
+    with pytest.raises(TrainingError, match="no longer finite") as stop:
+        learner.run(400, lambda step: 1.0)
+    assert "--lr" in str(stop.value)
+
+
+def test_a_branch_leaves_the_trunk_as_it_is(accelerator, batches):
+    edited = dp.apply(net(), [dp.Duplicate(unit="0", copies=2)], torch.zeros(2, 1, 4, 4))
+    edited.set_ratio(1.0)
+    learner = Learner(edited, batches, TrainConfig(lr=0.05), accelerator)
+    torch.manual_seed(1)
+    learner.run(5, lambda step: 1.0)
+    before, generator = copy.deepcopy(learner.state()), torch.get_rng_state()
+    branch = branch_and_cool(learner, edited, 12, seed=0)
+    assert branch.step == 17
+    assert learner.step == 5
+    assert torch.equal(generator, torch.get_rng_state())
+    after = learner.state()
+    assert all(torch.equal(before["net"][name], after["net"][name]) for name in after["net"] if "extra" not in name)
+    assert not any(type(module).__module__.startswith("depthprobe") for module in branch.net.modules())
+    moved = dict(branch.net.named_parameters())["0.weight"]
+    assert not torch.equal(moved, dict(edited.original_parameters)["0.weight"])
+
+
+def test_a_branch_starts_with_the_trunks_momentum(accelerator, batches):
+    edited = dp.apply(net(), [dp.Duplicate(unit="0")], torch.zeros(2, 1, 4, 4))
+    edited.set_ratio(1.0)
+    learner = Learner(edited, batches, TrainConfig(lr=0.05), accelerator)
+    learner.run(5, lambda step: 1.0)
+    torch.manual_seed(11)
+    branch = branch_and_cool(learner, edited, 1, seed=0)
+    fresh = [s["momentum_buffer"] for s in branch.optimizer.state.values()]
+    assert len(fresh) == len(list(branch.net.parameters()))
+
+
+def test_batches_are_a_function_of_seed_and_step(batches):
+    late = batches.at(40)[1].clone()
+    again = Batches(Examples(batches.x, batches.y), 16, 5, False, torch.device("cpu"))
+    assert torch.equal(again.at(40)[1], late)
+    epoch = torch.cat([again.at(step)[0] for step in range(again.per_epoch)])
+    assert len(torch.unique(epoch.flatten(1), dim=0)) == 96
+    other = Batches(Examples(batches.x, batches.y), 16, 6, False, torch.device("cpu"))
+    assert not torch.equal(other.at(0)[0], again.at(0)[0])
+    assert len({mix_seed(a, b) for a in range(30) for b in range(30)}) == 900
+
+
+def test_batch_norm_is_re_estimated_as_the_plain_average():
+    norm = nn.BatchNorm1d(3)
+    parts = [torch.randn(32, 3) * 2 + 1 for _ in range(6)]
+    refresh_batch_norm(norm, parts)
+    assert torch.allclose(norm.running_mean, torch.stack([p.mean(0) for p in parts]).mean(0), atol=1e-6)
+    assert norm.momentum == 0.1
+    frozen = nn.BatchNorm1d(3).eval()
+    refresh_batch_norm(frozen, parts)
+    assert torch.equal(frozen.running_mean, torch.zeros(3))
+
+
+def test_predict_puts_the_flags_back():
+    model = net().train()
+    model[1].eval()
+    predict(model, torch.zeros(3, 1, 4, 4), torch.device("cpu"))
+    assert model.training
+    assert not model[1].training
+    assert model[3].training
+
+
+@pytest.mark.parametrize(
+    ("shape", "step", "factor"),
+    [("constant", 90, 1), ("cosine", 0, 1), ("cosine", 50, 0.5), ("cosine", 100, 0), ("step", 60, 0.1), ("step", 80, 0.01)],
+)
+def test_learning_rate_shapes(shape, step, factor):
+    assert lr_factor(shape, step, 100) == pytest.approx(factor)
+
+
+def test_frozen_parameters_stay_out_of_the_optimizer():
+    model = net()
+    model[0].weight.requires_grad_(False)
+    optimizer = make_optimizer(model.parameters(), TrainConfig())
+    assert all(p is not model[0].weight for p in optimizer.param_groups[0]["params"])
+
+
+def test_bf16_autocast_trains(batches):
+    learner = Learner(net(), batches, TrainConfig(precision="bf16"), open_device("cpu", "bf16"))
+    loss = learner.run(20, lambda step: 1.0)
+    assert math.isfinite(loss)
+    assert all(p.dtype == torch.float32 for p in learner.net.parameters())
+    open_device("cpu", "no")
