@@ -64,11 +64,11 @@ def conv_case(channels, norm):
     return unit(3), [unit(channels) for _ in range(GATES)], head, torch.randn(64, 3, 16, 16)
 
 
-def mlp_case(width):
+def mlp_case(width, batch):
     def unit(inputs):
         return nn.Sequential(nn.Linear(inputs, width), nn.ReLU())
 
-    return unit(256), [unit(width) for _ in range(GATES)], nn.Linear(width, 10), torch.randn(64, 256)
+    return unit(256), [unit(width) for _ in range(GATES)], nn.Linear(width, 10), torch.randn(batch, 256)
 
 
 CASES = {
@@ -76,7 +76,8 @@ CASES = {
     "conv 32 BatchNorm": lambda: conv_case(32, norm=True),
     "conv 64": lambda: conv_case(64, norm=False),
     "conv 64 BatchNorm": lambda: conv_case(64, norm=True),
-    "MLP 512": lambda: mlp_case(512),
+    "MLP 512, batch 64": lambda: mlp_case(512, 64),
+    "MLP 512, batch 512": lambda: mlp_case(512, 512),
 }
 
 

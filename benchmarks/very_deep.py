@@ -42,9 +42,7 @@ ROWS = {
 
 def one_by_one(gates, length, steps):
     """Net2Net style: each identity layer is there at once, evenly spread over `length` updates."""
-    ramps = tuple(
-        Ramp(gate=gate, start=round(rank * length / len(gates)), length=1) for rank, gate in enumerate(gates)
-    )
+    ramps = tuple(Ramp(gate=gate, start=round(rank * length / len(gates)), length=1) for rank, gate in enumerate(gates))
     return Schedule(gates=tuple(gates), ramps=ramps, steps=steps)
 
 
@@ -69,7 +67,11 @@ def step_ratio(channels, size, gates, points=30, repeats=2):
     """Mean growing step over the staggered schedule / conventional step of the deep network, interleaved."""
     torch.manual_seed(0)
     base = nn.Sequential(
-        nn.Conv2d(1, channels, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(16 * channels, 10)
+        nn.Conv2d(1, channels, 3, padding=1),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(4),
+        nn.Flatten(),
+        nn.Linear(16 * channels, 10),
     )
     x, y = torch.randn(64, 1, size, size), torch.randint(0, 10, (64,))
     edited = dp.apply(base, [dp.Duplicate(unit="0", copies=gates)], x)
@@ -122,7 +124,9 @@ def main():
         print(f"  {name:<32}{ratio:.3f}", flush=True)
     rows = {}
     if not options.times_only:
-        print(f"\n30 conv layers on digits, {options.steps} updates, {options.seeds} seeds: test accuracy (lowest on the way)")
+        print(
+            f"\n30 conv layers on digits, {options.steps} updates, {options.seeds} seeds: test accuracy (lowest on the way)"
+        )
         for name, settings in ROWS.items():
             kind = {k: v for k, v in settings.items() if k != "one_by_one"}
             rows[name] = [train(seed, options.steps, "one_by_one" in settings, **kind) for seed in range(options.seeds)]

@@ -5,9 +5,9 @@ import sys
 import traceback
 
 import typer
-from depthprobe.cli import doctor, grow, inspect, report, resume, train
 from typer.exceptions import Abort, TyperException
 
+from depthprobe.cli import doctor, grow, inspect, report, resume, train
 from depthprobe.errors import DepthprobeError
 
 INTERRUPTED = 130

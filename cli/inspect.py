@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from depthprobe.cli import options as o
 
+from depthprobe.cli import options as o
 from depthprobe.errors import ConfigError
 
 

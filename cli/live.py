@@ -156,7 +156,9 @@ def last_cell(row: dict[str, Any]) -> Text:
     if row["state"] == "failed":
         return Text(row["what"], style="red")
     if row["state"] == "done":
-        return Text("  ".join(f"{depth}: {value:.3f}" for depth, value in sorted(dict(row.get("measured", [])).items())))
+        return Text(
+            "  ".join(f"{depth}: {value:.3f}" for depth, value in sorted(dict(row.get("measured", [])).items()))
+        )
     return ratio_bars(row.get("ratios") or [])
 
 

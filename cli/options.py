@@ -52,7 +52,9 @@ Clip = Annotated[float | None, _option("--clip", text="Largest norm of the gradi
 Augment = Annotated[
     bool | None, _option("--augment/--no-augment", text="Flip and crop images  [default: colour images only]")
 ]
-Copies = Annotated[int | None, _option("--copies", metavar="N", text="Copies after each site  [default: as many layers as there are]")]
+Copies = Annotated[
+    int | None, _option("--copies", metavar="N", text="Copies after each site  [default: as many layers as there are]")
+]
 Sites = Annotated[str | None, _option("--sites", metavar="A,B", text="Units to copy  [default: all growable]")]
 Candidates = Annotated[
     str | None,

@@ -9,7 +9,6 @@ from typing import Any
 
 from depthprobe.cli.answer import print_answer, print_summary
 from depthprobe.cli.live import LiveView, PlainView, Watcher
-
 from depthprobe.runs import RunFolder
 
 

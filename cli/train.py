@@ -3,6 +3,7 @@
 from typing import Annotated
 
 import typer
+
 from depthprobe.cli import options as o
 
 
@@ -64,7 +65,6 @@ def train(
     training_config = TrainingConfig.from_json({**file["training"], **training})
     train_config = TrainConfig.from_json({**file["train"], **settings})
     from depthprobe.cli.grow import open_inputs
-
     from depthprobe.probes.train import create_training, run_training, set_up_training
 
     opened, source = open_inputs(model, model_args, dataset, data_dir, limit_train, image_size, out)

@@ -1,6 +1,6 @@
 """Reports: finished runs -> view model -> plotly figures -> one HTML file that needs no network.
 
-    write_report([Path("runs/grow-...")], Path("report.html"))
+write_report([Path("runs/grow-...")], Path("report.html"))
 """
 
 from collections.abc import Sequence

@@ -2,8 +2,9 @@
 
 import math
 
+from depthprobe.reports.measured import Certainty, DepthCurve, Estimate
 from depthprobe.reports.numbers import layers, size
-from depthprobe.reports.view import Certainty, DepthCurve, Estimate, Step
+from depthprobe.reports.view import Step
 
 APPLY = """\
 from pathlib import Path
@@ -33,7 +34,7 @@ def _look_finer(certainty: Certainty, seeds: int) -> Step:
     if certainty.resolution > 0:
         text += (
             f" These data resolve steps of {size(certainty.resolution)}; to look for smaller ones, "
-            f"take more than {seeds} seeds or more validation examples."
+            f"take more than {seeds} seed{'' if seeds == 1 else 's'} or more validation examples."
         )
     return Step(text=text)
 
@@ -59,7 +60,7 @@ def _settle(curve: DepthCurve, certainty: Certainty, seeds: int) -> list[Step]:
                 "validation examples, or accept a larger --tolerance."
             )
         )
-    steps.append(Step(text=f"Until then, stay at {layers(curve.current)}: nothing here says that deeper is better."))
+    steps.append(Step(text=f"Until then, stay at {layers(curve.current)}: this is not enough evidence to add layers."))
     return steps
 
 

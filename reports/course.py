@@ -1,7 +1,7 @@
 """The training itself: accuracy and ratios against the step, from the trace records."""
 
+from depthprobe.reports.measured import Course, GateMap, Line, Mark
 from depthprobe.reports.reading import Run
-from depthprobe.reports.view import Course, GateMap, Line, Mark
 
 
 def view_course(run: Run) -> Course:
@@ -29,6 +29,7 @@ def _line(run: Run, seed: int, arm: str) -> Line:
     return Line(
         seed=seed,
         arm=arm,
+        failed=seed in run.recommendation["failed_seeds"],
         steps=tuple(int(record["step"]) for record in records),
         values=tuple(float(record["value"]) for record in records),
     )

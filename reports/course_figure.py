@@ -4,9 +4,9 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from depthprobe.reports.figures import Figure, frame
+from depthprobe.reports.measured import Course, GateMap, Line
 from depthprobe.reports.numbers import listed
 from depthprobe.reports.palette import BLUE, EMPTY, FAINT, MUTED, PAPER, seed_colour
-from depthprobe.reports.view import Course, GateMap, Line
 
 ABOVE, BELOW = 300, 60  # height of the accuracy row; of everything that is no row
 
@@ -48,7 +48,7 @@ def _add_line(figure: go.Figure, line: Line, colour: str) -> None:
     figure.add_scatter(
         x=line.steps,
         y=line.values,
-        name=f"seed {line.seed}, control" if control else f"seed {line.seed}",
+        name=f"seed {line.seed}{', control' if control else ' (failed)' if line.failed else ''}",
         mode="lines",
         line={"color": colour, "width": 1.4 if control else 2, "dash": "dash" if control else "solid"},
         opacity=0.75 if control else 1,

@@ -52,7 +52,14 @@ def frame(figure: go.Figure, height: int, **layout: Any) -> go.Figure:
         margin={"l": 62, "r": 16, "t": 44, "b": 48},
         hoverlabel={"font": {"family": FONT, "size": 13}, "align": "left"},
         modebar={"bgcolor": CLEAR, "color": MUTED, "activecolor": INK},
-        legend={"orientation": "h", "x": 0, "xanchor": "left", "y": -0.2, "yanchor": "top", "font": {"size": 12}},
+        legend={
+            "orientation": "h",
+            "x": 0,
+            "xanchor": "left",
+            "y": -0.2,
+            "yanchor": "top",
+            "font": {"size": 12},
+        },
     )
     figure.update_xaxes(**axis, showgrid=False, showline=True)
     figure.update_yaxes(**axis)

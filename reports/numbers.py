@@ -20,6 +20,11 @@ def size(value: float) -> str:
     return f"{100 * value:.2g} points"
 
 
+def percent(share: float) -> str:
+    """0.95 -> "95 %", on one line."""
+    return f"{100 * share:g}\u00a0%"
+
+
 def count(value: float) -> str:
     """1048320 -> "1,048,320"."""
     return f"{value:,.0f}"
@@ -59,6 +64,6 @@ def layers(number: int) -> str:
 
 
 def listed(words: Sequence[object]) -> str:
-    """"a, b and c"."""
+    """Words as a list in a sentence: "a, b and c"."""
     texts = [str(word) for word in words]
     return " and ".join([", ".join(texts[:-1]), texts[-1]]) if len(texts) > 1 else "".join(texts)

@@ -27,7 +27,7 @@ def render_page(views: Sequence[RunView]) -> str:
     )
     environment.filters.update({name: getattr(numbers, name) for name in _FILTERS})
     template = environment.from_string(_resource("report.html.j2"))
-    return template.render(
+    page = template.render(
         views=views,
         figures=[_figures(view) for view in views],
         title=_title(views),
@@ -36,9 +36,10 @@ def render_page(views: Sequence[RunView]) -> str:
         scripts=[Markup(script) for script in scripts],
         night=Markup(script_json(night_map())),
     )
+    return page.strip() + "\n"
 
 
-_FILTERS = ("fraction", "points", "size", "count", "scaled", "times", "milliseconds", "layers")
+_FILTERS = ("fraction", "points", "size", "percent", "count", "scaled", "times", "milliseconds", "layers")
 
 
 def _title(views: Sequence[RunView]) -> str:
@@ -47,16 +48,16 @@ def _title(views: Sequence[RunView]) -> str:
     return f"depthprobe: {views[0].model} on {views[0].data}"
 
 
-def _figures(view: RunView) -> dict[str, dict[str, Any]]:
-    """Figures of one run by name; one without data is left out."""
-    drawn = {"depth": draw_depth(view.curve)}
-    if view.course.lines:
-        drawn["course"] = draw_course(view.course)
-    if view.certainty.shares:
-        drawn["shares"] = draw_shares(view.certainty)
-    if view.certainty.gains:
-        drawn["gains"] = draw_gains(view.certainty)
-    return {name: _for_template(figure) for name, figure in drawn.items()}
+def _figures(view: RunView) -> dict[str, dict[str, Any] | None]:
+    """Figures of one run by name; None for one without data."""
+    sure = view.certainty
+    drawn = {
+        "depth": draw_depth(view.curve),
+        "course": draw_course(view.course) if view.course.lines else None,
+        "shares": draw_shares(sure) if sure.shares else None,
+        "gains": draw_gains(sure) if sure.gains else None,
+    }
+    return {name: _for_template(figure) if figure else None for name, figure in drawn.items()}
 
 
 def _for_template(figure: Figure) -> dict[str, Any]:

@@ -64,7 +64,10 @@ def _read_config(path: Path) -> dict[str, Any]:
     if config.get("schema") != RUN_SCHEMA:
         found = str(config.get("schema"))
         raise RunFolderError(
-            "this run folder has another format", where=str(path), expected=f"schema {RUN_SCHEMA}", found=found
+            "this run folder has another format",
+            where=str(path),
+            expected=f"schema {RUN_SCHEMA}",
+            found=found,
         )
     if config.get("command") != "grow":
         raise RunFolderError(
@@ -104,5 +107,8 @@ def _read_records(path: Path) -> list[dict[str, Any]]:
 def damaged(path: Path, name: str, found: str) -> RunFolderError:
     """The error for a file of a run folder that is missing or does not hold what it should."""
     return RunFolderError(
-        f"{name} is missing or damaged", where=str(path), found=found, hint=f"depthprobe resume {shlex.quote(str(path))}"
+        f"{name} is missing or damaged",
+        where=str(path),
+        found=found,
+        hint=f"depthprobe resume {shlex.quote(str(path))}",
     )

@@ -5,9 +5,10 @@ from typing import Any
 
 from depthprobe.errors import RunFolderError
 from depthprobe.reports.course import view_course
+from depthprobe.reports.measured import Candidate, Certainty, DepthCurve, Estimate, SeedWalk
 from depthprobe.reports.provenance import config_text, device_text, view_facts
 from depthprobe.reports.reading import Run, damaged
-from depthprobe.reports.view import Candidate, Certainty, DepthCurve, Estimate, RunView, SeedWalk
+from depthprobe.reports.view import RunView
 from depthprobe.reports.words import view_answer
 
 
@@ -126,4 +127,5 @@ def _mean_up(walks: list[SeedWalk]) -> tuple[tuple[int, float], ...]:
 
 
 def _latency_note(run: Run) -> str:
-    return f"median forward pass over one batch of {run.config['train']['batch_size']:,} on {device_text(run.environment)}"
+    batch = run.config["train"]["batch_size"]
+    return f"median forward pass over one batch of {batch:,} examples on {device_text(run.environment)}"

@@ -3,9 +3,9 @@
 import plotly.graph_objects as go
 
 from depthprobe.reports.figures import Figure, frame
+from depthprobe.reports.measured import Certainty
 from depthprobe.reports.numbers import layers, points, size
 from depthprobe.reports.palette import BLUE, INK, MUTED, wash
-from depthprobe.reports.view import Certainty
 
 HEIGHT = 300
 

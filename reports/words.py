@@ -3,9 +3,12 @@
 from typing import Any
 
 from depthprobe.reports.advice import next_steps
-from depthprobe.reports.numbers import fraction, layers, points, size, times
+from depthprobe.reports.measured import Candidate, Certainty, DepthCurve, Estimate
+from depthprobe.reports.numbers import fraction, layers, percent, points, size, times
 from depthprobe.reports.reading import Run
-from depthprobe.reports.view import Addition, Answer, Candidate, Certainty, DepthCurve, Estimate, Tile
+from depthprobe.reports.view import Addition, Answer, Tile
+
+RANGE = 0.95  # of range95
 
 
 def view_answer(run: Run, curve: DepthCurve, certainty: Certainty) -> Answer:
@@ -34,8 +37,8 @@ def _meaning(verdict: str, curve: DepthCurve) -> str:
     within = size(curve.tolerance)
     if verdict == "deepen" and curve.recommended is not None:
         return (
-            f"More depth pays, and by more than longer training alone does. {layers(curve.recommended)} is the smallest "
-            f"depth that is, with a margin, within the tolerance of {within} of the best one measured."
+            f"More depth pays, and by more than longer training alone does. {layers(curve.recommended)} is the "
+            f"smallest depth that is, with a margin, within the tolerance of {within} of the best one measured."
         )
     if verdict == "keep":
         return f"There is nothing to gain from more depth within the tolerance of {within}: leave the depth as it is."
@@ -50,7 +53,11 @@ def _meaning(verdict: str, curve: DepthCurve) -> str:
 def _tiles(curve: DepthCurve, certainty: Certainty, answer: dict[str, Any]) -> list[Tile]:
     tiles = [_depth_tile(curve, certainty)]
     tiles += [
-        Tile(label=f"Gain {label}", value=f"{points(gain.value)} points", detail=_interval(gain, certainty.confidence))
+        Tile(
+            label=f"Gain {label}",
+            value=f"{points(gain.value)} points",
+            detail=_interval(gain, certainty.confidence),
+        )
         for label, gain in certainty.gains
     ]
     if curve.best_guess != curve.current:
@@ -72,7 +79,7 @@ def _tiles(curve: DepthCurve, certainty: Certainty, answer: dict[str, Any]) -> l
 def _depth_tile(curve: DepthCurve, certainty: Certainty) -> Tile:
     low, high = certainty.range95 or (0, 0)
     span = layers(low) if low == high else f"{low} to {high} layers"
-    detail = f"{span} in 95 % of resamples" if certainty.range95 else "weight layers, head included"
+    detail = f"{span} in {percent(RANGE)} of resamples" if certainty.range95 else "weight layers, head included"
     if curve.recommended is None:
         return Tile(label="Depth", value=f"{curve.current} → ?", detail=f"best guess {curve.best_guess}; {detail}")
     if curve.recommended == curve.current:
@@ -81,4 +88,4 @@ def _depth_tile(curve: DepthCurve, certainty: Certainty) -> Tile:
 
 
 def _interval(gain: Estimate, confidence: float) -> str:
-    return f"{100 * confidence:g} % interval {points(gain.low)} to {points(gain.high)}"
+    return f"{percent(confidence)} interval {points(gain.low)} to {points(gain.high)}"

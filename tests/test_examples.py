@@ -29,7 +29,19 @@ def test_the_official_data_sets_end_in_a_report(example, dataset, shared_data, t
     prepare = [sys.executable, str(shared_data / "prepare.py"), str(tmp_path / "data"), dataset]
     subprocess.run(prepare, check=True, capture_output=True)
     words = ["grow", str(EXAMPLES[0].parent / f"{example}.py"), "--dataset", dataset, "--data-dir", tmp_path / "data"]
-    words += ["--limit-train", "600", "--steps", "30", "--seeds", "1", "--candidates", "1", "--out", tmp_path / "run", "--json"]
+    words += [
+        "--limit-train",
+        "600",
+        "--steps",
+        "30",
+        "--seeds",
+        "1",
+        "--candidates",
+        "1",
+        "--out",
+        tmp_path / "run",
+        "--json",
+    ]
     done = subprocess.run(
         [sys.executable, "-m", "depthprobe", *map(str, words)], capture_output=True, text=True, check=False
     )

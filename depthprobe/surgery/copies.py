@@ -69,7 +69,7 @@ def _follower(module: nn.Module, unit: Unit) -> nn.Module:
         if callable(reset):
             reset()
         if hasattr(part, "inplace"):
-            part.inplace = False  # type: ignore[assignment]
+            part.inplace = False  # type: ignore[assignment]  # the pooling between it and what it overwrites is gone
     return new
 
 

@@ -131,7 +131,7 @@ def test_debug_shows_the_traceback(cli, workplace):
 
 
 def test_a_run_made_with_another_model_is_not_resumed(cli, workplace):
-    words = ("grow", "net.py", "-d", "digits", "--seeds", "1", "--steps", "20", "--quiet", "--out", "run")
+    words = ("grow", "net.py", "-d", "digits", "--seeds", "1", "--steps", "150", "--quiet", "--out", "run")
     assert cli(*words)[0] == 0
     (workplace / "run" / "recommendation.json").unlink()
     (workplace / "net.py").write_text(NET + "\n# changed\n")

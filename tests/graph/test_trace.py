@@ -122,7 +122,10 @@ def test_keyword_inputs_find_their_own_place():
         (lambda x: x.relu_(), "ReLU()"),
         (lambda x: F.leaky_relu(x, 0.2), "LeakyReLU(negative_slope=0.2)"),
         (lambda x: F.gelu(x, approximate="tanh"), "GELU(approximate='tanh')"),
-        (lambda x: F.max_pool2d(x, 3, 2, padding=1), "MaxPool2d(kernel_size=3, stride=2, padding=1, dilation=1, ceil_mode=False)"),
+        (
+            lambda x: F.max_pool2d(x, 3, 2, padding=1),
+            "MaxPool2d(kernel_size=3, stride=2, padding=1, dilation=1, ceil_mode=False)",
+        ),
         (lambda x: F.avg_pool1d(input=x, kernel_size=2), "AvgPool1d(kernel_size=(2,), stride=(2,), padding=(0,))"),
         (lambda x: F.elu(x, 0.5, True), "ELU(alpha=0.5)"),
         (lambda x: F.dropout(x, 0.1, True), "Dropout(p=0.1, inplace=False)"),

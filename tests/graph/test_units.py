@@ -138,7 +138,7 @@ def test_transposed_convolution_opens_no_unit_and_is_no_output_head():
     model = nn.Sequential(nn.Conv2d(4, 6, 3), nn.ReLU(), nn.ConvTranspose2d(6, 4, 3))
     (conv,) = dp.units(model, IMAGE)
     assert conv.growable
-    with pytest.raises(EditError, match="no unit '2'(.|\n)*ConvTranspose2d"):
+    with pytest.raises(EditError, match=r"no unit '2'(.|\n)*ConvTranspose2d"):
         dp.apply(model, [dp.Duplicate(unit="2")], IMAGE)
     edited = dp.apply(model, [dp.Duplicate(unit="0")], IMAGE)
     assert torch.equal(edited(IMAGE), model(IMAGE))
@@ -161,7 +161,8 @@ def test_a_bypass_cannot_change_the_number_of_dimensions():
 
 
 def test_grouped_and_depthwise_convs_grow():
-    model = nn.Sequential(nn.Conv2d(4, 8, 3, groups=4), nn.ReLU(), nn.Conv2d(8, 6, 1, groups=2), nn.ReLU(), nn.Flatten(), nn.Linear(216, 2))  # fmt: skip
+    depthwise, grouped = nn.Conv2d(4, 8, 3, groups=4), nn.Conv2d(8, 6, 1, groups=2)
+    model = nn.Sequential(depthwise, nn.ReLU(), grouped, nn.ReLU(), nn.Flatten(), nn.Linear(216, 2))
     edited = dp.apply(model, [dp.Duplicate(unit="0"), dp.Duplicate(unit="2")], IMAGE)
     assert [edited.gates[name].inside[0].groups for name in ("0_copy1", "2_copy1")] == [8, 2]
 

@@ -104,9 +104,9 @@ def test_ratio_lives_in_a_buffer_and_crosses_state_dict():
 
 
 def test_refusals_name_the_culprit():
-    with pytest.raises(ValueError, match="mode must be one of .*'average'"):
+    with pytest.raises(ValueError, match=r"mode must be one of .*'average'"):
         dp.DropIn(mode="average")
-    with pytest.raises(ValueError, match="granularity must be one of .*'pixel'"):
+    with pytest.raises(ValueError, match=r"granularity must be one of .*'pixel'"):
         dp.DropIn(granularity="pixel")
     with pytest.raises(ValueError, match="ratio must lie in"):
         dp.DropIn(ratio=1.01)

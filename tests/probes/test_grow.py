@@ -57,7 +57,7 @@ def test_the_saved_model_is_what_the_recipe_builds(run):
 
 def test_the_records_give_the_answer_again(run):
     records = [json.loads(line) for line in (run.folder / "records.jsonl").read_text().splitlines()]
-    scores = read_scores(records, [0, 1, 2], [0, 1])
+    scores = read_scores(records, [0, 1, 2, 3], [0, 1])
     means = np.mean([one.candidates.mean(1) for one in scores], axis=0)
     assert means == pytest.approx([row["value"] for row in run.curve])
     down = [r for r in records if r["kind"] == "measurement" and r["walk"] == "down"]

@@ -54,7 +54,12 @@ OPEN = {
     "verdict": "inconclusive",
     "sentence": "Inconclusive: the gain over the control is not separated from zero; 1 of 3 seeds failed.",
     "failed_seeds": [2],
-    "depth": {"recommended": None, "best_guess": 4, "range95": [3, 7], "fitted": [0.94, 0.97, 0.978, 0.98, 0.981]},
+    "depth": {
+        "recommended": None,
+        "best_guess": 4,
+        "range95": [3, 7],
+        "fitted": [0.94, 0.97, 0.978, 0.98, 0.981],
+    },
     "gain": {"over_control": {"value": 0.01, "low": -0.005, "high": 0.025}},
     "add": [],
     "notes": ["seed 2: collapsed at 7 layers", "the gain over the control is not separated from zero"],

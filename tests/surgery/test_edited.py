@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 import depthprobe as dp
 from depthprobe.errors import EditError, GraphError
+from depthprobe.layers import GateChain
 from depthprobe.surgery import settle_with_map
 
 
@@ -60,6 +61,25 @@ def test_copies_are_like_the_unit_with_stride_1_and_the_same_padding():
     assert (conv[0].kernel_size, conv[0].padding) == ((5, 5), (2, 2))
 
 
+def test_consecutive_gates_share_one_chain():
+    edited = dp.apply(Plain(), EDITS, IMAGE)
+    chains = [module for module in edited.modules() if isinstance(module, GateChain)]
+    assert [len(chain.gates) for chain in chains] == [4]
+    assert list(chains[0]) == list(edited.gates.values())
+    apart = dp.apply(Plain(), [EDITS[0], EDITS[2]], IMAGE)  # the unit between them is no gate
+    assert [len(m.gates) for m in apart.modules() if isinstance(m, GateChain)] == [2]
+
+
+def test_in_place_layers_of_a_copy_overwrite_nothing_that_backward_needs():
+    model = nn.Sequential(
+        nn.Conv2d(2, 3, 3), nn.Sigmoid(), nn.MaxPool2d(2), nn.Dropout(0.5, inplace=True), nn.Flatten(), nn.Linear(27, 2)
+    )
+    edited = dp.apply(model, [dp.Duplicate(unit="0", ratio=1.0)], IMAGE)
+    edited(IMAGE).sum().backward()
+    assert all(p.grad is not None for p in edited.parameters())
+    assert model[3].inplace
+
+
 def test_names_step_aside_for_what_the_model_calls_so_already():
     class Clash(Plain):
         def __init__(self):
@@ -104,6 +124,7 @@ def test_copies_can_be_removed_and_their_names_are_not_given_twice():
 @pytest.mark.parametrize("ratio", [0.0, 1.0])
 def test_casts_reach_buffers_undo_and_settle(ratio):
     model = Plain()
+    model.unused = nn.Linear(2, 2)
     edited = dp.apply(model, EDITS, IMAGE).eval().double()
     edited.set_ratio(ratio)
     networks = (edited, dp.settle(edited), dp.undo(edited))

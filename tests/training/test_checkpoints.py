@@ -41,7 +41,12 @@ def test_a_file_with_code_in_it_is_not_run(tmp_path):
 
 def test_a_run_appears_whole_and_is_never_overwritten(tmp_path):
     folder = RunFolder.create(tmp_path / "run", "grow", {"a": 1}, {"b": 2})
-    assert {p.name for p in folder.path.iterdir()} == {"config.json", "environment.json", "records.jsonl", "checkpoints"}
+    assert {p.name for p in folder.path.iterdir()} == {
+        "config.json",
+        "environment.json",
+        "records.jsonl",
+        "checkpoints",
+    }
     assert [p.name for p in tmp_path.iterdir()] == ["run"]
     with pytest.raises(RunFolderError, match="exists already"):
         RunFolder.create(tmp_path / "run", "grow", {}, {})

@@ -145,7 +145,14 @@ def test_predict_puts_the_flags_back():
 
 @pytest.mark.parametrize(
     ("shape", "step", "factor"),
-    [("constant", 90, 1), ("cosine", 0, 1), ("cosine", 50, 0.5), ("cosine", 100, 0), ("step", 60, 0.1), ("step", 80, 0.01)],
+    [
+        ("constant", 90, 1),
+        ("cosine", 0, 1),
+        ("cosine", 50, 0.5),
+        ("cosine", 100, 0),
+        ("step", 60, 0.1),
+        ("step", 80, 0.01),
+    ],
 )
 def test_learning_rate_shapes(shape, step, factor):
     assert lr_factor(shape, step, 100) == pytest.approx(factor)

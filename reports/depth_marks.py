@@ -1,0 +1,70 @@
+"""What the curve is held against: control, tolerance, current and recommended depth."""
+
+import plotly.graph_objects as go
+
+from depthprobe.reports.measured import DepthCurve
+from depthprobe.reports.numbers import fraction, layers, size
+from depthprobe.reports.palette import GREEN, INK, MUTED, ORANGE, wash
+
+
+def span(curve: DepthCurve) -> tuple[float, float]:
+    """Both ends of the depth axis."""
+    first, last = curve.candidates[0].depth, curve.candidates[-1].depth
+    margin = max(0.35, 0.05 * (last - first))
+    return first - margin, last + margin
+
+
+def add_control(figure: go.Figure, curve: DepthCurve) -> None:
+    """Control with its interval, and the line of the tolerance, over the whole width."""
+    left, right = span(curve)
+    control = curve.control
+    figure.add_scatter(
+        x=[left, right, right, left],
+        y=[control.low, control.low, control.high, control.high],
+        fill="toself",
+        fillcolor=wash(ORANGE, 0.1),
+        line={"width": 0},
+        mode="lines",
+        hoverinfo="skip",
+        showlegend=False,
+        legendgroup="control",
+    )
+    figure.add_scatter(
+        x=[left, (left + right) / 2, right],
+        y=[control.value] * 3,
+        name=f"control: {layers(curve.current)}, trained as long",
+        mode="lines",
+        line={"color": ORANGE, "width": 2, "dash": "dash"},
+        hovertemplate=f"control {fraction(control.value)}<br>{fraction(control.low)} to {fraction(control.high)}"
+        "<extra></extra>",
+        legendgroup="control",
+    )
+    figure.add_scatter(
+        x=[left, (left + right) / 2, right],
+        y=[curve.floor] * 3,
+        name=f"best minus tolerance ({size(curve.tolerance)})",
+        mode="lines",
+        line={"color": MUTED, "width": 1.5, "dash": "dot"},
+        hovertemplate=f"best minus tolerance {fraction(curve.floor)}<extra></extra>",
+    )
+
+
+def add_depths(figure: go.Figure, curve: DepthCurve) -> None:
+    """Vertical marks, named above the plot."""
+    marks = {curve.current: ("current", INK)}
+    advised = curve.best_guess if curve.recommended is None else curve.recommended
+    word = "best guess" if curve.recommended is None else "recommended"
+    if advised == curve.current:
+        marks[advised] = (f"current, {word}", GREEN)
+    else:
+        marks[advised] = (word, MUTED if curve.recommended is None else GREEN)
+    near = abs(advised - curve.current) < 0.25 * (span(curve)[1] - span(curve)[0])
+    for depth, (text, colour) in marks.items():
+        figure.add_shape(
+            type="line", x0=depth, x1=depth, y0=0, y1=1, yref="paper", layer="below",
+            line={"color": colour, "width": 1.5, "dash": "dot" if text == "current" else "solid"},
+        )  # fmt: skip
+        figure.add_annotation(
+            x=depth, y=1, yref="paper", yanchor="bottom", showarrow=False, text=f"{text}: {depth}",
+            yshift=15 if near and text == word else 0, font={"size": 12, "color": colour},
+        )  # fmt: skip

@@ -1,0 +1,107 @@
+"""What was measured, as a report shows it: frozen values, metric values as fractions."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A value with the two ends of its interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """One measured depth. depth: weight layers, head included; macs: of one example; latency_ms: of one batch."""
+
+    depth: int
+    added: int
+    accuracy: Estimate
+    params: int
+    macs: int
+    latency_ms: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeedWalk:
+    """Cooled measurements of one seed: (depth, accuracy), ascending; control: None when it was not trained."""
+
+    seed: int
+    failed: bool
+    up: tuple[tuple[int, float], ...]
+    down: tuple[tuple[int, float], ...]
+    control: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DepthCurve:
+    """Accuracy against depth. up: mean of the way up; floor: best of the curve minus the tolerance.
+
+    fitted: the smoothed curve that decided, None when the means did.
+    """
+
+    candidates: tuple[Candidate, ...]
+    fitted: tuple[float, ...] | None
+    up: tuple[tuple[int, float], ...]
+    walks: tuple[SeedWalk, ...]
+    control: Estimate
+    floor: float
+    tolerance: float
+    confidence: float
+    current: int
+    recommended: int | None
+    best_guess: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """Uncooled accuracy of one training at the recorded steps. arm: "grow" or "control"."""
+
+    seed: int
+    arm: str
+    failed: bool
+    steps: tuple[int, ...]
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateMap:
+    """Ratio of every gate (rows, in order of the data flow) at the recorded steps, for seeds that share it."""
+
+    seeds: tuple[int, ...]
+    steps: tuple[int, ...]
+    ratios: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mark:
+    """A hold at whose end a branch was cooled and measured. walk: "up", "down", or "control" at its end."""
+
+    seed: int
+    step: int
+    depth: int
+    walk: str
+    value: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Course:
+    """The training itself, against the step."""
+
+    lines: tuple[Line, ...]
+    gates: tuple[GateMap, ...]
+    marks: tuple[Mark, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Certainty:
+    """How sure the answer is. shares: (depth, share of resamples that name it); gains: by what they are over."""
+
+    shares: tuple[tuple[int, float], ...]
+    range95: tuple[int, int] | None
+    resolution: float
+    tolerance: float
+    confidence: float
+    gains: tuple[tuple[str, Estimate], ...]
