@@ -2,8 +2,8 @@
 
 Run: OMP_NUM_THREADS=1 python benchmarks/very_deep.py [--seeds 3] [--steps 3000] [--json out.json]
 
-The network is examples/very_deep.py with 29 copies of its conv layer (16 channels, no norm, no skips). Every row has the
-same data order, number of updates, SGD 0.01/0.9, weight decay 5e-4, batch 64, constant rate. "lowest" is the lowest
+The network is examples/very_deep.py with 29 copies of its conv layer (16 channels, no norm, no skips). Every row has
+the same data order, number of updates, SGD 0.01/0.9, weight decay 5e-4, batch 64, constant rate. "lowest" is the lowest
 validation accuracy met after the first tenth of the updates. Time ratios are by step times: growing and conventional
 steps alternate in one process at points spread over the schedule.
 """
@@ -124,9 +124,8 @@ def main():
         print(f"  {name:<32}{ratio:.3f}", flush=True)
     rows = {}
     if not options.times_only:
-        print(
-            f"\n30 conv layers on digits, {options.steps} updates, {options.seeds} seeds: test accuracy (lowest on the way)"
-        )
+        print(f"\n30 conv layers on digits, {options.steps} updates, {options.seeds} seeds")
+        print("test accuracy (lowest validation accuracy on the way), median seconds")
         for name, settings in ROWS.items():
             kind = {k: v for k, v in settings.items() if k != "one_by_one"}
             rows[name] = [train(seed, options.steps, "one_by_one" in settings, **kind) for seed in range(options.seeds)]

@@ -66,11 +66,9 @@ def grow(
 
     opened, source = open_inputs(model, model_args, dataset, data_dir, limit_train, image_size, out)
     setup = set_up(opened, source, grow_config, train_config)
-    with watch(setup, quiet=quiet) as listener:
-        folder = create_run(setup, out)
+    with watch(setup, quiet=quiet) as listener, create_run(setup, out) as folder:
         listener.folder = folder.path
         result = run_grow(setup, folder, listener)
-        folder.close()
     finish_grow(result, json=json)
 
 

@@ -47,20 +47,27 @@ def finish_train(folder: Path, summary: dict[str, Any], *, json: bool) -> None:
 
 def continue_run(path: Path, *, json: bool, quiet: bool) -> None:
     """Go on with an interrupted run, or say that it is finished."""
-    folder = RunFolder.open(path, write=True)
-    command = folder.config["command"]
-    if folder.finished:
-        _finished(folder, command, json)
-        return
-    if command == "train":
-        from depthprobe.probes.train import reopen_training, run_training
+    with RunFolder.open(path, write=True) as folder:
+        command = folder.config["command"]
+        if folder.finished:
+            _finished(folder, command, json)
+        elif command == "train":
+            _continue_training(folder, json, quiet)
+        else:
+            _continue_grow(folder, json, quiet)
 
-        setup: Any = reopen_training(folder)
-        with watch(setup, quiet=quiet) as watcher:
-            watcher.folder = folder.path
-            summary = run_training(setup, folder, watcher)
-        finish_train(folder.path, summary, json=json)
-        return
+
+def _continue_training(folder: RunFolder, json: bool, quiet: bool) -> None:
+    from depthprobe.probes.train import reopen_training, run_training
+
+    setup = reopen_training(folder)
+    with watch(setup, quiet=quiet) as watcher:
+        watcher.folder = folder.path
+        summary = run_training(setup, folder, watcher)
+    finish_train(folder.path, summary, json=json)
+
+
+def _continue_grow(folder: RunFolder, json: bool, quiet: bool) -> None:
     from depthprobe.probes.grow import reopen, run_grow
 
     setup = reopen(folder)

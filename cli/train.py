@@ -69,9 +69,7 @@ def train(
 
     opened, source = open_inputs(model, model_args, dataset, data_dir, limit_train, image_size, out)
     setup = set_up_training(opened, source, training_config, train_config)
-    with watch(setup, quiet=quiet) as listener:
-        folder = create_training(setup, out)
+    with watch(setup, quiet=quiet) as listener, create_training(setup, out) as folder:
         listener.folder = folder.path
         summary = run_training(setup, folder, listener)
-        folder.close()
     finish_train(folder.path, summary, json=json)

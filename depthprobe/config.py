@@ -81,8 +81,9 @@ class TrainConfig(_Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class GrowthConfig(_Settings):
-    """What is added where. copies: per site (None: the depth doubles). sites: unit names (None: all growable). max_depth: most
-    weight layers. kernel, init: of new layers. mode, granularity: of their gates. overlap: gates ramping at a time.
+    """What is added where. copies: per site (None: the depth doubles). sites: unit names (None: all growable).
+    max_depth: most weight layers. kernel, init: of new layers. mode, granularity: of their gates. overlap: gates
+    ramping at a time.
     """
 
     copies: int | None = None

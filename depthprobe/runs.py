@@ -8,7 +8,7 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Self
 
 from depthprobe.errors import RunFolderError
 from depthprobe.training.checkpoints import load_checkpoint, save_checkpoint, sync_folder, write_text, write_torch
@@ -141,6 +141,12 @@ class RunFolder:
             self.close()
             raise RunFolderError("another process works in this run folder", where=str(self.path)) from error
         return self
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Let go of the records and the lock."""

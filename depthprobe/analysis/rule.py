@@ -25,6 +25,7 @@ def decide(
     resamples: int = 1000,
     bias: float = 0.0,
     rng_seed: int = 0,
+    floor: float | None = None,
 ) -> Decision:
     """Decide between deepen, keep, shrink and inconclusive.
 
@@ -32,7 +33,8 @@ def decide(
     ascending candidates; current: one of them; tolerance, bias: fractions of the metric, bias being the
     largest systematic error of the method on a difference of two depths; confidence: of each one-sided
     bound and of the intervals; resamples: 0 leaves `resamples` and `range95` None. The same input gives the
-    same output, bit for bit.
+    same output, bit for bit. floor: what a network that learned nothing scores (always naming the commonest
+    class); when no candidate is clearly above it, nothing can be said.
 
     d* is the smallest candidate that is within 0.8 tolerance of the best on the estimated curve and whose
     shortfall has an upper bound within the tolerance. It is `keep` when d* is the current depth, `shrink`
@@ -56,6 +58,12 @@ def decide(
     gain = _gain(spread, plateau, here, confidence, bias)
     over_control = _gain(spread, plateau, -1, confidence, bias)
     verdict, reasons = _judge(depths, chosen, here, gain, over_control, tolerance, bias)
+    estimates = [_estimate(spread, column, confidence, bias) for column in range(len(depths) + 1)]
+    if floor is not None and all(estimate.low <= floor for estimate in estimates):
+        verdict, reasons = (
+            "inconclusive",
+            (f"nothing was learned: always naming the commonest class gives {floor:.3f}",),
+        )
     index = {"keep": here, "inconclusive": None}.get(verdict, chosen)
     if spread.seeds == 1:
         reasons += ("one seed only: how much seeds differ was assumed, not measured",)
@@ -72,7 +80,6 @@ def decide(
             resamples=resamples,
             rng_seed=rng_seed,
         )
-    estimates = [_estimate(spread, column, confidence, bias) for column in range(len(depths) + 1)]
     return Decision(
         verdict=verdict,
         recommended=None if index is None else depths[index],

@@ -61,11 +61,9 @@ def grow(
     )
     scratch = None if out is not None else tempfile.mkdtemp(prefix="depthprobe-")
     try:
-        folder = create_run(setup, Path(out) if out is not None else Path(str(scratch)) / "run")
-        try:
+        place = Path(out) if out is not None else Path(str(scratch)) / "run"
+        with create_run(setup, place) as folder:
             result = run_grow(setup, folder, listener or Listener())
-        finally:
-            folder.close()
     except BaseException:
         if scratch is not None:
             shutil.rmtree(scratch, ignore_errors=True)

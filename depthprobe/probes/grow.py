@@ -82,6 +82,7 @@ class Setup:
             "train": self.bench.train.to_json(),
             "grow": self.config.to_json(),
             "tolerance_note": self.tolerance_note,
+            "gates": list(self.bench.plan.gates),
         }
 
 
@@ -206,9 +207,13 @@ def _run_arm(setup: Setup, arm: Arm, notebook: _Notebook, state: dict[str, Any] 
 
 
 def _collapse(bench: Bench, arm: Arm, notebook: _Notebook) -> Failure | None:
-    labels = bench.split(arm.rank).valid.y
-    chance = float(labels.bincount().max()) / len(labels)
-    return find_collapse(list(notebook.folder.records()), arm.seed, chance)
+    return find_collapse(list(notebook.folder.records()), arm.seed, chance(bench, arm.rank))
+
+
+def chance(bench: Bench, rank: int) -> float:
+    """Accuracy of always naming the commonest class of a seed's validation examples."""
+    labels = bench.split(rank).valid.y
+    return float(labels.bincount().max()) / len(labels)
 
 
 def conclude(setup: Setup, folder: RunFolder, seconds: float) -> Result:
@@ -231,6 +236,7 @@ def conclude(setup: Setup, folder: RunFolder, seconds: float) -> Result:
         current=plan.depths[0],
         tolerance=config.tolerance or 0.005,
         confidence=config.confidence,
+        floor=max(chance(setup.bench, rank) for rank in range(config.seeds)),
     )
     opened = _opened_of(plan, decision)
     net, rank = _saved_network(setup, folder, opened)

@@ -168,3 +168,19 @@ def test_bad_input_says_what_is_wrong():
     ):
         with pytest.raises(ConfigError):
             decide(good, **(kwargs | wrong))
+
+
+def test_a_network_that_learned_nothing_gets_no_advice():
+    rng = np.random.default_rng(0)
+    guess = [
+        SeedScores(
+            seed=seed,
+            candidates=(rng.random((3, 400)) < 0.1).astype(float),
+            control=(rng.random(400) < 0.1).astype(float),
+            examples=str(seed),
+        )
+        for seed in range(3)
+    ]
+    told = decide(guess, depths=[2, 3, 4], current=2, tolerance=0.02, floor=0.11)
+    assert told.verdict == "inconclusive"
+    assert "nothing was learned" in told.reasons[0]

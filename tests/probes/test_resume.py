@@ -79,7 +79,8 @@ def test_one_sigkill_changes_no_bit(tmp_path, model_file):
     process = start(["grow", model_file, *options, "--out", run], tmp_path)
     deadline = time.monotonic() + 120
     while not (run.exists() and len(list((run / "checkpoints").glob("[0-9]*.pt"))) == 2):
-        assert time.monotonic() < deadline and process.poll() is None, process.communicate()[1].decode()
+        assert time.monotonic() < deadline
+        assert process.poll() is None, process.communicate()[1].decode()
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     process.communicate()

@@ -1,4 +1,4 @@
-"""End to end, once each: deep enough gets `keep`, labels without meaning never `deepen`, a task that needs depth `deepen`."""
+"""End to end, once each: deep enough: `keep`; labels without meaning: never `deepen`; a need of depth: `deepen`."""
 
 import pytest
 import torch

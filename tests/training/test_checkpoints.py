@@ -35,7 +35,7 @@ def test_a_file_with_code_in_it_is_not_run(tmp_path):
             return (print, ("run!",))
 
     torch.save({"trap": Trap()}, tmp_path / "00000001.pt")
-    with pytest.raises(Exception, match="(?i)weights.only|unsupported|no readable"):
+    with pytest.raises(Exception, match=r"(?i)weights.only|unsupported|no readable"):
         load_checkpoint(tmp_path)
 
 
