@@ -1,6 +1,6 @@
 """What a training step costs while gates are open by parts, as a ratio to the law of a free bypass.
 
-Run: OMP_NUM_THREADS=1 python benchmarks/step_time.py [--granularity sample] [--rounds 15] [--json out.json]
+Run: OMP_NUM_THREADS=1 python benchmarks/step_time.py [--granularity sample] [--rounds 13] [--json out.json]
 
 Law: T = T(0) + sum over gates of p_j * (T(only j open) - T(0)), here with equal gates T(0) + mean(p) * (T(1) - T(0)).
 Every state of every network is timed in turn in one process (interleaved); ratios are taken within a round and
@@ -104,6 +104,7 @@ def measure(name, granularity, rounds, repeats):
     steps = {"ours": step_of(edited, x, y), "hand": step_of(by_hand, x, y)}
     shallow, deep = step_of(nn.Sequential(first, head), x, y), step_of(nn.Sequential(first, *layers, head), x, y)
     states = {f"p={p:g}": [p] * GATES for p in UNIFORM} | STAGGERED
+    repeats = max(repeats, round(0.03 / clock(deep, 3)))  # short steps are timed in longer stretches
     times = {(who, state): [] for who in steps for state in states}
     times |= {("plain", "shallow"): [], ("plain", "deep"): []}
     for _ in range(rounds):

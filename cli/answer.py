@@ -27,7 +27,8 @@ def candidate_table(recommendation: Any) -> Table:
     """One row per candidate depth."""
     depth = recommendation.depth
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("layers", "accuracy", "95 % interval", "parameters", "MACs", "latency"):
+    latency = f"latency (batch {depth['latency']['batch']})"
+    for name in ("layers", "accuracy", "95 % interval", "parameters", "MACs", latency):
         table.add_column(name, justify="right")
     table.add_column("")
     for row in depth["candidates"]:

@@ -120,8 +120,12 @@ def as_json(estimate: Estimate) -> dict[str, float]:
     return {"value": estimate.value, "low": estimate.low, "high": estimate.high}
 
 
-def depth_json(decision: Decision, candidates: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The `depth` part of a recommendation. candidates: params, macs and latency_ms of each depth."""
+def depth_json(
+    decision: Decision, candidates: Sequence[Mapping[str, Any]], latency: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The `depth` part of a recommendation. candidates: params, macs and latency_ms of each depth; latency: the batch,
+    device and threads it was measured with.
+    """
     rows = [
         {"depth": depth, **as_json(estimate), **costs}
         for depth, estimate, costs in zip(decision.depths, decision.candidates, candidates, strict=True)
@@ -134,4 +138,5 @@ def depth_json(decision: Decision, candidates: Sequence[Mapping[str, Any]]) -> d
         "resamples": {str(depth): share for depth, share in (decision.resamples or {}).items()},
         "fitted": list(decision.fitted) if decision.fitted else None,
         "candidates": rows,
+        "latency": dict(latency),
     }

@@ -19,8 +19,8 @@ from depthprobe.surgery import Edited, settle_with_map
 from depthprobe.training.batches import Batches, mix_seed
 from depthprobe.training.learner import Learner, predict, refresh_batch_norm
 
-TRACES = 60
-TRACE_EXAMPLES = 500
+TRACES = 40
+TRACE_EXAMPLES = 256
 NORM_BATCHES = 40
 CHECKPOINT_SECONDS = 20.0
 
@@ -108,7 +108,7 @@ def run_grow_arm(bench: Bench, arm: Arm, notebook: Notebook, state: dict[str, An
         learner.load(state)
     driver = RatioDriver(edited, schedule)
     holds = {hold.end: hold for hold in schedule.holds}
-    every = max(1, schedule.steps // TRACES)
+    every = trace_distance(schedule.steps)
     saved = time.monotonic()
     while learner.step < schedule.steps:
         mark = next_mark(learner.step, every, [*holds, schedule.steps])
@@ -130,7 +130,7 @@ def run_control_arm(bench: Bench, arm: Arm, notebook: Notebook, state: dict[str,
     if state is not None:
         learner.load(state)
     walk, end = bench.plan.schedule(arm.rank).steps, bench.plan.updates
-    every = max(1, walk // TRACES)
+    every = trace_distance(walk)
 
     def shape(step: int) -> float:
         return 1.0 if step < walk else cooling(step - walk, end - walk)
@@ -145,6 +145,7 @@ def run_control_arm(bench: Bench, arm: Arm, notebook: Notebook, state: dict[str,
             saved = time.monotonic()
     scores = measure(learner, split)
     depth = bench.plan.depths[0]
+    notebook.keep(arm, 0, learner.net)
     notebook.record(_measurement(arm, learner, scores, walk="control", opened=0, depth=depth, valid_id=split.valid_id))
     return learner
 
@@ -239,8 +240,13 @@ def _measurement(
     }
 
 
+def trace_distance(steps: int) -> int:
+    """Updates between two trace points: about forty in an arm, never so close that they cost much."""
+    return max(20, steps // TRACES)
+
+
 def trace_point(arm: Arm, notebook: Notebook, learner: Learner, split: Split, loss: float, ratios: list[float]) -> None:
-    """Record loss, uncooled accuracy on the first 500 validation examples, and ratios, as they are at this step."""
+    """Record loss, uncooled accuracy on the first 256 validation examples, and ratios, as they are at this step."""
     x, y = split.valid.x[:TRACE_EXAMPLES], split.valid.y[:TRACE_EXAMPLES]
     right = predict(learner.net, x, learner.accelerator.device).argmax(1) == y
     notebook.record(

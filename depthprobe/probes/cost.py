@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from depthprobe.config import GrowConfig, TrainConfig
+from depthprobe.probes.arms import TRACE_EXAMPLES, TRACES
 from depthprobe.probes.plan import GrowPlan, candidate_net, grown
 from depthprobe.schedules import Schedule
 from depthprobe.training.batches import Batches
@@ -28,8 +29,12 @@ class Forecast:
     seconds: float | None
 
 
-def forecast(plan: GrowPlan, seeds: int, step_seconds: tuple[float, float] | None) -> Forecast:
-    """Cost of a whole grow probe. step_seconds: of one update of the base and of the deepest network."""
+def forecast(
+    plan: GrowPlan, seeds: int, step_seconds: tuple[float, float] | None, *, valid: int = 0, batch_size: int = 64
+) -> Forecast:
+    """Cost of a whole grow probe. step_seconds: of one update of the base and of the deepest network; valid: examples
+    scored at every measurement (a forward pass is taken as a third of an update).
+    """
     base, deepest = plan.candidates[0].macs, plan.candidates[-1].macs
     steps = {candidate.opened: candidate.macs for candidate in plan.candidates}
     updates, work = 0, 0.0
@@ -46,6 +51,8 @@ def forecast(plan: GrowPlan, seeds: int, step_seconds: tuple[float, float] | Non
         per_mac = (slow - fast) / max(1, deepest - base)
         seconds = updates * (fast - per_mac * base) + work * per_mac
         seconds = max(seconds, updates * min(fast, slow))
+        scored = seeds * (2 * len(plan.candidates) * valid + 2 * TRACES * min(valid, TRACE_EXAMPLES))
+        seconds *= 1.0 + scored / (3.0 * batch_size * updates)
     return Forecast(updates, trainings, seconds)
 
 

@@ -114,7 +114,7 @@ def set_up(model: Source, source: DataSource, config: GrowConfig, train: TrainCo
         bench=bench,
         config=config,
         tolerance_note=_tolerance_note(config, tolerance, len(first.valid), folds),
-        forecast=forecast(plan, config.seeds, seconds),
+        forecast=forecast(plan, config.seeds, seconds, valid=len(first.valid), batch_size=train.batch_size),
         notes=_same_weights(model, config),
     )
 
@@ -157,7 +157,8 @@ class _Notebook:
     def keep(self, arm: Arm, opened: int, net: nn.Module) -> None:
         if all(rank in self.failed for rank in range(arm.rank)):
             payload = {"rank": arm.rank, "seed": arm.seed, "state_dict": net.state_dict()}
-            self.folder.write_torch(f"{CANDIDATES}/{opened}.pt", payload)
+            name = opened if arm.kind == "grow" else arm.kind
+            self.folder.write_torch(f"{CANDIDATES}/{name}.pt", payload)
 
     def progress(self, arm: Arm, step: int, loss: float, ratios: list[float]) -> None:
         self.listener.progress(arm, step, loss, ratios)
@@ -239,7 +240,7 @@ def conclude(setup: Setup, folder: RunFolder, seconds: float) -> Result:
         floor=max(chance(setup.bench, rank) for rank in range(config.seeds)),
     )
     opened = _opened_of(plan, decision)
-    net, rank = _saved_network(setup, folder, opened)
+    net, rank = _saved_network(setup, folder, decision, opened)
     recipe = plan.recipe(opened, rank)
     test = _score(setup, net, rank)
     notes = [f"seed {f.seed}: {f.what}" for f in failures] + list(decision.reasons) + list(setup.notes)
@@ -256,7 +257,7 @@ def conclude(setup: Setup, folder: RunFolder, seconds: float) -> Result:
         resolution=decision.resolution,
         seeds=seeds,
         failed_seeds=sorted({f.seed for f in failures}),
-        depth=depth_json(decision, _candidate_costs(setup)),
+        depth=depth_json(decision, _candidate_costs(setup), _latency_of(setup)),
         width={"units": []},
         add=[{"after": edit.unit, "copies": edit.copies} for edit in recipe] if decision.verdict == "deepen" else [],
         remove=[],
@@ -281,9 +282,13 @@ def _opened_of(plan: GrowPlan, decision: Decision) -> int:
     return plan.opened[plan.depths.index(depth)]
 
 
-def _saved_network(setup: Setup, folder: RunFolder, opened: int) -> tuple[nn.Module, int]:
-    """The cooled network of the first seed that did not fail, at `opened` gates, on its way down."""
-    saved = torch.load(folder.path / f"{CANDIDATES}/{opened}.pt", map_location="cpu", weights_only=True)
+def _saved_network(setup: Setup, folder: RunFolder, decision: Decision, opened: int) -> tuple[nn.Module, int]:
+    """The cooled network of the first seed that did not fail, at `opened` gates on its way down; for the base depth the
+    control's where that is the better of the two on validation data.
+    """
+    control = opened == 0 and decision.control.value >= decision.candidates[0].value
+    name = "control" if control else opened
+    saved = torch.load(folder.path / f"{CANDIDATES}/{name}.pt", map_location="cpu", weights_only=True)
     rank = int(saved["rank"])
     example = setup.bench.split(rank).train.x[:2]
     net = recipe_network(setup.bench.build(saved["seed"]), setup.bench.plan.recipe(opened, rank), example)
@@ -313,6 +318,12 @@ def _candidate_costs(setup: Setup) -> list[dict[str, Any]]:
         }
         for candidate in plan.candidates
     ]
+
+
+def _latency_of(setup: Setup) -> dict[str, Any]:
+    """What `latency_ms` was measured with."""
+    batch = min(setup.bench.train.batch_size, len(setup.bench.split(0).train))
+    return {"batch": batch, "device": str(setup.bench.accelerator.device), "threads": torch.get_num_threads()}
 
 
 def create_run(setup: Setup, out: Path | None) -> RunFolder:

@@ -15,7 +15,7 @@ from depthprobe.graph.costs import count_parameters
 from depthprobe.graph.trace import trace
 from depthprobe.graph.units import find_units, forks_and_joins
 from depthprobe.inputs import Dataset, InMemoryModel, ModelSource
-from depthprobe.probes.arms import CHECKPOINT_SECONDS, TRACES, Arm, RatioDriver, measure, next_mark, trace_point
+from depthprobe.probes.arms import CHECKPOINT_SECONDS, Arm, RatioDriver, measure, next_mark, trace_distance, trace_point
 from depthprobe.probes.environment import describe_environment
 from depthprobe.probes.listener import Listener
 from depthprobe.probes.plan import choose_sites, default_steps, grown, spread_copies
@@ -172,7 +172,7 @@ def run_training(setup: TrainSetup, folder: RunFolder, listener: Listener) -> di
 
 def _walk(setup: TrainSetup, learner: Learner, notebook: _Notebook, split: Any) -> None:
     driver = RatioDriver(learner.net, setup.schedule) if isinstance(learner.net, Edited) and setup.schedule else None
-    every = max(1, setup.steps // TRACES)
+    every = trace_distance(setup.steps)
     saved = time.monotonic()
 
     def ratios() -> list[float]:
