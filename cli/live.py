@@ -26,7 +26,8 @@ class Watcher(Listener):
         self.finished_updates = 0
         self.began = time.monotonic()
         self.head: list[str] = []
-        self.per_arm: dict[str, int] = {}
+        self.length: dict[str, int] = {}  # updates of an arm's trunk, which its steps count
+        self.per_arm: dict[str, int] = {}  # updates in all, cooled branches included
 
     def __enter__(self) -> Self:
         return self
@@ -40,10 +41,10 @@ class Watcher(Listener):
         arms = getattr(setup, "arms", None) or [setup.arm]
         self.head = headline(setup)
         for arm in arms:
-            self.per_arm[arm.kind] = arm_updates(setup, arm)
+            self.length[arm.kind], self.per_arm[arm.kind] = arm_updates(setup, arm)
             self.rows[arm.seed, arm.kind] = {"state": "waiting", "step": 0}
         for arm in arms[:done_arms]:
-            self.rows[arm.seed, arm.kind] = {"state": "done", "step": self.per_arm[arm.kind]}
+            self.rows[arm.seed, arm.kind] = {"state": "done", "step": self.length[arm.kind]}
         self.total = sum(self.per_arm[arm.kind] for arm in arms)
         self.done_before = self.finished_updates = sum(self.per_arm[arm.kind] for arm in arms[:done_arms])
 
@@ -70,8 +71,10 @@ class Watcher(Listener):
 
     def share(self) -> float:
         """Share of all updates done (0..1)."""
-        running: int = sum(
-            min(row["step"], self.per_arm[kind]) for (_, kind), row in self.rows.items() if row["state"] == "running"
+        running = sum(
+            self.per_arm[kind] * min(1.0, row["step"] / max(1, self.length[kind]))
+            for (_, kind), row in self.rows.items()
+            if row["state"] == "running"
         )
         return min(1.0, (self.finished_updates + running) / max(1, self.total))
 
@@ -141,7 +144,7 @@ class LiveView(Watcher):
         state = row["state"]
         if state == "waiting":
             return [Text("waiting", style="dim")]
-        done = row["step"] / max(1, self.per_arm[kind]) if state == "running" else 1.0
+        done = row["step"] / max(1, self.length[kind]) if state == "running" else 1.0
         colour = {"failed": "red", "done": "green"}.get(state, "cyan")
         bar = Text("█" * round(12 * min(1.0, done)), style=colour) + Text(
             "░" * (12 - round(12 * min(1.0, done))), style="dim"
@@ -182,12 +185,15 @@ def headline(setup: Any) -> list[str]:
     ]
 
 
-def arm_updates(setup: Any, arm: Any) -> int:
-    """Updates of one arm's trunk, for the progress bar."""
+def arm_updates(setup: Any, arm: Any) -> tuple[int, int]:
+    """Updates of one arm: of its trunk, and with its cooled branches."""
     if not hasattr(setup, "bench"):
-        return int(setup.steps)
+        return setup.steps, setup.steps
     plan = setup.bench.plan
-    return int(plan.updates if arm.kind == "control" else plan.schedule(arm.rank).steps)
+    if arm.kind == "control":
+        return plan.updates, plan.updates
+    schedule = plan.schedule(arm.rank)
+    return schedule.steps, schedule.steps + plan.cool * len(schedule.holds)
 
 
 def clock(seconds: float) -> str:

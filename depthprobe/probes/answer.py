@@ -120,6 +120,11 @@ def as_json(estimate: Estimate) -> dict[str, float]:
     return {"value": estimate.value, "low": estimate.low, "high": estimate.high}
 
 
+def as_share(estimate: Estimate) -> dict[str, float]:
+    """An estimate of a share: its interval ends at 0 and 1."""
+    return {"value": estimate.value, "low": max(0.0, estimate.low), "high": min(1.0, estimate.high)}
+
+
 def depth_json(
     decision: Decision, candidates: Sequence[Mapping[str, Any]], latency: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -127,7 +132,7 @@ def depth_json(
     device and threads it was measured with.
     """
     rows = [
-        {"depth": depth, **as_json(estimate), **costs}
+        {"depth": depth, **as_share(estimate), **costs}
         for depth, estimate, costs in zip(decision.depths, decision.candidates, candidates, strict=True)
     ]
     return {
