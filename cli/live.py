@@ -71,7 +71,7 @@ class Watcher(Listener):
 
     def share(self) -> float:
         """Share of all updates done (0..1)."""
-        running = sum(
+        running: float = sum(
             self.per_arm[kind] * min(1.0, row["step"] / max(1, self.length[kind]))
             for (_, kind), row in self.rows.items()
             if row["state"] == "running"

@@ -15,7 +15,7 @@ from depthprobe.config import TrainConfig
 from depthprobe.inputs import Split
 from depthprobe.probes.plan import GrowPlan, grown
 from depthprobe.schedules import Hold, Ramp, Schedule
-from depthprobe.surgery import Edited, settle_with_map
+from depthprobe.surgery import Edited, apply, settle, settle_with_map
 from depthprobe.training.batches import Batches, mix_seed
 from depthprobe.training.learner import Learner, predict, refresh_batch_norm
 
@@ -145,7 +145,7 @@ def run_control_arm(bench: Bench, arm: Arm, notebook: Notebook, state: dict[str,
             saved = time.monotonic()
     scores = measure(learner, split)
     depth = bench.plan.depths[0]
-    notebook.keep(arm, 0, learner.net)
+    notebook.keep(arm, 0, settle(apply(learner.net, [], split.train.x[:2].to(bench.accelerator.device))))
     notebook.record(_measurement(arm, learner, scores, walk="control", opened=0, depth=depth, valid_id=split.valid_id))
     return learner
 

@@ -18,6 +18,7 @@ from depthprobe.inputs import Dataset, InMemoryModel, ModelSource
 from depthprobe.probes.arms import CHECKPOINT_SECONDS, Arm, RatioDriver, measure, next_mark, trace_distance, trace_point
 from depthprobe.probes.environment import describe_environment
 from depthprobe.probes.listener import Listener
+from depthprobe.probes.notebook import RunNotebook
 from depthprobe.probes.plan import choose_sites, default_steps, grown, spread_copies
 from depthprobe.probes.setup import (
     DataSource,
@@ -87,7 +88,8 @@ def set_up_training(model: Source, source: DataSource, config: TrainingConfig, t
         edits = spread_copies(sites, config, len(units))
     check_outputs(network, example, data)
     edited = grown(network, edits, example, config.seed) if edits else None
-    train = replace(train, steps=steps, augment=choose_augment(train, data, example))
+    augment = choose_augment(train, data, example)
+    train = replace(train, steps=steps, augment=augment, threads=torch.get_num_threads())
     schedule = make_schedule(list(edited.gates), steps, config) if config.grow and edited else None
     return TrainSetup(
         model=model,
@@ -121,24 +123,6 @@ def build_network(setup: TrainSetup, example: torch.Tensor) -> nn.Module:
     return settle(edited)
 
 
-class _Notebook:
-    def __init__(self, folder: RunFolder, listener: Listener, begun: float) -> None:
-        self.folder, self.listener, self.begun = folder, listener, begun
-
-    def record(self, record: dict[str, Any]) -> None:
-        self.folder.append(record)
-        self.listener.recorded(record)
-
-    def keep(self, arm: Arm, opened: int, net: nn.Module) -> None:
-        """A training has no candidates."""
-
-    def progress(self, arm: Arm, step: int, loss: float, ratios: list[float]) -> None:
-        self.listener.progress(arm, step, loss, ratios)
-
-    def checkpoint(self, arm: Arm, state: dict[str, Any]) -> None:
-        self.folder.save(state["step"], {"arm": 0, "learner": state, "seconds": time.monotonic() - self.begun})
-
-
 def run_training(setup: TrainSetup, folder: RunFolder, listener: Listener) -> dict[str, Any]:
     """Train (or go on training), then write model.pt, recipe.json and, last, summary.json; returns the summary.
 
@@ -160,7 +144,7 @@ def run_training(setup: TrainSetup, folder: RunFolder, listener: Listener) -> di
     learner = Learner(net, batches, setup.train, setup.accelerator)
     if payload["learner"] is not None:
         learner.load(payload["learner"])
-    notebook = _Notebook(folder, listener, begun)
+    notebook = RunNotebook(folder, listener, begun)
     listener.arm_begun(setup.arm, learner.step)
     _walk(setup, learner, notebook, split)
     if isinstance(net, Edited):
@@ -170,7 +154,7 @@ def run_training(setup: TrainSetup, folder: RunFolder, listener: Listener) -> di
     return _conclude(setup, folder, learner, float(scores.mean()), split, time.monotonic() - begun)
 
 
-def _walk(setup: TrainSetup, learner: Learner, notebook: _Notebook, split: Any) -> None:
+def _walk(setup: TrainSetup, learner: Learner, notebook: RunNotebook, split: Any) -> None:
     driver = RatioDriver(learner.net, setup.schedule) if isinstance(learner.net, Edited) and setup.schedule else None
     every = trace_distance(setup.steps)
     saved = time.monotonic()

@@ -1,0 +1,156 @@
+"""The conclusion of a grow probe: decide on its records, write recipe, model and recommendation."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from depthprobe.analysis.decision import Decision
+from depthprobe.analysis.rule import decide
+from depthprobe.analysis.sentence import say
+from depthprobe.errors import TrainingError
+from depthprobe.graph.costs import measure_latency_ms
+from depthprobe.probes.answer import (
+    Failure,
+    Recommendation,
+    as_json,
+    as_share,
+    depth_json,
+    read_failures,
+    read_scores,
+)
+from depthprobe.probes.arms import Bench
+from depthprobe.probes.cost import cost_json
+from depthprobe.probes.grow_setup import Setup
+from depthprobe.probes.notebook import CANDIDATES
+from depthprobe.probes.plan import GrowPlan, candidate_net, grown
+from depthprobe.probes.result import Result
+from depthprobe.probes.setup import about_model, recipe_network
+from depthprobe.runs import RunFolder
+from depthprobe.surgery import Duplicate, recipe_to_json
+from depthprobe.training.learner import predict
+
+
+def chance(bench: Bench, rank: int) -> float:
+    """Accuracy of always naming the commonest class of a seed's validation examples."""
+    labels = bench.split(rank).valid.y
+    return float(labels.bincount().max()) / len(labels)
+
+
+def conclude(setup: Setup, folder: RunFolder, seconds: float) -> Result:
+    """Decide on the records of a completed probe; write recipe, model and, last, the recommendation."""
+    plan, config = setup.bench.plan, setup.config
+    records = list(folder.records())
+    failures = read_failures(records)
+    seeds = [config.seed + rank for rank in range(config.seeds)]
+    scores = read_scores(records, plan.opened, seeds)
+    if not scores:
+        raise _all_failed(setup, folder, failures)
+    decision = decide(
+        scores,
+        depths=plan.depths,
+        current=plan.depths[0],
+        tolerance=config.tolerance or 0.005,
+        confidence=config.confidence,
+        floor=max(chance(setup.bench, rank) for rank in range(config.seeds)),
+    )
+    opened = _opened_of(plan, decision)
+    net, rank = _saved_network(setup, folder, decision, opened)
+    recipe = plan.recipe(opened, rank)
+    test = _score(setup, net, rank)
+    notes = [f"seed {f.seed}: {f.what}" for f in failures] + list(decision.reasons) + list(setup.notes)
+    if decision.recommended == plan.depths[-1]:
+        copies = 2 * max(edit.copies for edit in plan.edits)
+        notes.append(f"the deepest candidate is the answer: more may pay, --copies {copies} looks further")
+    recommendation = Recommendation(
+        command="grow",
+        verdict=decision.verdict,
+        sentence=say(decision, seeds=len(seeds), failed_seeds=len({f.seed for f in failures})),
+        metric="accuracy",
+        tolerance=decision.tolerance,
+        confidence=decision.confidence,
+        resolution=decision.resolution,
+        seeds=seeds,
+        failed_seeds=sorted({f.seed for f in failures}),
+        depth=depth_json(decision, _candidate_costs(setup), _latency_of(setup)),
+        width={"units": []},
+        add=[{"after": edit.unit, "copies": edit.copies} for edit in recipe] if decision.verdict == "deepen" else [],
+        remove=[],
+        control=as_share(decision.control),
+        verified=None,
+        cost=cost_json(plan, config, records, seconds),
+        gain={"over_current": as_json(decision.gain), "over_control": as_json(decision.gain_over_control)},
+        test=test,
+        notes=notes,
+    )
+    _write_answer(setup, folder, recipe, net, recommendation)
+    return Result(folder.path, recommendation, net)
+
+
+def _write_answer(
+    setup: Setup, folder: RunFolder, recipe: list[Duplicate], net: nn.Module, recommendation: Recommendation
+) -> None:
+    """The recommendation last: a run is finished when it is there."""
+    text, device = recipe_to_json(recipe), str(setup.bench.accelerator.device)
+    about = about_model(setup.model, setup.data_source, setup.data, setup.config.split_seed, text, device)
+    folder.write_text("recipe.json", text)
+    folder.write_torch("model.pt", {"state_dict": net.state_dict(), "depthprobe": about})
+    folder.write_json("recommendation.json", recommendation.to_json())
+
+
+def _all_failed(setup: Setup, folder: RunFolder, failures: list[Failure]) -> TrainingError:
+    return TrainingError(
+        f"all {setup.config.seeds} seeds failed",
+        where=str(folder.path),
+        found="; ".join(f"seed {f.seed}: {f.what}" for f in failures[:3]),
+        hint=f"a smaller rate: --lr {setup.bench.train.lr / 3:.2g}",
+    )
+
+
+def _opened_of(plan: GrowPlan, decision: Decision) -> int:
+    depth = decision.recommended if decision.recommended is not None else decision.current
+    return plan.opened[plan.depths.index(depth)]
+
+
+def _saved_network(setup: Setup, folder: RunFolder, decision: Decision, opened: int) -> tuple[nn.Module, int]:
+    """The cooled network of the first seed that did not fail, at `opened` gates on its way down; for the base depth the
+    control's where that is the better of the two on validation data.
+    """
+    control = opened == 0 and decision.control.value >= decision.candidates[0].value
+    name = "control" if control else opened
+    saved = torch.load(folder.path / f"{CANDIDATES}/{name}.pt", map_location="cpu", weights_only=True)
+    rank = int(saved["rank"])
+    example = setup.bench.split(rank).train.x[:2]
+    net = recipe_network(setup.bench.build(saved["seed"]), setup.bench.plan.recipe(opened, rank), example)
+    net.load_state_dict(saved["state_dict"])
+    return net, rank
+
+
+def _score(setup: Setup, net: nn.Module, rank: int) -> dict[str, Any]:
+    """The one look at the test split: the saved network's accuracy."""
+    test = setup.bench.split(rank).test
+    right = predict(net, test.x, torch.device("cpu")).argmax(1) == test.y
+    return {"value": float(right.double().mean()), "examples": len(test)}
+
+
+def _candidate_costs(setup: Setup) -> list[dict[str, Any]]:
+    """Parameters, MACs and latency (one batch, this device) of every candidate."""
+    plan, accelerator = setup.bench.plan, setup.bench.accelerator
+    x = setup.bench.split(0).train.x[: setup.bench.train.batch_size].to(accelerator.device)
+    edited = grown(setup.bench.build(setup.config.seed), plan.edits, x[:2].cpu(), 0)
+    return [
+        {
+            "params": candidate.params,
+            "macs": candidate.macs,
+            "latency_ms": round(
+                measure_latency_ms(candidate_net(edited, candidate.opened).to(accelerator.device), x), 4
+            ),
+        }
+        for candidate in plan.candidates
+    ]
+
+
+def _latency_of(setup: Setup) -> dict[str, Any]:
+    """What `latency_ms` was measured with."""
+    batch = min(setup.bench.train.batch_size, len(setup.bench.split(0).train))
+    return {"batch": batch, "device": str(setup.bench.accelerator.device), "threads": torch.get_num_threads()}

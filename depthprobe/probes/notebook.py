@@ -1,0 +1,54 @@
+"""The notebook of an arm: where its records, measured networks and checkpoints go."""
+
+import time
+from typing import Any
+
+from torch import nn
+
+from depthprobe.probes.arms import Arm
+from depthprobe.probes.listener import Listener
+from depthprobe.runs import RunFolder
+
+CANDIDATES = "checkpoints/candidates"
+
+
+class RunNotebook:
+    """Writes into the run folder and tells the listener.
+
+    index: the arm's place in the order of the run; begun: `time.monotonic()` at which the run would have begun without
+    interruptions; failed: ranks of the seeds that failed before (the first that did not keeps its networks).
+    """
+
+    def __init__(
+        self, folder: RunFolder, listener: Listener, begun: float, index: int = 0, failed: frozenset[int] = frozenset()
+    ) -> None:
+        self.folder, self.listener, self.begun = folder, listener, begun
+        self.index, self.failed = index, failed
+
+    def record(self, record: dict[str, Any]) -> None:
+        """Append one record."""
+        self.folder.append(record)
+        self.listener.recorded(record)
+
+    def keep(self, arm: Arm, opened: int, net: nn.Module) -> None:
+        """Save the measured network of a candidate, or of the control, if this is the first seed that did not fail."""
+        if all(rank in self.failed for rank in range(arm.rank)):
+            payload = {"rank": arm.rank, "seed": arm.seed, "state_dict": net.state_dict()}
+            name = opened if arm.kind == "grow" else arm.kind
+            self.folder.write_torch(f"{CANDIDATES}/{name}.pt", payload)
+
+    def progress(self, arm: Arm, step: int, loss: float, ratios: list[float]) -> None:
+        """Pass on to the listener."""
+        self.listener.progress(arm, step, loss, ratios)
+
+    def checkpoint(self, arm: Arm, state: dict[str, Any]) -> None:
+        """Make the arm resumable from `state`."""
+        self._save(state["step"], self.index, state)
+
+    def close_arm(self) -> None:
+        """Checkpoint between two arms."""
+        self._save(0, self.index + 1, None)
+
+    def _save(self, step: int, index: int, state: dict[str, Any] | None) -> None:
+        payload = {"arm": index, "learner": state, "seconds": time.monotonic() - self.begun}
+        self.folder.save(index * 10**6 + step, payload)
