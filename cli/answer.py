@@ -27,10 +27,10 @@ def candidate_table(recommendation: Any) -> Table:
     """One row per candidate depth."""
     depth = recommendation.depth
     table = Table(box=None, pad_edge=False, header_style="bold")
-    latency = f"latency (batch {depth['latency']['batch']})"
+    latency = f"ms per {depth['latency']['batch']}"
     for name in ("layers", "accuracy", "95 % interval", "parameters", "MACs", latency):
-        table.add_column(name, justify="right")
-    table.add_column("")
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
     for row in depth["candidates"]:
         marks = [
             word
@@ -43,7 +43,7 @@ def candidate_table(recommendation: Any) -> Table:
             f"{row['low']:.3f} - {row['high']:.3f}",
             f"{row['params']:,}",
             f"{row['macs']:,}",
-            f"{row['latency_ms']:.2f} ms",
+            f"{row['latency_ms']:.2f}",
             Text(", ".join(marks), style="bold"),
         )
     return table

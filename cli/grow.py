@@ -7,7 +7,7 @@ from depthprobe.cli import options as o
 
 
 def grow(
-    model: o.Model,
+    model: o.Model = None,
     dataset: o.Dataset = None,
     model_args: o.ModelArgs = None,
     data_dir: o.DataDir = None,
@@ -45,7 +45,8 @@ def grow(
     from depthprobe.cli.running import continue_run, finish_grow, watch
 
     if resume is not None:
-        continue_run(resume, json=json, quiet=quiet)
+        o.refuse_inputs_with_resume(model, dataset)
+        continue_run(resume, "grow", json=json, quiet=quiet)
         return
     probe = o.given(
         seeds=seeds, seed=seed, split_seed=split_seed, copies=copies, sites=o.parse_names(sites),
@@ -66,14 +67,14 @@ def grow(
 
     opened, source = open_inputs(model, model_args, dataset, data_dir, limit_train, image_size, out)
     setup = set_up(opened, source, grow_config, train_config)
-    with watch(setup, quiet=quiet) as listener, create_run(setup, out) as folder:
+    with watch(quiet=quiet) as listener, create_run(setup, out) as folder:
         listener.folder = folder.path
         result = run_grow(setup, folder, listener)
     finish_grow(result, json=json)
 
 
 def open_inputs(
-    model: str,
+    model: str | None,
     model_args: list[str] | None,
     dataset: str | None,
     data_dir: Path | None,
@@ -94,4 +95,4 @@ def open_inputs(
         limit_train=limit_train,
         image_size=image_size,
     )
-    return open_model(model, parse_model_args(model_args or [])), source
+    return open_model(o.need_model(model), parse_model_args(model_args or [])), source

@@ -11,7 +11,7 @@ from depthprobe.errors import ConfigError
 
 
 def inspect(
-    model: o.Model,
+    model: o.Model = None,
     dataset: o.Dataset = None,
     input_shape: Annotated[
         str | None, typer.Option("--input", metavar="C,H,W", help="Shape of one input instead of a data set")
@@ -32,13 +32,13 @@ def inspect(
     config = GrowConfig.from_json(
         o.given(copies=copies, sites=o.parse_names(sites), kernel=kernel, max_depth=max_depth)
     )
-    source = open_model(model, parse_model_args(model_args or []))
+    source = open_model(o.need_model(model), parse_model_args(model_args or []))
     example = _example(dataset, input_shape, data_dir, image_size)
     info = _describe(source.build(0), example, config)
     if json:
         print(json_text.dumps(info, indent=2))
     else:
-        _print(model, info)
+        _print(str(model), info)
 
 
 def _example(dataset: str | None, shape: str | None, data_dir: Path | None, image_size: int | None) -> Any:

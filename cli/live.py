@@ -52,6 +52,11 @@ class Watcher(Listener):
         """Its row becomes the running one."""
         self.rows[arm.seed, arm.kind].update(state="running", step=step)
 
+    def arm_skipped(self, arm: Any) -> None:
+        """It no longer counts."""
+        self.total -= self.per_arm[arm.kind]
+        self.rows.pop((arm.seed, arm.kind), None)
+
     def progress(self, arm: Any, step: int, loss: float, ratios: list[float]) -> None:
         """Its step, loss and ratios."""
         self.rows[arm.seed, arm.kind].update(state="running", step=step, loss=loss, ratios=ratios)

@@ -17,7 +17,7 @@ def _option(*names: str, text: str, metavar: str | None = None) -> Any:
 DATASETS = "digits, mnist, fashion-mnist, cifar10, cifar100, an image folder, a .npz or file.py:name"
 
 Model = Annotated[
-    str, typer.Argument(metavar="MODEL", help="file.py, file.py:name or pkg.mod:attr", show_default=False)
+    str | None, typer.Argument(metavar="MODEL", help="file.py, file.py:name or pkg.mod:attr", show_default=False)
 ]
 Dataset = Annotated[str | None, _option("--dataset", "-d", metavar="DATASET", text=DATASETS)]
 ModelArgs = Annotated[
@@ -34,7 +34,7 @@ Seeds = Annotated[int | None, _option("--seeds", metavar="N", text="How many see
 Seed = Annotated[int | None, _option("--seed", metavar="N", text="The first seed  [default: 0]")]
 SplitSeed = Annotated[int | None, _option("--split-seed", metavar="N", text="Seed of the data split  [default: 0]")]
 Device = Annotated[str | None, _option("--device", text="auto, cpu, cuda or mps  [default: auto]")]
-Precision = Annotated[str | None, _option("--precision", text="no, bf16 or fp16  [default: no]")]
+Precision = Annotated[str | None, _option("--precision", text="no or bf16  [default: no]")]
 Threads = Annotated[int | None, _option("--threads", metavar="N", text="CPU threads of torch  [default: torch's own]")]
 Steps = Annotated[
     int | None,
@@ -148,6 +148,24 @@ def parse_counts(text: str | None) -> tuple[int, ...] | None:
         raise ConfigError(
             "candidates are not numbers", where="--candidates", expected="numbers of added layers: 1,2,4", found=text
         ) from None
+
+
+def refuse_inputs_with_resume(model: str | None, dataset: str | None) -> None:
+    """A resumed run has its own model, data and settings."""
+    if model is not None or dataset is not None:
+        raise ConfigError(
+            "--resume goes on with the run's own model and data",
+            expected="no MODEL and no --dataset beside it",
+            found=str(model or dataset),
+            hint="depthprobe resume RUN",
+        )
+
+
+def need_model(model: str | None) -> str:
+    """The model, or what to type."""
+    if model is None:
+        raise ConfigError("no model was named", where="MODEL", expected="file.py, file.py:name or pkg.mod:attr")
+    return model
 
 
 def need_dataset(dataset: str | None) -> str:

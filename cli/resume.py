@@ -16,4 +16,4 @@ def resume(
     """Go on with an interrupted run; a finished one prints its answer."""
     from depthprobe.cli.running import continue_run
 
-    continue_run(run, json=json, quiet=quiet)
+    continue_run(run, None, json=json, quiet=quiet)

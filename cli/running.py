@@ -9,11 +9,12 @@ from typing import Any
 
 from depthprobe.cli.answer import print_answer, print_summary
 from depthprobe.cli.live import LiveView, PlainView, Watcher
+from depthprobe.errors import RunFolderError
 from depthprobe.runs import RunFolder
 
 
 @contextmanager
-def watch(setup: Any, *, quiet: bool) -> Iterator[Watcher]:
+def watch(*, quiet: bool) -> Iterator[Watcher]:
     """A live view on a terminal, plain lines elsewhere, nothing when quiet; all on stderr."""
     watcher = Watcher() if quiet else LiveView() if sys.stderr.isatty() else PlainView()
     try:
@@ -45,10 +46,14 @@ def finish_train(folder: Path, summary: dict[str, Any], *, json: bool) -> None:
         print_summary(folder, summary)
 
 
-def continue_run(path: Path, *, json: bool, quiet: bool) -> None:
-    """Go on with an interrupted run, or say that it is finished."""
+def continue_run(path: Path, verb: str | None, *, json: bool, quiet: bool) -> None:
+    """Go on with an interrupted run of `verb` (None: of any), or say that it is finished."""
     with RunFolder.open(path, write=True) as folder:
         command = folder.config["command"]
+        if verb not in (None, command):
+            raise RunFolderError(
+                f"this is a run of {command}, not of {verb}", where=str(path), hint=f"depthprobe resume {path}"
+            )
         if folder.finished:
             _finished(folder, command, json)
         elif command == "train":
@@ -61,7 +66,7 @@ def _continue_training(folder: RunFolder, json: bool, quiet: bool) -> None:
     from depthprobe.probes.train import reopen_training, run_training
 
     setup = reopen_training(folder)
-    with watch(setup, quiet=quiet) as watcher:
+    with watch(quiet=quiet) as watcher:
         watcher.folder = folder.path
         summary = run_training(setup, folder, watcher)
     finish_train(folder.path, summary, json=json)
@@ -71,7 +76,7 @@ def _continue_grow(folder: RunFolder, json: bool, quiet: bool) -> None:
     from depthprobe.probes.grow import reopen, run_grow
 
     setup = reopen(folder)
-    with watch(setup, quiet=quiet) as watcher:
+    with watch(quiet=quiet) as watcher:
         watcher.folder = folder.path
         result = run_grow(setup, folder, watcher)
     finish_grow(result, json=json)

@@ -8,7 +8,7 @@ from depthprobe.cli import options as o
 
 
 def train(
-    model: o.Model,
+    model: o.Model = None,
     dataset: o.Dataset = None,
     grow: Annotated[bool, typer.Option("--grow", help="Add copies that grow in during training")] = False,
     deep: Annotated[bool, typer.Option("--deep", help="Add the same copies, in from the start (conventional)")] = False,
@@ -48,7 +48,8 @@ def train(
     from depthprobe.cli.running import continue_run, finish_train, watch
 
     if resume is not None:
-        continue_run(resume, json=json, quiet=quiet)
+        o.refuse_inputs_with_resume(model, dataset)
+        continue_run(resume, "train", json=json, quiet=quiet)
         return
     training = o.given(
         seed=seed, split_seed=split_seed, copies=copies, sites=o.parse_names(sites), kernel=kernel, init=init,
@@ -69,7 +70,7 @@ def train(
 
     opened, source = open_inputs(model, model_args, dataset, data_dir, limit_train, image_size, out)
     setup = set_up_training(opened, source, training_config, train_config)
-    with watch(setup, quiet=quiet) as listener, create_training(setup, out) as folder:
+    with watch(quiet=quiet) as listener, create_training(setup, out) as folder:
         listener.folder = folder.path
         summary = run_training(setup, folder, listener)
     finish_train(folder.path, summary, json=json)

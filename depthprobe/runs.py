@@ -44,7 +44,7 @@ class RunFolder:
             write_text(staged / "config.json", to_text(document))
             write_text(staged / "environment.json", to_text(environment))
             write_text(staged / RECORDS, "")
-            save_checkpoint(staged / "checkpoints", 0, {"arm": 0, "learner": None, "records": 0, "seconds": 0.0})
+            save_checkpoint(staged / "checkpoints", {"arm": 0, "learner": None, "records": 0, "seconds": 0.0})
             staged.rename(path)
         except OSError as error:
             shutil.rmtree(staged, ignore_errors=True)
@@ -97,13 +97,13 @@ class RunFolder:
                 if line.endswith(b"\n"):
                     yield json.loads(line)
 
-    def save(self, number: int, payload: dict[str, Any]) -> None:
-        """Checkpoint number `number`; the records up to here are on disk before it."""
+    def save(self, payload: dict[str, Any]) -> None:
+        """The next checkpoint; the records up to here are on disk before it."""
         if self._records is not None:
             self._records.flush()
             os.fsync(self._records.fileno())
         size = (self.path / RECORDS).stat().st_size
-        save_checkpoint(self.path / "checkpoints", number, {**payload, "records": size})
+        save_checkpoint(self.path / "checkpoints", {**payload, "records": size})
 
     def restore(self) -> dict[str, Any]:
         """The newest checkpoint; records.jsonl is cut back to where it was then."""

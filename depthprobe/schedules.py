@@ -79,15 +79,11 @@ class Schedule:
             corners += [(ramp.start, ramp.begin), (ramp.start + ramp.length, ramp.end)]
         return [*corners, (self.steps, self.ratio(gate, self.steps))]
 
-    def mean_ratio(self) -> float:
-        """Mean ratio over gates and steps: the share of the added depth that is paid for."""
-        if not self.gates or not self.steps:
-            return 0.0
-        area = 0.0
-        for gate in self.gates:
-            corners = self.points(gate)
-            area += sum((b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in pairwise(corners))
-        return area / (len(self.gates) * self.steps)
+    def mean_ratio(self, gate: str) -> float:
+        """Mean ratio of one gate over all steps: the share of its cost that is paid."""
+        corners = self.points(gate)
+        area = sum((b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in pairwise(corners))
+        return area / max(1, self.steps)
 
     def describe(self) -> str:
         """One line per ramp and hold, in order of time."""

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -48,6 +49,9 @@ class Bench:
 
 class Notebook(Protocol):
     """Where an arm writes: records, candidate networks, checkpoints."""
+
+    def watch(self, learner: Learner) -> None:
+        """The arm's training, so that its bill is known however it ends."""
 
     def record(self, record: dict[str, Any]) -> None:
         """Append one measurement."""
@@ -104,6 +108,7 @@ def run_grow_arm(bench: Bench, arm: Arm, notebook: Notebook, state: dict[str, An
     schedule = bench.plan.schedule(arm.rank)
     edited = grown(bench.build(arm.seed), bench.plan.edits, split.train.x[:2], arm.seed)
     learner = _learner(edited, bench, split, arm)
+    notebook.watch(learner)
     if state is not None:
         learner.load(state)
     driver = RatioDriver(edited, schedule)
@@ -127,6 +132,7 @@ def run_control_arm(bench: Bench, arm: Arm, notebook: Notebook, state: dict[str,
     """The base network, same data order, same number of updates, no growth; cooled at the end."""
     split = bench.split(arm.rank)
     learner = _learner(bench.build(arm.seed), bench, split, arm)
+    notebook.watch(learner)
     if state is not None:
         learner.load(state)
     walk, end = bench.plan.schedule(arm.rank).steps, bench.plan.updates
@@ -150,6 +156,11 @@ def run_control_arm(bench: Bench, arm: Arm, notebook: Notebook, state: dict[str,
     return learner
 
 
+def undisturbed(device: torch.device) -> AbstractContextManager[None]:
+    """Random states, the device's too, are after the block what they were before."""
+    return torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
+
+
 def cooling(step: int, steps: int) -> float:
     """Learning-rate factor of a cooled branch: half a cosine from 1 to 0."""
     return 0.5 * (1.0 + math.cos(math.pi * min(1.0, step / steps)))
@@ -158,7 +169,7 @@ def cooling(step: int, steps: int) -> float:
 def measure(learner: Learner, split: Split) -> np.ndarray[Any, Any]:
     """Re-estimate BatchNorm, then score every validation example: (N,) 1.0 where right, else 0.0."""
     device = learner.accelerator.device
-    refresh_batch_norm(learner.net, (learner.batches.at(learner.step + i)[0] for i in range(NORM_BATCHES)))
+    refresh_batch_norm(learner.net, (learner.batches.at(learner.step + i, plain=True)[0] for i in range(NORM_BATCHES)))
     outputs = predict(learner.net, split.valid.x, device)
     return (outputs.argmax(1) == split.valid.y).double().numpy()
 
@@ -166,7 +177,7 @@ def measure(learner: Learner, split: Split) -> np.ndarray[Any, Any]:
 def branch_and_cool(learner: Learner, edited: Edited, steps: int, seed: int) -> Learner:
     """A settled copy of the network with its optimizer state, its rate annealed to zero over `steps` updates.
 
-    The trunk is left as it is, torch's random state included.
+    The trunk's weights and optimizer are left as they are; the random state is the caller's to put back.
     """
     plain, became = settle_with_map(edited)
     branch = Learner(plain, learner.batches, learner.config, learner.accelerator)
@@ -177,9 +188,8 @@ def branch_and_cool(learner: Learner, edited: Edited, steps: int, seed: int) -> 
                 key: value.clone() if isinstance(value, torch.Tensor) else value for key, value in state.items()
             }
     begin = branch.step = learner.step
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(mix_seed(seed, begin, 2))
-        branch.run(begin + steps, lambda step: cooling(step - begin, steps))
+    torch.manual_seed(mix_seed(seed, begin, 2))
+    branch.run(begin + steps, lambda step: cooling(step - begin, steps))
     return branch
 
 
@@ -200,9 +210,11 @@ def next_mark(step: int, every: int, others: list[int]) -> int:
 def _measure_hold(
     bench: Bench, arm: Arm, notebook: Notebook, learner: Learner, edited: Edited, split: Split, hold: Hold
 ) -> None:
-    branch = branch_and_cool(learner, edited, bench.plan.cool, arm.seed)
-    scores = measure(branch, split)
+    with undisturbed(bench.accelerator.device):
+        branch = branch_and_cool(learner, edited, bench.plan.cool, arm.seed)
+        scores = measure(branch, split)
     learner.samples += branch.samples
+    learner.updates += branch.updates
     rank = bench.plan.opened.index(hold.opened)
     walks = ["up", "down"] if hold.opened == bench.plan.opened[-1] else [hold.walk]
     for walk in walks:  # the deepest candidate is the end of the way up and the start of the way down

@@ -36,13 +36,12 @@ def forecast(
     scored at every measurement (a forward pass is taken as a third of an update).
     """
     base, deepest = plan.candidates[0].macs, plan.candidates[-1].macs
-    steps = {candidate.opened: candidate.macs for candidate in plan.candidates}
     updates, work = 0, 0.0
     for rank in range(seeds):
         schedule = plan.schedule(rank)
-        cooled = [hold.opened for hold in schedule.holds]
+        cooled = cooled_macs(plan, rank)
         updates += 2 * schedule.steps + plan.cool * (len(cooled) + 1)
-        work += schedule.steps * mean_macs(plan, schedule) + plan.cool * sum(steps[count] for count in cooled)
+        work += schedule.steps * mean_macs(plan, schedule) + plan.cool * sum(cooled)
         work += plan.updates * base
     trainings = work / (plan.steps * deepest)
     seconds = None
@@ -58,8 +57,17 @@ def forecast(
 
 def mean_macs(plan: GrowPlan, schedule: Schedule) -> float:
     """Mean multiply-accumulates of one example over the walk, what is skipped not counted."""
-    base, deepest = plan.candidates[0].macs, plan.candidates[-1].macs
-    return base + schedule.mean_ratio() * (deepest - base)
+    pairs = zip(plan.gates, plan.gate_macs, strict=True)
+    return plan.candidates[0].macs + sum(schedule.mean_ratio(gate) * macs for gate, macs in pairs)
+
+
+def cooled_macs(plan: GrowPlan, rank: int) -> list[int]:
+    """Multiply-accumulates of every network that one seed cools: up the stairs and down again."""
+    closing, cost = plan.closing_gates(rank), dict(zip(plan.gates, plan.gate_macs, strict=True))
+    base = plan.candidates[0].macs
+    up = [base + sum(plan.gate_macs[:opened]) for opened in plan.opened]
+    down = [base + sum(cost[g] for g in closing[len(closing) - opened :]) for opened in plan.opened[:-1]]
+    return [*up, *down]
 
 
 def time_steps(
@@ -67,7 +75,7 @@ def time_steps(
 ) -> tuple[float, float]:
     """Seconds of one update of the base and of the deepest network, medians; nothing is kept."""
     with torch.random.fork_rng(devices=[]):
-        edited = grown(model, plan.edits, batches.at(0)[0][:2], 0)
+        edited = grown(model, plan.edits, batches.at(0)[0][:2].cpu(), 0)
         return tuple(  # type: ignore[return-value]
             _time(candidate_net(edited, opened), batches, train, accelerator)
             for opened in (0, plan.candidates[-1].opened)

@@ -27,6 +27,7 @@ def run_grow(setup: Setup, folder: RunFolder, listener: Listener) -> Result:
         failures = read_failures(list(folder.records()))
         state = payload["learner"] if index == payload["arm"] else None
         if arm.kind == "control" and any(f.seed == arm.seed for f in failures):
+            listener.arm_skipped(arm)
             continue
         failed = frozenset(f.seed - setup.config.seed for f in failures)
         notebook = RunNotebook(folder, listener, begun, index, failed)
@@ -40,16 +41,13 @@ def _run_arm(setup: Setup, arm: Arm, notebook: RunNotebook, state: dict[str, Any
     bench = setup.bench
     run = run_grow_arm if arm.kind == "grow" else run_control_arm
     try:
-        learner = run(bench, arm, notebook, state)
-        samples = learner.samples
+        run(bench, arm, notebook, state)
         records = list(notebook.folder.records()) if arm.kind == "grow" else []
         failure = find_collapse(records, arm.seed, chance(bench, arm.rank))
     except TrainingError as error:
-        samples = 0
         failure = Failure(arm.seed, arm.kind, f"diverged: {error.what}")
     if failure is not None:
         notebook.record({"kind": "failure", "arm": arm.kind, "seed": arm.seed, "what": failure.what})
-    schedule = bench.plan.schedule(arm.rank)
-    branches = len(schedule.holds) if arm.kind == "grow" else 1
-    updates = schedule.steps + branches * bench.plan.cool
-    notebook.record({"kind": "arm", "arm": arm.kind, "seed": arm.seed, "updates": updates, "samples": samples})
+    learner = notebook.learner
+    bill = {"updates": learner.updates, "samples": learner.samples} if learner else {"updates": 0, "samples": 0}
+    notebook.record({"kind": "arm", "arm": arm.kind, "seed": arm.seed, **bill})

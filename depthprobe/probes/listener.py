@@ -12,6 +12,9 @@ class Listener:
     def arm_begun(self, arm: Any, step: int) -> None:
         """An arm starts, or goes on from `step`."""
 
+    def arm_skipped(self, arm: Any) -> None:
+        """An arm is not needed: its seed failed already."""
+
     def progress(self, arm: Any, step: int, loss: float, ratios: list[float]) -> None:
         """Every few steps."""
 

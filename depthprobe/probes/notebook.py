@@ -8,6 +8,7 @@ from torch import nn
 from depthprobe.probes.arms import Arm
 from depthprobe.probes.listener import Listener
 from depthprobe.runs import RunFolder
+from depthprobe.training.learner import Learner
 
 CANDIDATES = "checkpoints/candidates"
 
@@ -24,6 +25,11 @@ class RunNotebook:
     ) -> None:
         self.folder, self.listener, self.begun = folder, listener, begun
         self.index, self.failed = index, failed
+        self.learner: Learner | None = None
+
+    def watch(self, learner: Learner) -> None:
+        """Remember the arm's training."""
+        self.learner = learner
 
     def record(self, record: dict[str, Any]) -> None:
         """Append one record."""
@@ -43,12 +49,11 @@ class RunNotebook:
 
     def checkpoint(self, arm: Arm, state: dict[str, Any]) -> None:
         """Make the arm resumable from `state`."""
-        self._save(state["step"], self.index, state)
+        self._save(self.index, state)
 
     def close_arm(self) -> None:
         """Checkpoint between two arms."""
-        self._save(0, self.index + 1, None)
+        self._save(self.index + 1, None)
 
-    def _save(self, step: int, index: int, state: dict[str, Any] | None) -> None:
-        payload = {"arm": index, "learner": state, "seconds": time.monotonic() - self.begun}
-        self.folder.save(index * 10**6 + step, payload)
+    def _save(self, index: int, state: dict[str, Any] | None) -> None:
+        self.folder.save({"arm": index, "learner": state, "seconds": time.monotonic() - self.begun})

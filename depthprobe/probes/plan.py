@@ -10,7 +10,7 @@ from torch import nn
 from depthprobe.config import GrowConfig, GrowthConfig, TrainConfig
 from depthprobe.errors import ConfigError, GraphError
 from depthprobe.graph.costs import count_macs, count_parameters
-from depthprobe.graph.trace import trace
+from depthprobe.graph.trace import Traced, trace
 from depthprobe.graph.units import Unit, find_units, forks_and_joins
 from depthprobe.schedules import Schedule, StairLengths, stairs
 from depthprobe.surgery import Duplicate, Edited, apply, settle
@@ -41,6 +41,7 @@ class GrowPlan:
     cool: int
     lengths: StairLengths
     closing: str
+    gate_macs: tuple[int, ...]
 
     @property
     def opened(self) -> tuple[int, ...]:
@@ -107,10 +108,11 @@ def choose_sites(units: list[Unit], config: GrowthConfig, knots: list[str]) -> l
 
 
 def spread_copies(sites: Sequence[Unit], config: GrowthConfig, units: int) -> tuple[Duplicate, ...]:
-    """The edits that add `config.copies` after every site, or by default as many layers as there are units, spread
-    evenly, earlier sites first.
+    """The edits that add `config.copies` after every site, or by default as many layers as there are units (more when
+    the candidates or the depth asked for need more), spread evenly, earlier sites first.
     """
-    each, rest = (config.copies, 0) if config.copies else divmod(units, len(sites))
+    total = max(units, _most_wanted(config, units))
+    each, rest = (config.copies, 0) if config.copies else divmod(total, len(sites))
     return tuple(
         Duplicate(
             unit=site.name,
@@ -123,6 +125,12 @@ def spread_copies(sites: Sequence[Unit], config: GrowthConfig, units: int) -> tu
         for rank, site in enumerate(sites)
         if each + (rank < rest)
     )
+
+
+def _most_wanted(config: GrowthConfig, units: int) -> int:
+    """Most added layers that the settings name."""
+    deepest = config.max_depth - units if isinstance(config, GrowConfig) and config.max_depth else 0
+    return max(deepest, *(config.candidates or (0,)), 0) if isinstance(config, GrowConfig) else 0
 
 
 def plan_grow(
@@ -139,7 +147,7 @@ def plan_grow(
     with torch.random.fork_rng(devices=[]):
         edited = apply(model, edits, example)
         base = len(units)
-        opened = choose_candidates(len(edited.gates), base, config)
+        opened = choose_candidates(len(edited.gates), base, config, len(sites))
         edits = _cut(edits, opened[-1])
         edited = apply(model, edits, example)
         candidates = tuple(_candidate(edited, count, base, example) for count in opened)
@@ -161,7 +169,19 @@ def plan_grow(
         cool=_steps(config.cool_share, steps),
         lengths=lengths,
         closing=config.closing,
+        gate_macs=tuple(_gate_macs(edited, traced)),
     )
+
+
+def _gate_macs(edited: Edited, traced: Traced) -> list[int]:
+    """Multiply-accumulates of one example in every gate's copy, in order of the data flow."""
+    shapes = {edit.unit: next(u.out_shape for u in find_units(traced) if u.name == edit.unit) for edit in edited.edits}
+    owners = [edit.unit for edit in edited.edits if isinstance(edit, Duplicate) for _ in range(edit.copies)]
+    weight = next(edited.parameters())
+    return [
+        count_macs(gate.inside, weight.new_zeros(2, *shapes[owner]))
+        for owner, gate in zip(owners, edited.gates.values(), strict=True)
+    ]
 
 
 def default_steps(examples: int, batch_size: int) -> int:
@@ -169,7 +189,7 @@ def default_steps(examples: int, batch_size: int) -> int:
     return max(1500, 10 * -(-examples // batch_size))
 
 
-def choose_candidates(gates: int, base: int, config: GrowConfig) -> tuple[int, ...]:
+def choose_candidates(gates: int, base: int, config: GrowConfig, sites: int) -> tuple[int, ...]:
     """Numbers of open gates to measure, ascending from 0: at most 8, log-spaced in depth, unless given."""
     most = gates
     if config.max_depth is not None:
@@ -189,7 +209,7 @@ def choose_candidates(gates: int, base: int, config: GrowConfig) -> tuple[int, .
                 where="--candidates",
                 expected=f"numbers of added layers, 1 to {most}",
                 found=str(list(config.candidates)),
-                hint=f"--copies {-(-counts[-1] // max(1, most))} gives more" if counts[-1] > most else None,
+                hint=f"--copies {-(-counts[-1] // sites)} gives more" if counts[-1] > most else None,
             )
         return tuple(counts)
     if most < MOST_CANDIDATES:

@@ -145,6 +145,7 @@ def run_training(setup: TrainSetup, folder: RunFolder, listener: Listener) -> di
     if payload["learner"] is not None:
         learner.load(payload["learner"])
     notebook = RunNotebook(folder, listener, begun)
+    notebook.watch(learner)
     listener.arm_begun(setup.arm, learner.step)
     _walk(setup, learner, notebook, split)
     if isinstance(net, Edited):

@@ -20,8 +20,8 @@ class Batches:
         self.seed, self.augment, self.device = seed, augment, device
         self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
 
-    def at(self, step: int) -> tuple[Tensor, Tensor]:
-        """Batch of step `step`: x (B, ...) float32, y (B,) int64, on the device."""
+    def at(self, step: int, *, plain: bool = False) -> tuple[Tensor, Tensor]:
+        """Batch of step `step`: x (B, ...) float32, y (B,) int64, on the device; `plain` leaves augmentation out."""
         epoch, rank = divmod(step, self.per_epoch)
         if epoch != self._epoch:
             generator = torch.Generator().manual_seed(mix_seed(self.seed, epoch))
@@ -29,7 +29,7 @@ class Batches:
             self._epoch = epoch
         index = self._order[rank * self.size : (rank + 1) * self.size]
         x, y = self.x[index], self.y[index]
-        if self.augment:
+        if self.augment and not plain:
             x = flip_and_crop(x, torch.Generator().manual_seed(mix_seed(self.seed, step, 1)))
         return x, y
 

@@ -12,13 +12,14 @@ MARKER = "latest"
 KEEP = 2
 
 
-def save_checkpoint(folder: Path, number: int, payload: dict[str, Any]) -> None:
-    """Write `payload` as `<number>.pt`: temporary file beside it, fsync, rename, fsync of the folder, then the marker.
+def save_checkpoint(folder: Path, payload: dict[str, Any]) -> None:
+    """Write `payload` as the next `<number>.pt`: temporary file, fsync, rename, fsync of the folder, then the marker.
 
     payload: tensors and plain values only. Older files beyond two are removed.
     """
     folder.mkdir(exist_ok=True)
-    target = folder / f"{number:08d}.pt"
+    numbers = [int(path.stem) for path in folder.glob("[0-9]*.pt")]
+    target = folder / f"{max(numbers, default=-1) + 1:08d}.pt"
     write_torch(target, payload)
     write_text(folder / MARKER, target.name + "\n")
     for old in sorted(folder.glob("[0-9]*.pt"))[:-KEEP]:

@@ -8,7 +8,7 @@ from depthprobe.errors import ConfigError
 
 
 def open_device(device: str, precision: str, threads: int = 0) -> Accelerator:
-    """An Accelerator for `auto | cpu | cuda | mps` and `no | bf16 | fp16`. Raises ConfigError when it is not there.
+    """An Accelerator for `auto | cpu | cuda | mps` and `no | bf16`. Raises ConfigError when it is not there.
 
     threads: of torch on the CPU; 0 leaves torch's own choice.
     """
@@ -23,7 +23,4 @@ def open_device(device: str, precision: str, threads: int = 0) -> Accelerator:
     if threads:
         torch.set_num_threads(threads)
     AcceleratorState._reset_state(reset_partial_state=True)
-    accelerator = Accelerator(cpu=device == "cpu", mixed_precision=precision)
-    if precision == "fp16" and accelerator.device.type == "cpu":
-        raise ConfigError("precision fp16 needs a GPU", where="--precision", hint="--precision bf16")
-    return accelerator
+    return Accelerator(cpu=device == "cpu", mixed_precision=precision)

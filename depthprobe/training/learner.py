@@ -20,14 +20,20 @@ Hook = Callable[[int], None]
 
 
 class Learner:
-    """A network, its optimizer and its batches. step: updates done so far."""
+    """A network, its optimizer and its batches.
+
+    step: where it stands; updates, samples: what was computed for it, measured branches included.
+    """
 
     def __init__(self, net: nn.Module, batches: Batches, config: TrainConfig, accelerator: Accelerator) -> None:
         self.net = net.to(accelerator.device)
         self.batches, self.config, self.accelerator = batches, config, accelerator
         self.optimizer = make_optimizer(net.parameters(), config)
         self._parameters = [p for p in net.parameters() if p.requires_grad]
+        if not net.training:  # given in eval mode as a whole; single frozen modules keep their flag
+            net.train()
         self.step = 0
+        self.updates = 0
         self.samples = 0
 
     def run(
@@ -42,7 +48,6 @@ class Learner:
         lr_factor: step -> factor on the configured rate. Returns the mean loss since the last check. Raises
         TrainingError when the loss is not finite.
         """
-        self.net.train()
         total, count, mean = torch.zeros((), device=self.accelerator.device), 0, float("nan")
         while self.step < until:
             if before is not None:
@@ -69,6 +74,7 @@ class Learner:
     def _update(self) -> Tensor:
         x, y = self.batches.at(self.step)
         self.samples += len(y)
+        self.updates += 1
         self.optimizer.zero_grad(set_to_none=True)
         with self.accelerator.autocast():
             loss = F.cross_entropy(self.net(x), y)
@@ -83,6 +89,7 @@ class Learner:
         return {
             "step": self.step,
             "samples": self.samples,
+            "updates": self.updates,
             "net": self.net.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "rng": random_state(),
@@ -92,7 +99,7 @@ class Learner:
         """Continue from what `state` gave, bit for bit."""
         self.net.load_state_dict(state["net"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.step, self.samples = state["step"], state["samples"]
+        self.step, self.samples, self.updates = state["step"], state["samples"], state["updates"]
         restore_random_state(state["rng"])
 
 

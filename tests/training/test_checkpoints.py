@@ -12,19 +12,19 @@ from depthprobe.training.checkpoints import load_checkpoint, save_checkpoint
 
 def test_two_are_kept_and_the_newest_is_read(tmp_path):
     for number in range(5):
-        save_checkpoint(tmp_path, number, {"number": number, "x": torch.full((3,), float(number))})
+        save_checkpoint(tmp_path, {"number": number, "x": torch.full((3,), float(number))})
     assert sorted(p.name for p in tmp_path.glob("*.pt")) == ["00000003.pt", "00000004.pt"]
     assert load_checkpoint(tmp_path)["number"] == 4
 
 
 def test_a_torn_file_falls_back_to_the_one_before(tmp_path):
-    for number in (1, 2):
-        save_checkpoint(tmp_path, number, {"number": number})
-    newest = tmp_path / "00000002.pt"
+    for number in (0, 1):
+        save_checkpoint(tmp_path, {"number": number})
+    newest = tmp_path / "00000001.pt"
     newest.write_bytes(newest.read_bytes()[:100])
-    assert load_checkpoint(tmp_path)["number"] == 1
+    assert load_checkpoint(tmp_path)["number"] == 0
     newest.unlink()
-    (tmp_path / "00000001.pt").write_bytes(b"")
+    (tmp_path / "00000000.pt").write_bytes(b"")
     with pytest.raises(RunFolderError, match="no readable checkpoint"):
         load_checkpoint(tmp_path)
 
@@ -59,7 +59,7 @@ def test_a_run_appears_whole_and_is_never_overwritten(tmp_path):
 def test_resuming_cuts_the_records_back(tmp_path):
     folder = RunFolder.create(tmp_path / "run", "grow", {}, {})
     folder.append({"n": 1})
-    folder.save(1, {"arm": 0})
+    folder.save({"arm": 0})
     folder.append({"n": 2})
     folder.close()
     with (tmp_path / "run" / "records.jsonl").open("a") as file:

@@ -11,8 +11,8 @@ from torch.nn import functional as F
 import depthprobe as dp
 from depthprobe.config import TrainConfig
 from depthprobe.errors import TrainingError
-from depthprobe.inputs import Examples
-from depthprobe.probes.arms import branch_and_cool
+from depthprobe.inputs import Examples, Split
+from depthprobe.probes.arms import branch_and_cool, measure, undisturbed
 from depthprobe.training.batches import Batches, mix_seed
 from depthprobe.training.device import open_device
 from depthprobe.training.learner import Learner, predict, refresh_batch_norm
@@ -83,33 +83,57 @@ def test_a_loss_that_is_not_finite_stops_with_the_next_thing_to_type(accelerator
     assert "--lr" in str(stop.value)
 
 
-def test_a_branch_leaves_the_trunk_as_it_is(accelerator, batches):
+def grown(config, accelerator, batches):
     edited = dp.apply(net(), [dp.Duplicate(unit="0", copies=2)], torch.zeros(2, 1, 4, 4))
     edited.set_ratio(1.0)
-    learner = Learner(edited, batches, TrainConfig(lr=0.05), accelerator)
+    learner = Learner(edited, batches, config, accelerator)
     torch.manual_seed(1)
     learner.run(5, lambda step: 1.0)
-    before, generator = copy.deepcopy(learner.state()), torch.get_rng_state()
-    branch = branch_and_cool(learner, edited, 12, seed=0)
-    assert branch.step == 17
-    assert learner.step == 5
-    assert torch.equal(generator, torch.get_rng_state())
-    after = learner.state()
-    assert all(torch.equal(before["net"][name], after["net"][name]) for name in after["net"] if "extra" not in name)
-    assert not any(type(module).__module__.startswith("depthprobe") for module in branch.net.modules())
-    moved = dict(branch.net.named_parameters())["0.weight"]
-    assert not torch.equal(moved, dict(edited.original_parameters)["0.weight"])
+    return edited, learner
 
 
-def test_a_branch_starts_with_the_trunks_momentum(accelerator, batches):
-    edited = dp.apply(net(), [dp.Duplicate(unit="0")], torch.zeros(2, 1, 4, 4))
-    edited.set_ratio(1.0)
-    learner = Learner(edited, batches, TrainConfig(lr=0.05), accelerator)
+def test_measuring_a_branch_leaves_the_trunk_as_it_is(accelerator, batches):
+    """BatchNorm and dropout in the network: training goes on as if nothing had been measured."""
+    ends = []
+    for measured in (False, True):
+        edited, learner = grown(TrainConfig(lr=0.05), accelerator, batches)
+        if measured:
+            with undisturbed(accelerator.device):
+                branch = branch_and_cool(learner, edited, 12, seed=0)
+                examples = Examples(batches.x, batches.y)
+                measure(branch, Split(train=examples, valid=examples, test=examples, mean=(), std=(), valid_id=""))
+            assert branch.step == 17
+            assert not any(type(m).__module__.startswith("depthprobe") for m in branch.net.modules())
+        learner.run(15, lambda step: 1.0)
+        ends.append(copy.deepcopy(learner.net.state_dict()))
+    assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0] if "extra" not in name)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_a_branch_starts_with_the_trunks_optimizer_state(optimizer, accelerator, batches):
+    edited, learner = grown(TrainConfig(optimizer=optimizer, lr=0.01), accelerator, batches)
+    branch = branch_and_cool(learner, edited, 0, seed=0)
+    trunk = dict(edited.original_parameters)
+    for name, parameter in branch.net.named_parameters():
+        carried = branch.optimizer.state[parameter]
+        assert carried
+        if name in trunk:
+            state = learner.optimizer.state[trunk[name]]
+            for key, value in carried.items():
+                assert torch.equal(torch.as_tensor(value), torch.as_tensor(state[key]))
+                assert value is not state[key] or not isinstance(value, torch.Tensor)
+
+
+def test_a_frozen_batch_norm_stays_frozen(accelerator, batches):
+    model = net()
+    model[1].eval()
+    learner = Learner(model, batches, TrainConfig(), accelerator)
     learner.run(5, lambda step: 1.0)
-    torch.manual_seed(11)
-    branch = branch_and_cool(learner, edited, 1, seed=0)
-    fresh = [s["momentum_buffer"] for s in branch.optimizer.state.values()]
-    assert len(fresh) == len(list(branch.net.parameters()))
+    assert torch.equal(model[1].running_mean, torch.zeros(4))
+    assert model.training
+    assert not model[1].training
+    whole = Learner(net().eval(), batches, TrainConfig(), accelerator)
+    assert whole.net.training
 
 
 def test_batches_are_a_function_of_seed_and_step(batches):
