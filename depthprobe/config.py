@@ -11,6 +11,7 @@ from depthprobe.errors import ConfigError
 OPTIMIZERS = ("sgd", "adam", "adamw")
 LR_SHAPES = ("constant", "cosine", "step")
 PRECISIONS = ("no", "bf16")  # fp16 needs a loss scaler that resumes
+_NO_FLAG = ("momentum", "confidence", "overlap")
 CLOSINGS = ("alternate", "reverse", "forward")
 
 
@@ -82,13 +83,11 @@ class TrainConfig(_Settings):
 @dataclass(frozen=True, kw_only=True)
 class GrowthConfig(_Settings):
     """What is added where. copies: per site (None: the depth doubles). sites: unit names (None: all growable).
-    max_depth: most weight layers. kernel, init: of new layers. mode, granularity: of their gates. overlap: gates
-    ramping at a time.
+    kernel, init: of new layers. mode, granularity: of their gates. overlap: gates ramping at a time.
     """
 
     copies: int | None = None
     sites: tuple[str, ...] | None = None
-    max_depth: int | None = None
     kernel: int | None = None
     init: str = "default"
     mode: str = "prefix"
@@ -103,7 +102,7 @@ class GrowthConfig(_Settings):
         _number("overlap", self.overlap, at_least=1, whole=True)
         _number("seed", self.seed, at_least=0, whole=True)
         _number("split_seed", self.split_seed, at_least=0, whole=True)
-        for name in ("copies", "max_depth", "kernel"):
+        for name in ("copies", "kernel"):
             if getattr(self, name) is not None:
                 _number(name, getattr(self, name), at_least=1, whole=True)
         _init(self.init)
@@ -113,13 +112,14 @@ class GrowthConfig(_Settings):
 class GrowConfig(GrowthConfig):
     """A grow probe. seeds: how many; seed: the first; split_seed: of the data split. tolerance: in units of the metric,
     None is "auto". candidates: numbers of added layers to measure, 0 always among them (None: at most 8,
-    log-spaced). Lengths of the stairs are shares of `steps`.
+    log-spaced). max_depth: most weight layers. Lengths of the stairs are shares of `steps`.
     """
 
     seeds: int = 3
     tolerance: float | None = None
     confidence: float = 0.95
     candidates: tuple[int, ...] | None = None
+    max_depth: int | None = None
     closing: str = "alternate"
     first_share: float = 0.35
     up_share: float = 0.08
@@ -135,6 +135,8 @@ class GrowConfig(GrowthConfig):
         _number("confidence", self.confidence, above=0.5, below=1.0)
         for name in ("first_share", "up_share", "up_hold_share", "down_share", "down_hold_share", "cool_share"):
             _number(name, getattr(self, name), above=0.0, at_most=2.0)
+        if self.max_depth is not None:
+            _number("max_depth", self.max_depth, at_least=1, whole=True)
         if self.tolerance is not None:
             _tolerance(self.tolerance)
         for count in self.candidates or ():
@@ -156,6 +158,10 @@ class TrainingConfig(GrowthConfig):
         super().__post_init__()
         _one_of("schedule", self.schedule, ("staggered", "together"))
         _number("length_share", self.length_share, above=0.0, at_most=1.0)
+        if not (self.grow or self.deep) and (self.copies or self.sites or self.kernel):
+            raise ConfigError(
+                "layers are added with --grow or --deep only", where="--copies, --sites, --kernel", hint="--grow"
+            )
         if self.grow and self.deep:
             raise ConfigError("--grow and --deep exclude each other", hint="--grow")
 
@@ -186,7 +192,7 @@ def _number(
         wanted = " and ".join(f"{word} {bound:g}" for bound, word, _ in bounds if bound is not None)
         raise ConfigError(
             f"{name.replace('_', '-')} is out of range",
-            where=f"--{name.replace('_', '-')}",
+            where=f"setting {name}" if name in _NO_FLAG or name.endswith("_share") else f"--{name.replace('_', '-')}",
             expected=("a whole number " if whole else "a number ") + wanted,
             found=repr(value),
         )

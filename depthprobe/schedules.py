@@ -7,8 +7,6 @@ from typing import Any
 
 from depthprobe.errors import ConfigError
 
-SCHEDULES = ("staggered", "together")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Ramp:

@@ -8,10 +8,12 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from depthprobe.config import GrowConfig, TrainConfig, unknown_key
 from depthprobe.inputs import Dataset, as_dataset, open_model
+from depthprobe.probes.arms import undisturbed
 from depthprobe.probes.grow import create_run, run_grow, set_up
 from depthprobe.probes.listener import Listener
 from depthprobe.probes.result import Result
@@ -53,6 +55,21 @@ def grow(
         image_size=image_size,
         memory=None if isinstance(data, str) else as_dataset(data),
     )
+    threads = torch.get_num_threads()
+    try:
+        with undisturbed(torch.device("cuda" if torch.cuda.is_available() else "cpu")):
+            return _run(model, source, sections, out, listener or Listener())
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _run(
+    model: nn.Module | str,
+    source: DataSource,
+    sections: Mapping[str, Mapping[str, Any]],
+    out: str | Path | None,
+    listener: Listener,
+) -> Result:
     setup = set_up(
         open_model(model),
         source,
@@ -63,7 +80,7 @@ def grow(
     try:
         place = Path(out) if out is not None else Path(str(scratch)) / "run"
         with create_run(setup, place) as folder:
-            result = run_grow(setup, folder, listener or Listener())
+            result = run_grow(setup, folder, listener)
     except BaseException:
         if scratch is not None:
             shutil.rmtree(scratch, ignore_errors=True)

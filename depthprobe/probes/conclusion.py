@@ -9,7 +9,7 @@ from depthprobe.analysis.decision import Decision
 from depthprobe.analysis.rule import decide
 from depthprobe.analysis.sentence import say
 from depthprobe.errors import TrainingError
-from depthprobe.graph.costs import measure_latency_ms
+from depthprobe.graph.costs import count_macs, count_parameters, measure_latency_ms
 from depthprobe.probes.answer import (
     Failure,
     Recommendation,
@@ -59,6 +59,12 @@ def conclude(setup: Setup, folder: RunFolder, seconds: float) -> Result:
     recipe = plan.recipe(opened, rank)
     test = _score(setup, net, rank)
     notes = [f"seed {f.seed}: {f.what}" for f in failures] + list(decision.reasons) + list(setup.notes)
+    if len(plan.edits) > 1:
+        orders = {plan.closing_gates(r) for r in range(config.seeds)}
+        notes.append(
+            "the answer holds for the site orders tested: layers were added from the input on, and left "
+            + ("last added first and first added first, in turn" if len(orders) > 1 else "in one order")
+        )
     if decision.recommended == plan.depths[-1]:
         copies = 2 * max(edit.copies for edit in plan.edits)
         notes.append(f"the deepest candidate is the answer: more may pay, --copies {copies} looks further")
@@ -72,7 +78,7 @@ def conclude(setup: Setup, folder: RunFolder, seconds: float) -> Result:
         resolution=decision.resolution,
         seeds=seeds,
         failed_seeds=sorted({f.seed for f in failures}),
-        depth=depth_json(decision, _candidate_costs(setup), _latency_of(setup)),
+        depth=depth_json(decision, _candidate_costs(setup, rank), _latency_of(setup)),
         width={"units": []},
         add=[{"after": edit.unit, "copies": edit.copies} for edit in recipe] if decision.verdict == "deepen" else [],
         remove=[],
@@ -133,21 +139,19 @@ def _score(setup: Setup, net: nn.Module, rank: int) -> dict[str, Any]:
     return {"value": float(right.double().mean()), "examples": len(test)}
 
 
-def _candidate_costs(setup: Setup) -> list[dict[str, Any]]:
-    """Parameters, MACs and latency (one batch, this device) of every candidate."""
-    plan, accelerator = setup.bench.plan, setup.bench.accelerator
-    x = setup.bench.split(0).train.x[: setup.bench.train.batch_size].to(accelerator.device)
-    edited = grown(setup.bench.build(setup.config.seed), plan.edits, x[:2].cpu(), 0)
-    return [
-        {
-            "params": candidate.params,
-            "macs": candidate.macs,
-            "latency_ms": round(
-                measure_latency_ms(candidate_net(edited, candidate.opened).to(accelerator.device), x), 4
-            ),
-        }
-        for candidate in plan.candidates
-    ]
+def _candidate_costs(setup: Setup, rank: int) -> list[dict[str, Any]]:
+    """Parameters, MACs and latency (one batch, this device) of every candidate, as the saved seed had them."""
+    plan, device = setup.bench.plan, setup.bench.accelerator.device
+    x = setup.bench.split(0).train.x[: setup.bench.train.batch_size]
+    edited = grown(setup.bench.build(setup.config.seed), plan.edits, x[:2], 0)
+    closing = plan.closing_gates(rank)
+    rows = []
+    for opened in plan.opened:
+        net = candidate_net(edited, closing[len(closing) - opened :])
+        params, macs = count_parameters(net), count_macs(net, x[:2])
+        latency = measure_latency_ms(net.to(device), x.to(device))
+        rows.append({"params": params, "macs": macs, "latency_ms": round(latency, 4)})
+    return rows
 
 
 def _latency_of(setup: Setup) -> dict[str, Any]:

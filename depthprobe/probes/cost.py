@@ -77,7 +77,7 @@ def time_steps(
     with torch.random.fork_rng(devices=[]):
         edited = grown(model, plan.edits, batches.at(0)[0][:2].cpu(), 0)
         return tuple(  # type: ignore[return-value]
-            _time(candidate_net(edited, opened), batches, train, accelerator)
+            _time(candidate_net(edited, plan.gates[:opened]), batches, train, accelerator)
             for opened in (0, plan.candidates[-1].opened)
         )
 

@@ -77,9 +77,11 @@ def set_up(model: Source, source: DataSource, config: GrowConfig, train: TrainCo
     example = first.train.x[:2]
     plan = plan_grow(network, example, config, train, len(first.train))
     check_outputs(network, example, data)
-    tolerance = auto_tolerance(len(first.valid), config.seeds, folds=folds > 1)
+    fresh = len({split(rank).valid_id for rank in range(config.seeds)}) / config.seeds if folds > 1 else 1.0
+    tolerance = auto_tolerance(max(1, round(len(first.valid) * fresh)), config.seeds, folds=folds > 1)
     augment = choose_augment(train, data, example)
     train = replace(train, steps=plan.steps, augment=augment, threads=torch.get_num_threads())
+    train = replace(train, device=accelerator.device.type)
     bench = Bench(build=model.build, split=split, plan=plan, train=train, augment=augment, accelerator=accelerator)
     batches = Batches(first.train, train.batch_size, 0, augment, accelerator.device)
     seconds = time_steps(model.build(config.seed), plan, batches, train, accelerator) if timed else None

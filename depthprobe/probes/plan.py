@@ -1,8 +1,7 @@
 """The plan of a grow probe: sites, gates, candidates, schedule and cost, fixed before any training."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import nn
@@ -237,14 +236,14 @@ def _cut(edits: tuple[Duplicate, ...], most: int) -> tuple[Duplicate, ...]:
 
 
 def _candidate(edited: Edited, opened: int, base: int, example: torch.Tensor) -> Candidate:
-    net: Any = candidate_net(edited, opened)
+    net = candidate_net(edited, list(edited.gates)[:opened])
     return Candidate(opened=opened, depth=base + opened, params=count_parameters(net), macs=count_macs(net, example))
 
 
-def candidate_net(edited: Edited, opened: int) -> nn.Module:
-    """The settled network with the first `opened` gates in; the edited network's ratios are put back."""
+def candidate_net(edited: Edited, live: Collection[str]) -> nn.Module:
+    """The settled network with the gates named in `live` in; the edited network's ratios are put back."""
     ratios = {name: gate.ratio for name, gate in edited.gates.items()}
-    edited.set_ratios({name: float(rank < opened) for rank, name in enumerate(ratios)})
+    edited.set_ratios({name: float(name in live) for name in ratios})
     try:
         return settle(edited)
     finally:

@@ -14,7 +14,7 @@ from depthprobe.errors import ModelError
 from depthprobe.graph.costs import count_parameters
 from depthprobe.graph.trace import trace
 from depthprobe.graph.units import find_units, forks_and_joins
-from depthprobe.inputs import Dataset, InMemoryModel, ModelSource
+from depthprobe.inputs import Dataset, ModelSource
 from depthprobe.probes.arms import CHECKPOINT_SECONDS, Arm, RatioDriver, measure, next_mark, trace_distance, trace_point
 from depthprobe.probes.environment import describe_environment
 from depthprobe.probes.listener import Listener
@@ -28,7 +28,6 @@ from depthprobe.probes.setup import (
     check_same_data,
     choose_augment,
     other_model,
-    recipe_network,
     split_by_rank,
 )  # fmt: skip
 from depthprobe.runs import RunFolder
@@ -89,7 +88,9 @@ def set_up_training(model: Source, source: DataSource, config: TrainingConfig, t
     check_outputs(network, example, data)
     edited = grown(network, edits, example, config.seed) if edits else None
     augment = choose_augment(train, data, example)
-    train = replace(train, steps=steps, augment=augment, threads=torch.get_num_threads())
+    train = replace(
+        train, steps=steps, augment=augment, threads=torch.get_num_threads(), device=accelerator.device.type
+    )
     schedule = make_schedule(list(edited.gates), steps, config) if config.grow and edited else None
     return TrainSetup(
         model=model,
@@ -225,9 +226,3 @@ def reopen_training(folder: RunFolder) -> TrainSetup:
         raise other_model(folder, error) from error
     check_same_data(folder, setup.data)
     return setup
-
-
-__all__ = [
-    "InMemoryModel", "TrainSetup", "build_network", "create_training", "make_schedule", "recipe_network",
-    "reopen_training", "run_training", "set_up_training",
-]  # fmt: skip

@@ -84,7 +84,10 @@ def test_the_model_is_left_as_found():
     model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2)).eval()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     x = torch.randn(200, 4, generator=torch.Generator().manual_seed(0))
-    result = dp.grow(model, {"train": (x, (x[:, 0] > 0).long())}, seeds=1, steps=150)
+    generator, threads = torch.get_rng_state(), torch.get_num_threads()
+    result = dp.grow(model, {"train": (x, (x[:, 0] > 0).long())}, seeds=1, steps=150, threads=2)
+    assert torch.equal(generator, torch.get_rng_state())
+    assert threads == torch.get_num_threads()
     assert not model.training
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
     assert result.recommendation.verdict in ("keep", "deepen", "inconclusive")
