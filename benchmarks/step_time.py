@@ -4,7 +4,8 @@ Run: OMP_NUM_THREADS=1 python benchmarks/step_time.py [--granularity sample] [--
 
 Law: T = T(0) + sum over gates of p_j * (T(only j open) - T(0)), here with equal gates T(0) + mean(p) * (T(1) - T(0)).
 Every state of every network is timed in turn in one process (interleaved); ratios are taken within a round and
-their median over rounds is printed; the hand-written version is ten lines of slice, run, `torch.cat`.
+their median over rounds is printed. hand: ten lines of slice, run, `torch.cat`. floor: the plain deep network, no
+gates, fed only the share p of the batch: what no way of skipping samples can beat.
 """
 
 import argparse
@@ -103,10 +104,12 @@ def measure(name, granularity, rounds, repeats):
     by_hand = HandWritten(first, layers, head, granularity)
     steps = {"ours": step_of(edited, x, y), "hand": step_of(by_hand, x, y)}
     shallow, deep = step_of(nn.Sequential(first, head), x, y), step_of(nn.Sequential(first, *layers, head), x, y)
+    parts = {f"p={p:g}": round(p * len(x)) for p in UNIFORM if 0 < p < 1}
+    fewer = {state: step_of(nn.Sequential(first, *layers, head), x[:n], y[:n]) for state, n in parts.items()}
     states = {f"p={p:g}": [p] * GATES for p in UNIFORM} | STAGGERED
     repeats = max(repeats, round(0.03 / clock(deep, 3)))  # short steps are timed in longer stretches
     times = {(who, state): [] for who in steps for state in states}
-    times |= {("plain", "shallow"): [], ("plain", "deep"): []}
+    times |= {("plain", name): [] for name in ("shallow", "deep", *fewer)}
     for _ in range(rounds):
         for state, ratios in states.items():
             for who, step in steps.items():
@@ -116,6 +119,8 @@ def measure(name, granularity, rounds, repeats):
                 else:
                     by_hand.ratios = ratios
                 times[who, state].append(clock(step, repeats))
+            if state in fewer:
+                times["plain", state].append(clock(fewer[state], repeats))
             if state == "p=0":
                 times["plain", "shallow"].append(clock(shallow, repeats))
             if state == "p=1":
@@ -132,6 +137,8 @@ def measure(name, granularity, rounds, repeats):
         for who in steps:
             law = [(1 - share) * t0 + share * t1 for t0, t1 in zip(times[who, "p=0"], times[who, "p=1"], strict=True)]
             rows[state][who] = ratio(times[who, state], law)
+        if state in fewer:
+            rows[state]["floor"] = ratio(times["plain", state], law)
         rows[state]["ours/hand"] = ratio(times["ours", state], times["hand", state])
     rows["T(0) / shallow"] = {"ours": ratio(times["ours", "p=0"], times["plain", "shallow"])}
     rows["T(1) / deep"] = {"ours": ratio(times["ours", "p=1"], times["plain", "deep"])}

@@ -7,10 +7,12 @@ import traceback
 import typer
 from typer.exceptions import Abort, TyperException
 
+from depthprobe import __version__
 from depthprobe.cli import doctor, grow, inspect, report, resume, train
 from depthprobe.errors import DepthprobeError
 
 INTERRUPTED = 130
+VERBS = ("grow", "inspect", "train", "report", "resume", "doctor")
 
 app = typer.Typer(
     name="depthprobe",
@@ -28,9 +30,16 @@ app.command("resume")(resume.resume)
 app.command("doctor")(doctor.doctor)
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"depthprobe {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def root(
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
+    version: bool = typer.Option(False, "--version", help="Print the version.", callback=_version, is_eager=True),
 ) -> None:
     """Options before the verb."""
 
@@ -52,7 +61,7 @@ def _run(words: list[str], debug: bool) -> int:
     except (Abort, KeyboardInterrupt):
         return _complain("interrupted", INTERRUPTED, debug=False)
     except TyperException as error:
-        verb = words[0] + " " if words and not words[0].startswith("-") else ""
+        verb = words[0] + " " if words and words[0] in VERBS else ""
         hint = f"\n  {'try:':<10}depthprobe {verb}--help"
         return _complain(error.format_message() + hint if error.format_message() else "", error.exit_code, debug)
     except BrokenPipeError:

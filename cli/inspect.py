@@ -104,7 +104,7 @@ def _print(model: str, info: dict[str, Any]) -> None:
     )
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("unit", "layers", "in", "out", "parameters", "grow", "shrink", "reason"):
-        table.add_column(name, justify="right" if name == "parameters" else "left")
+        table.add_column(name, justify="right" if name == "parameters" else "left", no_wrap=name != "reason")
     for row in info["units"]:
         flags = ["yes" if row[key] else "-" for key in ("growable", "shrinkable")]
         shapes = [_shape(row[key]) for key in ("in_shape", "out_shape")]

@@ -27,47 +27,45 @@ ModelArgs = Annotated[
 DataDir = Annotated[Path | None, _option("--data-dir", text="Local copies of the data; never the network")]
 LimitTrain = Annotated[int | None, _option("--limit-train", metavar="N", text="At most N training examples")]
 ImageSize = Annotated[int | None, _option("--image-size", metavar="PX", text="Scale images to PX x PX")]
-Out = Annotated[
-    Path | None, _option("--out", "-o", text="The run folder; must not exist  [default: runs/VERB-TIME-ID]")
-]
-Seeds = Annotated[int | None, _option("--seeds", metavar="N", text="How many seeds  [default: 3]")]
-Seed = Annotated[int | None, _option("--seed", metavar="N", text="The first seed  [default: 0]")]
-SplitSeed = Annotated[int | None, _option("--split-seed", metavar="N", text="Seed of the data split  [default: 0]")]
-Device = Annotated[str | None, _option("--device", text="auto, cpu, cuda or mps  [default: auto]")]
-Precision = Annotated[str | None, _option("--precision", text="no or bf16  [default: no]")]
-Threads = Annotated[int | None, _option("--threads", metavar="N", text="CPU threads of torch  [default: torch's own]")]
+Out = Annotated[Path | None, _option("--out", "-o", text="The run folder; must not exist (default: runs/VERB-TIME-ID)")]
+Seeds = Annotated[int | None, _option("--seeds", metavar="N", text="How many seeds (default: 3)")]
+Seed = Annotated[int | None, _option("--seed", metavar="N", text="The first seed (default: 0)")]
+SplitSeed = Annotated[int | None, _option("--split-seed", metavar="N", text="Seed of the data split (default: 0)")]
+Device = Annotated[str | None, _option("--device", text="auto, cpu, cuda or mps (default: auto)")]
+Precision = Annotated[str | None, _option("--precision", text="no or bf16 (default: no)")]
+Threads = Annotated[int | None, _option("--threads", metavar="N", text="CPU threads of torch (default: torch's own)")]
 Steps = Annotated[
     int | None,
-    _option("--steps", metavar="N", text="Updates of one conventional training  [default: 10 epochs, at least 1500]"),
+    _option("--steps", metavar="N", text="Updates of one conventional training (default: 10 epochs, at least 1500)"),
 ]
-BatchSize = Annotated[int | None, _option("--batch-size", metavar="N", text="Examples per update  [default: 64]")]
+BatchSize = Annotated[int | None, _option("--batch-size", metavar="N", text="Examples per update (default: 64)")]
 Tolerance = Annotated[
-    str | None, _option("--tolerance", text="Smallest difference that matters, a fraction, or auto  [default: auto]")
+    str | None, _option("--tolerance", text="Smallest difference that matters, a fraction, or auto (default: auto)")
 ]
-Optimizer = Annotated[str | None, _option("--optimizer", text="sgd, adam or adamw  [default: sgd]")]
-LearningRate = Annotated[float | None, _option("--lr", text="Learning rate  [default: 0.02]")]
-LrShape = Annotated[str | None, _option("--lr-shape", text="constant, cosine or step  [default: cosine]")]
-WeightDecay = Annotated[float | None, _option("--weight-decay", text="L2 penalty  [default: 0.0005]")]
-Clip = Annotated[float | None, _option("--clip", text="Largest norm of the gradient  [default: none]")]
+Optimizer = Annotated[str | None, _option("--optimizer", text="sgd, adam or adamw (default: sgd)")]
+LearningRate = Annotated[float | None, _option("--lr", text="Learning rate (default: 0.02)")]
+LrShape = Annotated[str | None, _option("--lr-shape", text="constant, cosine or step (default: cosine)")]
+WeightDecay = Annotated[float | None, _option("--weight-decay", text="L2 penalty (default: 0.0005)")]
+Clip = Annotated[float | None, _option("--clip", text="Largest norm of the gradient (default: none)")]
 Augment = Annotated[
-    bool | None, _option("--augment/--no-augment", text="Flip and crop images  [default: colour images only]")
+    bool | None, _option("--augment/--no-augment", text="Flip and crop images (default: colour images only)")
 ]
 Copies = Annotated[
-    int | None, _option("--copies", metavar="N", text="Copies after each site  [default: as many layers as there are]")
+    int | None, _option("--copies", metavar="N", text="Copies after each site (default: as many layers as there are)")
 ]
-Sites = Annotated[str | None, _option("--sites", metavar="A,B", text="Units to copy  [default: all growable]")]
+Sites = Annotated[str | None, _option("--sites", metavar="A,B", text="Units to copy (default: all growable)")]
 Candidates = Annotated[
     str | None,
-    _option("--candidates", metavar="1,2,4", text="Numbers of added layers to measure  [default: at most 8]"),
+    _option("--candidates", metavar="1,2,4", text="Numbers of added layers to measure (default: at most 8)"),
 ]
 MaxDepth = Annotated[int | None, _option("--max-depth", metavar="N", text="Most weight layers, head included")]
 Kernel = Annotated[
-    int | None, _option("--kernel", metavar="K", text="Kernel of added conv layers  [default: the original's]")
+    int | None, _option("--kernel", metavar="K", text="Kernel of added conv layers (default: the original's)")
 ]
 Init = Annotated[str | None, _option("--init", text="default, copy, identity, xavier, he or gaussian:STD")]
-Mode = Annotated[str | None, _option("--mode", text="prefix, bernoulli or blend  [default: prefix]")]
+Mode = Annotated[str | None, _option("--mode", text="prefix, bernoulli or blend (default: prefix)")]
 Granularity = Annotated[
-    str | None, _option("--granularity", text="sample or channel, while training  [default: sample]")
+    str | None, _option("--granularity", text="sample or channel, while training (default: sample)")
 ]
 Config = Annotated[Path | None, _option("--config", text="TOML or JSON file of settings; options win over it")]
 ResumeRun = Annotated[Path | None, _option("--resume", metavar="RUN", text="Go on with an interrupted run folder")]

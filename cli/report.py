@@ -12,7 +12,7 @@ def report(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders of grow")],
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="The page to write  [default: RUN/report.html]", show_default=False),
+        typer.Option("--out", "-o", help="The page to write (default: RUN/report.html)", show_default=False),
     ] = None,
 ) -> None:
     """Write the HTML report of one run (into its folder) or of several (needs --out)."""

@@ -7,11 +7,13 @@ from depthprobe.reports.numbers import layers, size
 from depthprobe.reports.view import Step
 
 APPLY = """\
-from pathlib import Path
+import torch
 import depthprobe as dp
 
-edits = dp.recipe_from_json(Path("recipe.json").read_text())
-deeper = dp.settle(dp.apply(model, edits, example_inputs))  # a plain torch module, new weights"""
+saved = torch.load("model.pt", weights_only=True)
+edits = dp.recipe_from_json(saved["depthprobe"]["recipe"])
+deeper = dp.settle(dp.apply(model, edits, example_inputs))  # model: yours; example_inputs: a small batch
+deeper.load_state_dict(saved["state_dict"])  # leave out for new weights"""
 MOST_TIMES = 10
 
 
@@ -20,7 +22,7 @@ def next_steps(verdict: str, curve: DepthCurve, certainty: Certainty, seeds: int
     if verdict == "deepen":
         return (
             Step(text="Use the trained network as it is: model.pt in the run folder holds its weights and its recipe."),
-            Step(text="Or make the deeper network yourself, from the recipe in the run folder:", code=APPLY),
+            Step(text="Load it, as a plain torch module, in the run folder:", code=APPLY),
         )
     if verdict == "keep":
         return (_look_finer(certainty, seeds),)
@@ -33,7 +35,7 @@ def _look_finer(certainty: Certainty, seeds: int) -> Step:
     text = "Spend the effort elsewhere: width, data, training."
     if certainty.resolution > 0:
         text += (
-            f" These data resolve steps of {size(certainty.resolution)}; to look for smaller ones, "
+            f" As measured, these data resolve steps of {size(certainty.resolution)}; to look for smaller ones, "
             f"take more than {seeds} seed{'' if seeds == 1 else 's'} or more validation examples."
         )
     return Step(text=text)

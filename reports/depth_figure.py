@@ -23,7 +23,7 @@ def draw_depth(curve: DepthCurve) -> Figure:
     frame(figure, HEIGHT, hovermode="closest")
     ticks = {"tickmode": "array", "tickvals": depths}
     figure.update_xaxes(title_text="depth (weight layers, head included)", range=span(curve), **ticks)
-    figure.update_yaxes(title_text="validation accuracy (fraction)", range=_heights(curve), tickformat=".2f")
+    figure.update_yaxes(title_text="validation accuracy (fraction)", range=_heights(curve), tickformat=".3~f")
     values = ", ".join(f"{layers(c.depth)} {fraction(c.accuracy.value)}" for c in curve.candidates)
     return Figure(figure, f"Line chart of validation accuracy against depth: {values}.", HEIGHT)
 

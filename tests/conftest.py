@@ -15,6 +15,14 @@ def _one_thread():
     torch.set_num_threads(1)
 
 
+@pytest.fixture(autouse=True)
+def _seeded():
+    """The same random numbers for a test whichever tests ran before it in this process."""
+    import torch
+
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Folder `shared/data` beside the checkout; tests that need it skip with the reason."""

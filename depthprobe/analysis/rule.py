@@ -120,7 +120,9 @@ def _judge(
     if chosen < here:
         return "shrink", ("a smaller depth is within the tolerance of the best",)
     if gain.low <= 0:
-        return "inconclusive", ("deeper may pay, but the gain is not separated from zero",)
+        if gain.value <= 0:
+            return "inconclusive", (f"deeper measured no better, but a gain of {gain.high:.3f} cannot be excluded",)
+        return "inconclusive", ("deeper measured better, but the gain is not separated from zero",)
     if over_control.low > 0:
         return "deepen", ()
     if over_control.high <= tolerance:

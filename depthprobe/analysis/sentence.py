@@ -62,7 +62,7 @@ def _inconclusive(decision: Decision, unit: str, metric: str) -> str:
     why = ", ".join(decision.reasons) or "the data do not decide"
     text = f"Inconclusive: {why}"
     if len(decision.depths) > 1:
-        text += f"; the best guess is {_named(decision, unit)}, and these data resolve"
+        text += f"; the best guess is {_named(decision, unit)}, and as measured these data resolve"
         text += f" {_size(decision.resolution)} of {metric} at best"
     return text
 

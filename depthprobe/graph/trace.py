@@ -200,7 +200,7 @@ def _run_shapes(root: fx.GraphModule, args: tuple[Any, ...], kwargs: dict[str, A
     except DepthprobeError:
         raise
     except Exception as error:
-        cause = str(error).split("While executing")[0].strip()
+        cause = str(error.__cause__ or error).split("While executing")[0].strip()
         shape = ", ".join(str(tuple(v.shape)) for v in ordered if isinstance(v, Tensor))
         raise GraphError(
             f"the model does not run on an input of shape {shape}: {cause}",

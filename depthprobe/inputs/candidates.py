@@ -29,6 +29,8 @@ def choose_model(module: ModuleType, where: str, args: Mapping[str, object]) -> 
     trainable = {name: value for name, value in instances.items() if any(True for _ in value.parameters())}
     classes = {name: value for name, value in public.items() if _is_model_class(value, module)}
     factories = {name: value for name, value in public.items() if _is_factory(value, module)}
+    if not (trainable or classes or factories):
+        factories = {name: value for name, value in public.items() if _is_plain_function(value, module)}
     ready = {name: value for name, value in factories.items() if not missing_arguments(value, args)}
     every: dict[str, object] = {**trainable, **classes, **factories} or dict(instances)
     if len(classes) == len(ready) == 1 and all(missing_arguments(value, args) for value in classes.values()):
@@ -40,8 +42,9 @@ def choose_model(module: ModuleType, where: str, args: Mapping[str, object]) -> 
         raise ModelError(
             "no model in this file",
             where=where,
-            expected="a torch.nn.Module instance, a subclass of it, or a function annotated to return one",
+            expected="a torch.nn.Module instance, a subclass of it, or a function that returns one",
             found=", ".join(public) or "an empty file",
+            hint="model = nn.Sequential(...) at the top of the file",
         )
     if len(group) > 1 and len(preferred) != 1:
         raise ModelError(
@@ -121,6 +124,12 @@ def _distinct(found: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
 
 def _is_model_class(value: object, module: ModuleType) -> bool:
     return isinstance(value, type) and issubclass(value, nn.Module) and value.__module__ == module.__name__
+
+
+def _is_plain_function(value: object, module: ModuleType) -> bool:
+    """Whether it is a function of this file that nothing says what it returns: taken when there is nothing else."""
+    local = isinstance(value, FunctionType) and value.__module__ == module.__name__
+    return local and "return" not in value.__annotations__
 
 
 def _is_factory(value: object, module: ModuleType) -> bool:

@@ -92,6 +92,12 @@ def open_model(spec: str | nn.Module, model_args: Mapping[str, object] | None = 
     network.
     """
     args = dict(model_args or {})
+    if not isinstance(spec, (str, nn.Module)):
+        name = getattr(spec, "__name__", type(spec).__name__)  # type: ignore[unreachable]
+        raise ModelError(
+            "the model is neither a module nor a source", expected=FORMS + ", or a torch.nn.Module instance",
+            found=name, hint=f"{name}()" if isinstance(spec, type) else None,
+        )  # fmt: skip
     if isinstance(spec, nn.Module):
         memory = InMemoryModel(spec)
         check_network(make_network(spec, args, memory.where, None), memory.where)

@@ -56,7 +56,7 @@ def _given(parts: Mapping[str, object], part: str) -> bool:
 
 def _check_parts(parts: object, where: str) -> Mapping[str, object]:
     if not isinstance(parts, Mapping):
-        raise DataError("the function does not return a dict", where=where, expected=_FORM, found=type(parts).__name__)
+        raise DataError("the data are not a dict of parts", where=where, expected=_FORM, found=type(parts).__name__)
     unknown = [str(key) for key in parts if key not in PARTS]
     if unknown or not _given(parts, "train"):
         culprit = f"unknown part {unknown[0]!r}" if unknown else "there is no 'train'"

@@ -117,7 +117,7 @@ def _tolerance_note(config: GrowConfig, auto: Tolerance, examples: int, folds: i
         return f"tolerance {auto.value:.4f}: {per} can resolve it"
     needed, seeds = auto.both_needed or (examples, config.seeds)
     return (
-        f"tolerance {auto.value:.4f}: the smallest step that {per} can resolve; "
+        f"tolerance {auto.value:.4f}: the smallest step that {per} can be expected to resolve; "
         f"{auto.target:g} would take about {seeds} seeds with {needed} examples{' each' if folds > 1 else ''}"
     )
 

@@ -342,7 +342,7 @@ def test_user_data_is_read(user, capsys):
         ("stream", ["neither a data set"]),
         ("late", ["there is no 'train'"]),
         ("typo", ["unknown part 'validation'"]),
-        ("bare", ["does not return a dict", "tuple"]),
+        ("bare", ["not a dict of parts", "tuple"]),
         ("needy", ["needs arguments: path"]),
         ("fire", ["RuntimeError: smoke", LINES["smoke"]]),
         ("pears", ["'pears'", "data.py:pairs"]),
