@@ -95,6 +95,10 @@ class Watcher(Listener):
 class PlainView(Watcher):
     """One line per measurement and failure."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.traces = 0
+
     def begun(self, setup: Any, done_arms: int) -> None:
         """The forecast first."""
         super().begun(setup, done_arms)
@@ -105,6 +109,15 @@ class PlainView(Watcher):
         """Say what was measured."""
         super().recorded(record)
         place = f"seed {record['seed']} {record['arm']}"
+        if record["kind"] == "trace" and record["arm"] == "train":
+            self.traces += 1
+            if self.traces % 5 == 0:
+                print(
+                    f"step {record['step']:>7,}  loss {record['loss']:.3f}  accuracy {record['value']:.3f}  "
+                    f"{100 * self.share():3.0f} %, {self.time_left()} left",
+                    file=sys.stderr,
+                    flush=True,
+                )
         if record["kind"] == "failure":
             print(f"{place} FAILED: {record['what']}", file=sys.stderr)
         if record["kind"] == "measurement" and not (record["walk"] == "down" and self._twin(record)):
@@ -179,7 +192,9 @@ def headline(setup: Any) -> list[str]:
     """What will be done and what it will cost."""
     forecast = getattr(setup, "forecast", None)
     if forecast is None:
-        return [f"training: {setup.steps:,} updates"]
+        how = "growing in" if setup.config.grow else "with"
+        added = ", ".join(f"{edit.copies} x after {edit.unit}" for edit in setup.edits)
+        return [f"training: {setup.steps:,} updates" + (f", {how} {added}" if added else "")]
     plan = setup.bench.plan
     about = f", about {clock(forecast.seconds)} on this machine" if forecast.seconds else ""
     return [
