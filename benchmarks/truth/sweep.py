@@ -1,0 +1,148 @@
+"""The sweep: pilots, from-scratch trainings and full-budget grow runs, one JSON line each, resumable."""
+
+import base64
+import json
+import time
+import zlib
+from pathlib import Path
+
+import numpy as np
+import torch
+from truth.cases import BATCH, DEPTHS, INITS, PILOT_DEPTH, PILOT_SEED, RATES, SEEDS, STEPS, Case
+
+import depthprobe as dp
+from depthprobe.config import TrainConfig
+from depthprobe.errors import TrainingError
+from depthprobe.graph.costs import count_macs
+from depthprobe.probes.arms import RatioDriver
+from depthprobe.probes.plan import grown
+from depthprobe.schedules import staggered
+from depthprobe.training.batches import Batches, mix_seed
+from depthprobe.training.device import open_device
+from depthprobe.training.learner import Learner, predict
+from depthprobe.training.optimizers import lr_factor
+
+MARKS = (1 / 8, 1 / 4, 1 / 2, 3 / 4, 1.0)
+GROWN_SHARE = 0.5  # of a full-budget grow run is growth, the rest trains the whole network
+
+
+def tasks(rates_of):
+    """Keys of everything to be trained for one case; pilots come first and decide the rate of the rest."""
+    for rate in RATES:
+        yield {"kind": "pilot", "init": "default", "depth": PILOT_DEPTH, "seed": PILOT_SEED, "lr": rate}
+    rate = rates_of()
+    for init in INITS:
+        for kind in ("scratch", "grown"):
+            for depth in DEPTHS:
+                if kind == "grown" and (init != "default" or depth == 1):
+                    continue  # a grow run to one layer is a training from scratch
+                for seed in SEEDS:
+                    yield {"kind": kind, "init": init, "depth": depth, "seed": seed, "lr": rate}
+
+
+class Store:
+    """One JSON-lines file per case; a torn last line is dropped."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.rows = path, []
+        if path.exists():
+            for line in path.read_text().splitlines():
+                try:
+                    self.rows.append(json.loads(line))
+                except ValueError:
+                    continue
+
+    def find(self, **key):
+        return next((row for row in self.rows if all(row[k] == v for k, v in key.items())), None)
+
+    def add(self, row) -> None:
+        self.rows.append(row)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+
+    def best_rate(self) -> float:
+        """The rate of the best pilot; of equals the smaller."""
+        pilots = [row for row in self.rows if row["kind"] == "pilot"]
+        return max(sorted(pilots, key=lambda row: row["lr"]), key=lambda row: row["valid"])["lr"]
+
+
+def run_case(case: Case, store: Store, data_dir: Path | None, say=print) -> None:
+    """Train what is missing of one case."""
+    for task in tasks(store.best_rate):
+        if store.find(**task):
+            continue
+        row = {**task, **train(case, task, data_dir)}
+        store.add(row)
+        say(f"{case.name} {task} valid {row['valid']:.4f} test {row['test']:.4f} {row['seconds']:.0f}s", flush=True)
+
+
+def train(case: Case, task, data_dir: Path | None):
+    """One training; cosine over STEPS updates (pilots: half as many)."""
+    begin, seed = time.monotonic(), task["seed"]
+    split = case.split(seed, data_dir)
+    example = split.train.x[:2]
+    steps = STEPS // 2 if task["kind"] == "pilot" else STEPS
+    net, schedule = build(case, task, steps, example, data_dir)
+    torch.manual_seed(mix_seed(seed, 3))
+    accelerator = open_device("cpu", "no", 1)
+    batches = Batches(split.train, BATCH, mix_seed(seed, 4), case.augment, accelerator.device)
+    learner = Learner(net, batches, TrainConfig(lr=task["lr"], batch_size=BATCH, steps=steps), accelerator)
+    driver = RatioDriver(net, schedule) if schedule else None
+    macs = mean_macs(case, task["depth"], schedule, example, data_dir)
+    course, what = [], None
+    try:
+        for mark in MARKS:
+            learner.run(round(mark * steps), lambda step: lr_factor("cosine", step, steps), driver)
+            course.append(float((outputs(learner.net, split.valid.x) == split.valid.y).double().mean()))
+    except TrainingError as error:
+        what = str(error)
+    bits = {
+        part: (outputs(learner.net, getattr(split, part).x) == getattr(split, part).y) for part in ("valid", "test")
+    }
+    return {
+        "steps": steps,
+        "macs": macs * steps * batches.size,
+        "diverged": what,
+        "course": course,
+        **{part: float(right.double().mean()) for part, right in bits.items()},
+        **{f"{part}_bits": pack(right.numpy()) for part, right in bits.items()},
+        "valid_id": split.valid_id[:16],
+        "seconds": round(time.monotonic() - begin, 1),
+    }
+
+
+def build(case: Case, task, steps, example, data_dir):
+    """(network, schedule): plain at `depth`, or gated with the schedule that grows it there."""
+    base = case.build(1, task["seed"], data_dir)
+    if task["depth"] == 1:
+        return base, None
+    first = next(unit.name for unit in dp.units(base, example) if unit.growable)
+    edits = (dp.Duplicate(unit=first, copies=task["depth"] - 1, init=task["init"]),)
+    edited = grown(base, edits, example, task["seed"])
+    if task["kind"] == "grown":
+        return edited, staggered(list(edited.gates), round(GROWN_SHARE * steps), steps=steps)
+    edited.set_ratio(1.0)
+    return dp.settle(edited), None
+
+
+def mean_macs(case: Case, depth, schedule, example, data_dir) -> float:
+    """Multiply-accumulates of one example, averaged over the training; what a closed gate skips is not counted."""
+    base, deep = (count_macs(case.build(d, 0, data_dir), example) for d in (1, depth))
+    if schedule is None:
+        return deep
+    return base + (deep - base) * sum(schedule.mean_ratio(gate) for gate in schedule.gates) / len(schedule.gates)
+
+
+def outputs(net, x):
+    return predict(net, x, torch.device("cpu")).argmax(1)
+
+
+def pack(right) -> str:
+    """Bits of right answers, compressed, as text."""
+    return base64.b85encode(zlib.compress(np.packbits(right).tobytes(), 9)).decode()
+
+
+def unpack(text: str, count: int):
+    """(count,) float of 0 and 1."""
+    return np.unpackbits(np.frombuffer(zlib.decompress(base64.b85decode(text)), np.uint8), count=count).astype(float)
