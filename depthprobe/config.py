@@ -11,8 +11,9 @@ from depthprobe.errors import ConfigError
 OPTIMIZERS = ("sgd", "adam", "adamw")
 LR_SHAPES = ("constant", "cosine", "step")
 PRECISIONS = ("no", "bf16")  # fp16 needs a loss scaler that resumes
-_NO_FLAG = ("momentum", "confidence", "overlap")
+_NO_FLAG = ("momentum", "confidence", "overlap", "cool_from")
 CLOSINGS = ("alternate", "reverse", "forward")
+_SHARES = ("first_share", "up_share", "up_hold_share", "down_share", "down_hold_share", "cool_share", "up_cool_share")
 
 
 class _Settings:
@@ -127,14 +128,17 @@ class GrowConfig(GrowthConfig):
     down_share: float = 0.04
     down_hold_share: float = 0.02
     cool_share: float = 0.15
+    up_cool_share: float = 0.15
+    cool_from: float = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _one_of("closing", self.closing, CLOSINGS)
         _number("seeds", self.seeds, at_least=1, at_most=100, whole=True)
         _number("confidence", self.confidence, above=0.5, below=1.0)
-        for name in ("first_share", "up_share", "up_hold_share", "down_share", "down_hold_share", "cool_share"):
+        for name in _SHARES:
             _number(name, getattr(self, name), above=0.0, at_most=2.0)
+        _number("cool_from", self.cool_from, above=0.0, at_most=1.0)
         if self.max_depth is not None:
             _number("max_depth", self.max_depth, at_least=1, whole=True)
         if self.tolerance is not None:

@@ -139,7 +139,7 @@ def run_control_arm(bench: Bench, arm: Arm, notebook: Notebook, state: dict[str,
     every = trace_distance(walk)
 
     def shape(step: int) -> float:
-        return 1.0 if step < walk else cooling(step - walk, end - walk)
+        return 1.0 if step < walk else bench.plan.cool_from * cooling(step - walk, end - walk)
 
     saved = time.monotonic()
     while learner.step < end:
@@ -174,8 +174,9 @@ def measure(learner: Learner, split: Split) -> np.ndarray[Any, Any]:
     return (outputs.argmax(1) == split.valid.y).double().numpy()
 
 
-def branch_and_cool(learner: Learner, edited: Edited, steps: int, seed: int) -> Learner:
-    """A settled copy of the network with its optimizer state, its rate annealed to zero over `steps` updates.
+def branch_and_cool(learner: Learner, edited: Edited, steps: int, seed: int, begin_factor: float = 1.0) -> Learner:
+    """A settled copy of the network with its optimizer state, its rate annealed from `begin_factor` to zero over
+    `steps` updates.
 
     The trunk's weights and optimizer are left as they are; the random state is the caller's to put back.
     """
@@ -189,7 +190,7 @@ def branch_and_cool(learner: Learner, edited: Edited, steps: int, seed: int) -> 
             }
     begin = branch.step = learner.step
     torch.manual_seed(mix_seed(seed, begin, 2))
-    branch.run(begin + steps, lambda step: cooling(step - begin, steps))
+    branch.run(begin + steps, lambda step: begin_factor * cooling(step - begin, steps))
     return branch
 
 
@@ -210,14 +211,16 @@ def next_mark(step: int, every: int, others: list[int]) -> int:
 def _measure_hold(
     bench: Bench, arm: Arm, notebook: Notebook, learner: Learner, edited: Edited, split: Split, hold: Hold
 ) -> None:
+    rank = bench.plan.opened.index(hold.opened)
+    # The deepest candidate is the end of the way up and the start of the way down.
+    walks = ["up", "down"] if hold.opened == bench.plan.opened[-1] else [hold.walk]
+    length = bench.plan.cool if "down" in walks else bench.plan.up_cool
     with undisturbed(bench.accelerator.device):
-        branch = branch_and_cool(learner, edited, bench.plan.cool, arm.seed)
+        branch = branch_and_cool(learner, edited, length, arm.seed, bench.plan.cool_from)
         scores = measure(branch, split)
     learner.samples += branch.samples
     learner.updates += branch.updates
-    rank = bench.plan.opened.index(hold.opened)
-    walks = ["up", "down"] if hold.opened == bench.plan.opened[-1] else [hold.walk]
-    for walk in walks:  # the deepest candidate is the end of the way up and the start of the way down
+    for walk in walks:
         notebook.record(
             _measurement(
                 arm,

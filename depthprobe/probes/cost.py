@@ -39,9 +39,9 @@ def forecast(
     updates, work = 0, 0.0
     for rank in range(seeds):
         schedule = plan.schedule(rank)
-        cooled = cooled_macs(plan, rank)
-        updates += 2 * schedule.steps + plan.cool * (len(cooled) + 1)
-        work += schedule.steps * mean_macs(plan, schedule) + plan.cool * sum(cooled)
+        up, down = cooled_macs(plan, rank)
+        updates += 2 * schedule.steps + plan.cool * (len(down) + 1) + plan.up_cool * len(up)
+        work += schedule.steps * mean_macs(plan, schedule) + plan.cool * sum(down) + plan.up_cool * sum(up)
         work += plan.updates * base
     trainings = work / (plan.steps * deepest)
     seconds = None
@@ -61,13 +61,13 @@ def mean_macs(plan: GrowPlan, schedule: Schedule) -> float:
     return plan.candidates[0].macs + sum(schedule.mean_ratio(gate) * macs for gate, macs in pairs)
 
 
-def cooled_macs(plan: GrowPlan, rank: int) -> list[int]:
-    """Multiply-accumulates of every network that one seed cools: up the stairs and down again."""
+def cooled_macs(plan: GrowPlan, rank: int) -> tuple[list[int], list[int]]:
+    """Multiply-accumulates of every network that one seed cools: on the way up, and down again from the deepest."""
     closing, cost = plan.closing_gates(rank), dict(zip(plan.gates, plan.gate_macs, strict=True))
     base = plan.candidates[0].macs
-    up = [base + sum(plan.gate_macs[:opened]) for opened in plan.opened]
-    down = [base + sum(cost[g] for g in closing[len(closing) - opened :]) for opened in plan.opened[:-1]]
-    return [*up, *down]
+    up = [base + sum(plan.gate_macs[:opened]) for opened in plan.opened[:-1]]
+    down = [base + sum(cost[g] for g in closing[len(closing) - opened :]) for opened in plan.opened]
+    return up, down
 
 
 def time_steps(
