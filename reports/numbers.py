@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from depthprobe.analysis.units import Units
 
+__all__ = ["Units"]  # for cli/, which draws no numbers of its own
+
 _SCALES = ((1e12, "T"), (1e9, "G"), (1e6, "M"))
 
 

@@ -21,6 +21,7 @@ from depthprobe.probes.listener import Listener
 from depthprobe.probes.own import Asked
 from depthprobe.probes.result import Result
 from depthprobe.probes.setup import DataSource
+from depthprobe.training.metrics import PYTHON
 
 
 def grow(
@@ -49,6 +50,8 @@ def grow(
     names = {"grow": {f.name for f in fields(GrowConfig)}, "train": {f.name for f in fields(TrainConfig)}}
     functions = {name: settings.pop(name) for name in NAMES if callable(settings.get(name))}
     metric = settings.pop("metric") if callable(settings.get("metric")) else None
+    if metric is not None:
+        settings["metric"] = PYTHON
     for name in ("loss", "schedule", "training_step"):
         if settings.pop(name, None) is not None:
             raise ConfigError(f"{name} is not a function", where=f"dp.grow({name}=...)", expected="a function, or None")

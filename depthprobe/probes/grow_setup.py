@@ -28,7 +28,8 @@ from depthprobe.probes.setup import (
 from depthprobe.runs import RunFolder
 from depthprobe.training.batches import Batches
 from depthprobe.training.device import open_device
-from depthprobe.training.metrics import Metric, check_tolerance
+from depthprobe.training.metric_source import check_tolerance
+from depthprobe.training.metrics import Metric
 
 
 @dataclass(frozen=True, kw_only=True)

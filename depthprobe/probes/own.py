@@ -16,7 +16,8 @@ from depthprobe.inputs.overrides import Overrides, check_function
 from depthprobe.probes.setup import Source
 from depthprobe.training.batches import Augment, Batches
 from depthprobe.training.learner import Learner, predict
-from depthprobe.training.metrics import ACCURACY, PYTHON, Metric, open_metric
+from depthprobe.training.metric_source import open_metric
+from depthprobe.training.metrics import ACCURACY, PYTHON, Metric
 from depthprobe.training.rates import Rates, make_rates
 
 # Settings that mean the same thing as a function of the model's file: typed, they win over it.
@@ -53,7 +54,7 @@ class Own:
         """The user's augment, ready for `Batches`, or the setting."""
         if self.functions.augment is None:
             return setting
-        return lambda x: self.functions.call("augment", x)  # type: ignore[no-any-return]
+        return lambda x: self.functions.call("augment", x)
 
     def to_json(self) -> dict[str, Any]:
         """The parts of config.json that say what is the user's."""

@@ -1,6 +1,5 @@
-"""What is measured: built-in metrics, and the user's own. Higher is better."""
+"""What is measured: metrics, of which a higher value is better, and the default losses."""
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from depthprobe.config import refuse_large_tolerance
-from depthprobe.errors import ConfigError, TrainingError, UserCodeError
-from depthprobe.inputs.isolation import isolated
-from depthprobe.inputs.overrides import Overrides, call_user
-from depthprobe.inputs.pyfiles import execute_file, find_attribute, read_file, split_file_spec
+from depthprobe.errors import TrainingError, UserCodeError
+from depthprobe.inputs.overrides import call_user
 from depthprobe.training.jackknife import pseudo_values
 
 FRACTIONS = ("accuracy", "top5")
@@ -121,20 +117,21 @@ def top5(output: Tensor, target: Tensor) -> Tensor:
 def r2(output: Tensor, target: Tensor) -> Tensor:
     """1 - squared error / variance of these targets; the mean is R squared, several targets weigh alike."""
     error = (output.double() - target.double()).square()
-    return _rows(1.0 - error / target.double().var(0, correction=0))
+    return per_example(1.0 - error / target.double().var(0, correction=0))
 
 
 def neg_mse(output: Tensor, target: Tensor) -> Tensor:
     """Minus the squared error."""
-    return _rows(-(output.double() - target.double()).square())
+    return per_example(-(output.double() - target.double()).square())
 
 
 def neg_mae(output: Tensor, target: Tensor) -> Tensor:
     """Minus the absolute error."""
-    return _rows(-(output.double() - target.double()).abs())
+    return per_example(-(output.double() - target.double()).abs())
 
 
-def _rows(scores: Tensor) -> Tensor:
+def per_example(scores: Tensor) -> Tensor:
+    """(N, ...) -> (N,): the mean of what belongs to one example."""
     return scores.flatten(1).mean(1) if scores.ndim > 1 else scores
 
 
@@ -145,17 +142,6 @@ def default_loss(output: Tensor, target: Tensor, reduction: str = "mean") -> Ten
     return F.cross_entropy(output, target, reduction=reduction)
 
 
-def neg_loss(own: Overrides) -> Callable[[Tensor, Tensor], Any]:
-    """Minus the loss: of each example for the default ones, of the whole set for the user's."""
-    if own.loss is not None:
-        return lambda output, target: -float(own.call("loss", output, target))
-    return lambda output, target: _rows(-default_loss(output.double(), _double(target), "none"))
-
-
-def _double(target: Tensor) -> Tensor:
-    return target.double() if target.is_floating_point() else target
-
-
 BUILT_IN: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "accuracy": accuracy,
     "top5": top5,
@@ -163,60 +149,4 @@ BUILT_IN: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "neg_mse": neg_mse,
     "neg_mae": neg_mae,
 }
-FOR_CLASSES, FOR_NUMBERS = ("accuracy", "top5"), ("r2", "neg_mse", "neg_mae")
 ACCURACY = Metric(name="accuracy", spec="accuracy", function=accuracy)
-
-
-def open_metric(spec: str | None, *, classes: bool, own: Overrides, function: Any = None) -> Metric:
-    """The metric that `spec` names: a built-in one, `file.py:name`, or None for accuracy (classes) or r2 (numbers).
-
-    classes: whether targets are class indices; function: one passed from Python, which goes first. Raises ConfigError.
-    """
-    if function is not None:
-        name = str(getattr(function, "__name__", type(function).__name__)).strip("<>")
-        return Metric(name=name, spec=PYTHON, function=function)
-    spec = spec or ("accuracy" if classes else "r2")
-    if spec == PYTHON:
-        raise ConfigError("the metric was passed as a Python object and cannot be loaded", hint="run dp.grow again")
-    if spec == "neg_loss":
-        return Metric(name=spec, spec=spec, function=neg_loss(own))
-    if spec in BUILT_IN:
-        if spec in (FOR_NUMBERS if classes else FOR_CLASSES):
-            raise ConfigError(
-                f"{spec} needs {'floating-point targets' if classes else 'class indices as targets'}",
-                where="--metric",
-                expected=", ".join((*(FOR_CLASSES if classes else FOR_NUMBERS), "neg_loss")) + " or file.py:name",
-                found="class indices" if classes else "floating-point targets",
-            )
-        return Metric(name=spec, spec=spec, function=BUILT_IN[spec])
-    return _open_file(spec)
-
-
-def check_tolerance(tolerance: float | None, metric: Metric) -> None:
-    """Raise ConfigError for "auto" on a metric of unknown scale, and for a tolerance above 0.2 on a fraction."""
-    if tolerance is None and not metric.known_scale:
-        raise ConfigError(
-            f"--tolerance auto does not know what a small step of {metric.name} is",
-            where="--tolerance",
-            expected=f"the smallest difference of {metric.name} that matters to you, in its own units",
-            hint="--tolerance 0.01, if a hundredth is such a step",
-        )
-    if metric.fraction:
-        refuse_large_tolerance(tolerance)
-
-
-def _open_file(spec: str) -> Metric:
-    file = split_file_spec(spec)
-    if file is None or not file[1]:
-        raise ConfigError(
-            f"metric {spec!r} is not known",
-            where="--metric",
-            expected=", ".join((*BUILT_IN, "neg_loss")) + " or file.py:name",
-        )
-    path, name = file
-    digest = hashlib.sha256(read_file(path, ConfigError)).hexdigest()
-    with isolated(0, path.parent):
-        function = find_attribute(execute_file(path, ConfigError), name, f"{path}:{name}", ConfigError)
-    if not callable(function):
-        raise ConfigError(f"{name} is not a function", where=f"{path}:{name}", found=type(function).__name__)
-    return Metric(name=name, spec=f"{path}:{name}", function=function, path=path, sha256=digest)
