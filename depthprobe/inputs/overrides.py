@@ -1,6 +1,7 @@
 """The user's own training functions, found by name: loss, optimizer, schedule, augment, training_step."""
 
 import contextlib
+import copy
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -112,6 +113,8 @@ def _unfit(name: str, value: object) -> str | None:
 
 
 def move_modules(overrides: Overrides, device: torch.device) -> Overrides:
-    """The same with every function that is a module moved to `device` (class weights of a loss are buffers)."""
+    """The same with every function that is a module copied to `device` (class weights of a loss are buffers)."""
     modules = {name: getattr(overrides, name) for name in overrides.names}
-    return overrides.having({name: m.to(device) for name, m in modules.items() if isinstance(m, nn.Module)})
+    return overrides.having(
+        {name: copy.deepcopy(m).to(device) for name, m in modules.items() if isinstance(m, nn.Module)}
+    )
