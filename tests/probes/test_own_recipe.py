@@ -13,7 +13,7 @@ import depthprobe as dp
 from depthprobe.config import GrowConfig, TrainConfig
 from depthprobe.errors import ConfigError, ModelError, RunFolderError, UsageError, UserCodeError
 from depthprobe.inputs import open_dataset, open_model, split_dataset
-from depthprobe.probes.answer import unpack_scores
+from depthprobe.probes.answer import Recommendation, unpack_scores
 from depthprobe.probes.grow import create_run, reopen, run_grow, set_up
 from depthprobe.probes.listener import Listener
 from depthprobe.probes.own import Asked
@@ -314,3 +314,13 @@ def test_a_large_tolerance_is_right_for_a_metric_of_another_scale(tmp_path):
     run = dp.grow(write(tmp_path, ""), numbers(), metric="neg_mae", tolerance=0.5, **SHORT)
     assert run.recommendation["tolerance"] == 0.5
     assert not run.recommendation["fraction"]
+
+
+def test_run_folders_of_version_0_1_still_read():
+    folder = Path(__file__).parents[1] / "golden" / "run-v1"
+    lines = [json.loads(line) for line in (folder / "records.jsonl").read_text().splitlines()]
+    measured = [record for record in lines if record["kind"] == "measurement" and "scores" in record]
+    assert measured
+    assert all(unpack_scores(record).mean() == record["value"] for record in measured)
+    answer = Recommendation.from_json(json.loads((folder / "recommendation.json").read_text()))
+    assert (answer.metric, answer.fraction) == ("accuracy", True)
