@@ -149,15 +149,16 @@ def try_out(
     """
     with torch.random.fork_rng(devices=[accelerator.device] if accelerator.device.type == "cuda" else []):
         try:
-            for network in networks if own.functions.names else []:
-                _try_update(Learner(network, batches, train, accelerator, own.functions))
+            for net in networks if own.functions.names else []:
+                _try_update(Learner(net, batches, train, accelerator, own.functions))
         except UserCodeError as error:
             raise _as_usage(error, ModelError) from error
         try:
-            output = predict(networks[0], split.valid.x[:256], accelerator.device)
+            network = networks[0].to(accelerator.device)
+            output = predict(network, split.valid.x[:256], accelerator.device)
             own.metric.value(output, split.valid.y[:256])
             if own.metric.sha256 or own.metric.spec == PYTHON:
-                _try_metric(own.metric, predict(networks[0], split.valid.x, accelerator.device), split)
+                _try_metric(own.metric, predict(network, split.valid.x, accelerator.device), split)
         except UserCodeError as error:
             raise _as_usage(error, ConfigError) from error
 
