@@ -27,6 +27,7 @@ def grow(
     init: o.Init = None,
     mode: o.Mode = None,
     granularity: o.Granularity = None,
+    metric: o.Metric = None,
     optimizer: o.Optimizer = None,
     lr: o.LearningRate = None,
     weight_decay: o.WeightDecay = None,
@@ -51,7 +52,7 @@ def grow(
     probe = o.given(
         seeds=seeds, seed=seed, split_seed=split_seed, copies=copies, sites=o.parse_names(sites),
         candidates=o.parse_counts(candidates), max_depth=max_depth, kernel=kernel, init=init, mode=mode,
-        granularity=granularity, **o.parse_tolerance(tolerance),
+        granularity=granularity, metric=metric, **o.parse_tolerance(tolerance),
     )  # fmt: skip
     train = o.given(
         steps=steps, optimizer=optimizer, lr=lr, weight_decay=weight_decay, clip=clip, batch_size=batch_size,
@@ -64,9 +65,11 @@ def grow(
     train_config = TrainConfig.from_json({**file["train"], **train})
 
     from depthprobe.probes.grow import create_run, run_grow, set_up
+    from depthprobe.probes.own import Asked
 
     opened, source = open_inputs(model, model_args, dataset, data_dir, limit_train, image_size, out)
-    setup = set_up(opened, source, grow_config, train_config)
+    asked = Asked(typed=frozenset({**file["train"], **train}))
+    setup = set_up(opened, source, grow_config, train_config, asked=asked)
     with watch(quiet=quiet) as listener, create_run(setup, out) as folder:
         listener.folder = folder.path
         result = run_grow(setup, folder, listener)

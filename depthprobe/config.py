@@ -11,7 +11,7 @@ from depthprobe.errors import ConfigError
 OPTIMIZERS = ("sgd", "adam", "adamw")
 LR_SHAPES = ("constant", "cosine", "step")
 PRECISIONS = ("no", "bf16")  # fp16 needs a loss scaler that resumes
-_NO_FLAG = ("momentum", "confidence", "overlap", "cool_from")
+_NO_FLAG = ("momentum", "confidence", "overlap")
 CLOSINGS = ("alternate", "reverse", "forward")
 _SHARES = ("first_share", "up_share", "up_hold_share", "down_share", "down_hold_share", "cool_share", "up_cool_share")
 
@@ -84,7 +84,8 @@ class TrainConfig(_Settings):
 @dataclass(frozen=True, kw_only=True)
 class GrowthConfig(_Settings):
     """What is added where. copies: per site (None: the depth doubles). sites: unit names (None: all growable).
-    kernel, init: of new layers. mode, granularity: of their gates. overlap: gates ramping at a time.
+    kernel, init: of new layers. metric: a built-in name or file.py:name (None: accuracy, or r2 for floats). mode,
+    granularity: of their gates. overlap: gates ramping at a time.
     """
 
     copies: int | None = None
@@ -96,8 +97,11 @@ class GrowthConfig(_Settings):
     overlap: int = 3
     seed: int = 0
     split_seed: int = 0
+    metric: str | None = None
 
     def __post_init__(self) -> None:
+        if self.metric is not None and not (isinstance(self.metric, str) and self.metric):
+            raise ConfigError("metric is not a name", where="--metric", expected="accuracy, r2, ..., file.py:name")
         _one_of("mode", self.mode, ("prefix", "bernoulli", "blend"))
         _one_of("granularity", self.granularity, ("sample", "channel", "activation"))
         _number("overlap", self.overlap, at_least=1, whole=True)
@@ -129,7 +133,6 @@ class GrowConfig(GrowthConfig):
     down_hold_share: float = 0.02
     cool_share: float = 0.15
     up_cool_share: float = 0.15
-    cool_from: float = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -138,11 +141,12 @@ class GrowConfig(GrowthConfig):
         _number("confidence", self.confidence, above=0.5, below=1.0)
         for name in _SHARES:
             _number(name, getattr(self, name), above=0.0, at_most=2.0)
-        _number("cool_from", self.cool_from, above=0.0, at_most=1.0)
         if self.max_depth is not None:
             _number("max_depth", self.max_depth, at_least=1, whole=True)
         if self.tolerance is not None:
-            _tolerance(self.tolerance)
+            if self.metric in (None, "accuracy", "top5"):
+                refuse_large_tolerance(self.tolerance)
+            _number("tolerance", self.tolerance, above=0.0)
         for count in self.candidates or ():
             _number("candidates", count, at_least=0, at_most=1000, whole=True)
 
@@ -202,7 +206,8 @@ def _number(
         )
 
 
-def _tolerance(value: Any) -> None:
+def refuse_large_tolerance(value: Any) -> None:
+    """Raise ConfigError for a tolerance above 0.2 of a metric that is a fraction."""
     if isinstance(value, (int, float)) and value > 0.2:
         raise ConfigError(
             f"tolerance {value:g} is larger than 0.2",
@@ -210,7 +215,6 @@ def _tolerance(value: Any) -> None:
             expected="a share of the metric: accuracy is a fraction, 0.005 is half a point",
             hint="did you mean 0.005?",
         )
-    _number("tolerance", value, above=0.0)
 
 
 def _init(init: str) -> None:

@@ -193,7 +193,7 @@ def stairs(
 
 
 def close_gates(gates: Sequence[str], leaving: Sequence[str], start: int, lengths: StairLengths) -> Schedule:
-    """All of `gates` open at step `start`; those in `leaving` close one after another, then a hold, as on the way down."""
+    """All `gates` open at step `start`; those in `leaving` close one after another, then a hold, as on the way down."""
     length = window_length(len(leaving), lengths.down, lengths.overlap) if leaving else 0
     ramps = tuple(_windows(leaving, start, length, lengths.overlap, 1.0, 0.0))
     return Schedule(gates=tuple(gates), ramps=ramps, steps=start + length + lengths.down_hold, initial=1.0)

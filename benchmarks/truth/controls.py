@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from truth import nets
-from truth.cases import CASES, open_data
 
 import depthprobe as dp
+from truth import nets
+from truth.cases import CASES, open_data
 
 NULLS = ("digits-conv_flat", "mnist14-mlp", "cifar16-mlp")
 NULL_STEPS = 600

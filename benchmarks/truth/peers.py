@@ -7,6 +7,7 @@ multiply-accumulates; `shares` of a training are paid where it is stopped early.
 import warnings
 
 import numpy as np
+
 from truth.cases import DEPTHS, SEEDS
 from truth.readings import rows_of
 from truth.sweep import MARKS, Store

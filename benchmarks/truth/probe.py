@@ -3,13 +3,12 @@
 import json
 from pathlib import Path
 
-from truth.cases import BATCH, DATA, DEPTHS, SEEDS, STEPS, Case
-
 from depthprobe.config import GrowConfig, TrainConfig
 from depthprobe.graph.costs import count_macs
 from depthprobe.probes.grow import create_run, run_grow, set_up
 from depthprobe.probes.listener import Listener
 from depthprobe.probes.setup import DataSource
+from truth.cases import BATCH, DATA, DEPTHS, SEEDS, STEPS, Case
 
 
 def probe(case: Case, rate: float, out: Path, data_dir: Path | None, **settings) -> Path:

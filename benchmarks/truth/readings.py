@@ -3,19 +3,19 @@
 from dataclasses import dataclass
 
 import numpy as np
-from truth.cases import DEPTHS, INITS, SEEDS, Case
-from truth.sweep import GROWN_INIT, Store, unpack
 
 from depthprobe.analysis.choice import Chooser
 from depthprobe.analysis.scores import SeedScores
 from depthprobe.analysis.spread import Spread, estimate_spread
+from truth.cases import DEPTHS, INITS, SEEDS, Case
+from truth.sweep import GROWN_INIT, Store, unpack
 
 CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
 class Truth:
-    """One reading. recipes: per depth which training counts; failed: per depth how many of its seeds failed; means, low,
+    """One reading. recipes: per depth which training counts; failed: per depth how many seeds failed; means, low,
     high: per depth on held-out data; curve: smoothed as the rule smooths; clears: the smallest depth that the guarded
     rule accepts (None: none); guess: the smallest within 0.8 tolerance of the best of the curve.
     """
@@ -55,7 +55,9 @@ def read_truth(case: Case, store: Store, reading: str, tolerance: float, sizes) 
             if has_failed(row, store) and good:
                 table[rank] = np.mean(good, axis=0)  # shown apart, not averaged in
     scores = [
-        SeedScores(seed=seed, candidates=np.stack([t[rank] for t in tables]), control=tables[0][rank], examples="held out")
+        SeedScores(
+            seed=seed, candidates=np.stack([t[rank] for t in tables]), control=tables[0][rank], examples="held out"
+        )
         for rank, seed in enumerate(SEEDS)
     ]
     return judge(tuple(recipes), failed, estimate_spread(scores), tolerance)
@@ -110,6 +112,6 @@ def has_failed(row, store: Store) -> bool:
 
 
 def held_out(row, case: Case, sizes):
-    """Scores of the examples that truth is read on: the test split; digits has only 360, its validation fold is added."""
+    """Scores of the examples that truth is read on: the test split; for digits the validation fold is added."""
     test = unpack(row["test_bits"], sizes[1])
     return np.concatenate([unpack(row["valid_bits"], sizes[0]), test]) if case.data == "digits" else test

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from truth.cases import BATCH, DEPTHS, INITS, PILOT_DEPTH, PILOT_SEEDS, RATES, SEEDS, STEPS, Case
 
 import depthprobe as dp
 from depthprobe.config import TrainConfig
@@ -21,6 +20,7 @@ from depthprobe.training.batches import Batches, mix_seed
 from depthprobe.training.device import open_device
 from depthprobe.training.learner import Learner, predict
 from depthprobe.training.optimizers import lr_factor
+from truth.cases import BATCH, DEPTHS, INITS, PILOT_DEPTH, PILOT_SEEDS, RATES, SEEDS, STEPS, Case
 
 MARKS = (1 / 8, 1 / 4, 1 / 2, 3 / 4, 1.0)
 VETO = 0.1

@@ -1,9 +1,10 @@
-"""The judgement of one case: what the probe said, what the sweep says of it, bias and bills, and the peers beside it."""
+"""The judgement of one case: what the probe said, what the sweep says of it, bias, bills, and the peers."""
 
 from dataclasses import dataclass, field
 
 import numpy as np
 from scipy import stats
+
 from truth.cases import DEPTHS, SEEDS, Case
 from truth.peers import PEERS, Sweep
 from truth.readings import Truth, best_recipe, has_failed, read_truth
@@ -44,7 +45,9 @@ def judge_case(case: Case, store: Store, answer, measured, work: float, sizes) -
     depth = (answer["depth"]["recommended"] or answer["depth"]["best_guess"]) - 1  # the head is a layer too
     peers = {}
     for name, method in PEERS.items():
-        runs = [method(sweep, tolerance, seed) for seed in range(20)] if name == "optuna" else [method(sweep, tolerance)]
+        runs = (
+            [method(sweep, tolerance, seed) for seed in range(20)] if name == "optuna" else [method(sweep, tolerance)]
+        )
         verdicts = [look(found, cost / sweep.cost, truths, tolerance) for found, cost in runs]
         peers[name] = mean_verdict(verdicts)
     bias = {(walk, reading): tilt(store, measured, walk, reading) for walk in ("down", "up") for reading in READINGS}
@@ -76,7 +79,7 @@ def mean_verdict(verdicts: list[Verdict]) -> Verdict:
 def tilt(store: Store, measured, walk: str, reading: str) -> tuple[float, float, float]:
     """Bias on a difference of depths, on the same validation examples, seed by seed: (mean, low, high).
 
-    The mean over depths 5-8 minus the mean over depths 2-4 of (cooled walk - truth); depth 1 is left out, nobody doubts it.
+    The mean over depths 5-8 minus the mean over depths 2-4 of (cooled walk - truth); depth 1 is left out.
     """
     rows = []
     for seed in SEEDS:
@@ -96,5 +99,3 @@ def tilt(store: Store, measured, walk: str, reading: str) -> tuple[float, float,
         return mean, float("nan"), float("nan")
     margin = float(stats.t.ppf(0.975, len(rows) - 1) * np.std(rows, ddof=1) / len(rows) ** 0.5)
     return mean, mean - margin, mean + margin
-
-

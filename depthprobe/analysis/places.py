@@ -31,7 +31,7 @@ class PlaceValue:
 def value_places(
     scores: Sequence[SeedScores], *, tolerance: float, confidence: float = 0.95, bias: float = 0.0, scale: float = 1.0
 ) -> tuple[PlaceValue, ...]:
-    """Value every place. scores: per seed, candidates (1 + P, N): the network without copies, then each of P places alone.
+    """Value every place. scores: per seed, candidates (1 + P, N): the network without copies, then each place alone.
 
     The risk 1 - confidence is shared by the places (Bonferroni), so that one lucky place among many is not believed.
     """

@@ -8,16 +8,17 @@ from torch import nn
 from depthprobe.analysis.decision import Decision
 from depthprobe.analysis.rule import decide
 from depthprobe.analysis.sentence import say
+from depthprobe.analysis.tolerance import TARGET
 from depthprobe.errors import TrainingError
 from depthprobe.graph.costs import count_macs, count_parameters, measure_latency_ms
 from depthprobe.probes.answer import (
     Failure,
     Recommendation,
     as_json,
-    as_share,
     depth_json,
     read_failures,
     read_scores,
+    within,
 )
 from depthprobe.probes.arms import Bench
 from depthprobe.probes.cost import cost_json
@@ -28,18 +29,36 @@ from depthprobe.probes.result import Result
 from depthprobe.probes.setup import about_model, recipe_network
 from depthprobe.runs import RunFolder
 from depthprobe.surgery import Duplicate, recipe_to_json
-from depthprobe.training.learner import predict
+from depthprobe.training.learner import predict, smaller_rate
 
 
-def chance(bench: Bench, rank: int) -> float:
-    """Accuracy of always naming the commonest class of a seed's validation examples."""
+def chance(bench: Bench, rank: int) -> float | None:
+    """What a network that learned nothing scores on a seed's validation examples, where the metric says that: accuracy
+    (top5) of always naming the commonest class (five); R squared of the mean.
+    """
+    if bench.metric.spec == "r2":
+        return 0.0
+    if not bench.metric.fraction:
+        return None
     labels = bench.split(rank).valid.y
-    return float(labels.bincount().max()) / len(labels)
+    counts = labels.bincount()
+    named = 1 if bench.metric.spec == "accuracy" else min(5, len(counts))
+    return float(counts.topk(named).values.sum()) / len(labels)
+
+
+FLOORS = {"top5": "always naming the five commonest classes", "accuracy": "always naming the commonest class"}
+FLOORS["r2"] = "always giving the mean"
+
+
+def _floor(setup: Setup) -> float | None:
+    floors = [chance(setup.bench, rank) for rank in range(setup.config.seeds)]
+    return max((floor for floor in floors if floor is not None), default=None)
 
 
 def conclude(setup: Setup, folder: RunFolder, seconds: float) -> Result:
     """Decide on the records of a completed probe; write recipe, model and, last, the recommendation."""
-    plan, config = setup.bench.plan, setup.config
+    plan, config, metric = setup.bench.plan, setup.config, setup.bench.metric
+    tolerance = config.tolerance or TARGET
     records = list(folder.records())
     failures = read_failures(records)
     seeds = [config.seed + rank for rank in range(config.seeds)]
@@ -50,9 +69,11 @@ def conclude(setup: Setup, folder: RunFolder, seconds: float) -> Result:
         scores,
         depths=plan.depths,
         current=plan.depths[0],
-        tolerance=config.tolerance or 0.005,
+        tolerance=tolerance,
         confidence=config.confidence,
-        floor=max(chance(setup.bench, rank) for rank in range(config.seeds)),
+        floor=_floor(setup),
+        scale=1.0 if metric.known_scale else tolerance / TARGET,
+        floor_is=FLOORS.get(metric.spec, ""),
     )
     opened = _opened_of(plan, decision)
     net, rank = _saved_network(setup, folder, decision, opened)
@@ -71,23 +92,30 @@ def conclude(setup: Setup, folder: RunFolder, seconds: float) -> Result:
     recommendation = Recommendation(
         command="grow",
         verdict=decision.verdict,
-        sentence=say(decision, seeds=len(seeds), failed_seeds=len({f.seed for f in failures})),
-        metric="accuracy",
+        sentence=say(
+            decision,
+            metric=metric.name,
+            seeds=len(seeds),
+            failed_seeds=len({f.seed for f in failures}),
+            fraction=metric.fraction,
+        ),
+        metric=metric.name,
         tolerance=decision.tolerance,
         confidence=decision.confidence,
         resolution=decision.resolution,
         seeds=seeds,
         failed_seeds=sorted({f.seed for f in failures}),
-        depth=depth_json(decision, _candidate_costs(setup, rank), _latency_of(setup)),
+        depth=depth_json(decision, _candidate_costs(setup, rank), _latency_of(setup), metric.bounds),
         width={"units": []},
         add=[{"after": edit.unit, "copies": edit.copies} for edit in recipe] if decision.verdict == "deepen" else [],
         remove=[],
-        control=as_share(decision.control),
+        control=within(decision.control, metric.bounds),
         verified=None,
         cost=cost_json(plan, config, records, seconds),
         gain={"over_current": as_json(decision.gain), "over_control": as_json(decision.gain_over_control)},
         test=test,
         notes=notes,
+        fraction=metric.fraction,
     )
     _write_answer(setup, folder, recipe, net, recommendation)
     return Result(folder.path, recommendation, net)
@@ -109,7 +137,7 @@ def _all_failed(setup: Setup, folder: RunFolder, failures: list[Failure]) -> Tra
         f"all {setup.config.seeds} seeds failed",
         where=str(folder.path),
         found="; ".join(f"seed {f.seed}: {f.what}" for f in failures[:3]),
-        hint=f"a smaller rate: --lr {setup.bench.train.lr / 3:.2g}",
+        hint=smaller_rate(setup.bench.train, setup.bench.own),
     )
 
 
@@ -133,10 +161,10 @@ def _saved_network(setup: Setup, folder: RunFolder, decision: Decision, opened: 
 
 
 def _score(setup: Setup, net: nn.Module, rank: int) -> dict[str, Any]:
-    """The one look at the test split: the saved network's accuracy."""
+    """The one look at the test split: the saved network's metric."""
     test = setup.bench.split(rank).test
-    right = predict(net, test.x, torch.device("cpu")).argmax(1) == test.y
-    return {"value": float(right.double().mean()), "examples": len(test)}
+    value = setup.bench.metric.value(predict(net, test.x, torch.device("cpu")), test.y)
+    return {"value": value, "examples": len(test)}
 
 
 def _candidate_costs(setup: Setup, rank: int) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from depthprobe.config import GrowConfig, TrainConfig
+from depthprobe.inputs.overrides import Overrides
 from depthprobe.probes.arms import TRACE_EXAMPLES, TRACES
 from depthprobe.probes.plan import GrowPlan, candidate_net, grown
 from depthprobe.schedules import Schedule
@@ -71,19 +72,26 @@ def cooled_macs(plan: GrowPlan, rank: int) -> tuple[list[int], list[int]]:
 
 
 def time_steps(
-    model: nn.Module, plan: GrowPlan, batches: Batches, train: TrainConfig, accelerator: Any
+    model: nn.Module,
+    plan: GrowPlan,
+    batches: Batches,
+    train: TrainConfig,
+    accelerator: Any,
+    own: Overrides | None = None,
 ) -> tuple[float, float]:
     """Seconds of one update of the base and of the deepest network, medians; nothing is kept."""
     with torch.random.fork_rng(devices=[]):
         edited = grown(model, plan.edits, batches.at(0)[0][:2].cpu(), 0)
         return tuple(  # type: ignore[return-value]
-            _time(candidate_net(edited, plan.gates[:opened]), batches, train, accelerator)
+            _time(candidate_net(edited, plan.gates[:opened]), batches, train, accelerator, own)
             for opened in (0, plan.candidates[-1].opened)
         )
 
 
-def _time(net: nn.Module, batches: Batches, train: TrainConfig, accelerator: Any) -> float:
-    learner = Learner(net, batches, train, accelerator)
+def _time(
+    net: nn.Module, batches: Batches, train: TrainConfig, accelerator: Any, own: Overrides | None = None
+) -> float:
+    learner = Learner(net, batches, train, accelerator, own)
     times = []
     for _ in range(TIMED_STEPS):
         begin = time.perf_counter()

@@ -1,7 +1,7 @@
 """The setup of a grow probe: everything resolved and checked before anything is created, and read back on resume."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ from depthprobe.inputs import Dataset, ModelSource, is_small
 from depthprobe.probes.arms import Arm, Bench
 from depthprobe.probes.cost import Forecast, forecast, time_steps
 from depthprobe.probes.environment import describe_environment
-from depthprobe.probes.plan import plan_grow
+from depthprobe.probes.own import Asked, Own, check_targets, open_own, try_out
+from depthprobe.probes.plan import grown, plan_grow
 from depthprobe.probes.setup import (
     DataSource,
     Source,
@@ -27,6 +28,8 @@ from depthprobe.probes.setup import (
 from depthprobe.runs import RunFolder
 from depthprobe.training.batches import Batches
 from depthprobe.training.device import open_device
+from depthprobe.training.metric_source import check_tolerance
+from depthprobe.training.metrics import Metric
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +44,7 @@ class Setup:
     tolerance_note: str
     forecast: Forecast
     notes: tuple[str, ...]
+    own: Own = field(default_factory=Own)
 
     @property
     def arms(self) -> list[Arm]:
@@ -60,13 +64,22 @@ class Setup:
             "grow": self.config.to_json(),
             "tolerance_note": self.tolerance_note,
             "gates": list(self.bench.plan.gates),
+            **self.own.to_json(),
         }
 
 
-def set_up(model: Source, source: DataSource, config: GrowConfig, train: TrainConfig, *, timed: bool = True) -> Setup:
+def set_up(
+    model: Source,
+    source: DataSource,
+    config: GrowConfig,
+    train: TrainConfig,
+    *,
+    timed: bool = True,
+    asked: Asked | None = None,
+) -> Setup:
     """Check everything that can be checked before training, choose what is left open, forecast the cost.
 
-    Raises UsageError of some kind; nothing is created.
+    asked: what else was asked of the training. Raises UsageError of some kind; nothing is created.
     """
     accelerator = open_device(train.device, train.precision, train.threads)
     data = source.open()
@@ -76,15 +89,32 @@ def set_up(model: Source, source: DataSource, config: GrowConfig, train: TrainCo
     network = model.build(config.seed)
     example = first.train.x[:2]
     plan = plan_grow(network, example, config, train, len(first.train))
-    check_outputs(network, example, data)
+    own = open_own(model, data, train, config.metric, asked or Asked())
+    check_tolerance(config.tolerance, own.metric)
+    if check_targets(network, example, data, own):
+        check_outputs(network, example, data)
     fresh = len({split(rank).valid_id for rank in range(config.seeds)}) / config.seeds if folds > 1 else 1.0
     tolerance = auto_tolerance(max(1, round(len(first.valid) * fresh)), config.seeds, folds=folds > 1)
     augment = choose_augment(train, data, example)
     train = replace(train, steps=plan.steps, augment=augment, threads=torch.get_num_threads())
     train = replace(train, device=accelerator.device.type)
-    bench = Bench(build=model.build, split=split, plan=plan, train=train, augment=augment, accelerator=accelerator)
-    batches = Batches(first.train, train.batch_size, 0, augment, accelerator.device)
-    seconds = time_steps(model.build(config.seed), plan, batches, train, accelerator) if timed else None
+    bench = Bench(
+        build=model.build,
+        split=split,
+        plan=plan,
+        train=train,
+        augment=own.augment(augment),
+        accelerator=accelerator,
+        own=own.functions,
+        rates=own.rates,
+        metric=own.metric,
+    )
+    batches = Batches(first.train, train.batch_size, 0, bench.augment, accelerator.device)
+    if timed:
+        networks = [model.build(config.seed), grown(model.build(config.seed), plan.edits, example, 0)]
+        try_out(own, networks, first, batches, train, accelerator)
+    seconds = time_steps(model.build(config.seed), plan, batches, train, accelerator, own.functions) if timed else None
+    config = replace(config, metric=own.metric.spec)
     config = replace(config, tolerance=config.tolerance if config.tolerance is not None else round(tolerance.value, 4))
     return Setup(
         model=model,
@@ -92,9 +122,10 @@ def set_up(model: Source, source: DataSource, config: GrowConfig, train: TrainCo
         data=data,
         bench=bench,
         config=config,
-        tolerance_note=_tolerance_note(config, tolerance, len(first.valid), folds),
+        tolerance_note=_tolerance_note(config, tolerance, len(first.valid), folds, own.metric),
         forecast=forecast(plan, config.seeds, seconds, valid=len(first.valid), batch_size=train.batch_size),
-        notes=_same_weights(model, config),
+        notes=own.notes + _same_weights(model, config),
+        own=own,
     )
 
 
@@ -107,7 +138,9 @@ def _same_weights(model: Source, config: GrowConfig) -> tuple[str, ...]:
     return ()
 
 
-def _tolerance_note(config: GrowConfig, auto: Tolerance, examples: int, folds: int) -> str:
+def _tolerance_note(config: GrowConfig, auto: Tolerance, examples: int, folds: int, metric: Metric) -> str:
+    if not metric.known_scale:
+        return f"tolerance {config.tolerance:g} of {metric.name} (as asked)"
     per = f"{examples} validation examples{' per seed' if folds > 1 else ''} and {config.seeds} seeds"
     if config.tolerance is not None and abs(config.tolerance - round(auto.value, 4)) > 1e-9:
         reach = auto.resolvable
@@ -139,6 +172,7 @@ def reopen(folder: RunFolder) -> Setup:
             GrowConfig.from_json(config["grow"]),
             TrainConfig.from_json(config["train"]),
             timed=False,
+            asked=Asked(record=config),
         )
     except ModelError as error:
         raise other_model(folder, error) from error

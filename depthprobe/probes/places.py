@@ -53,7 +53,9 @@ def find_places(
     return tuple(places)
 
 
-def leave_alone(place: Place, gates: Sequence[str], closing: Sequence[str], start: int, lengths: StairLengths) -> Schedule:
+def leave_alone(
+    place: Place, gates: Sequence[str], closing: Sequence[str], start: int, lengths: StairLengths
+) -> Schedule:
     """From step `start`, with all `gates` open, close those of the other places in the order `closing`, then hold."""
     leaving = [gate for gate in closing if gate not in place.gates]
     return close_gates(gates, leaving, start, lengths)

@@ -30,8 +30,8 @@ class Candidate:
 
 @dataclass(frozen=True, kw_only=True)
 class GrowPlan:
-    """What a grow probe will do. steps: updates of one conventional training; cool, up_cool: of one cooled branch on the
-    way down and up; cool_from: the factor on the rate with which a branch begins.
+    """What a grow probe will do. steps: updates of one conventional training; cool, up_cool: of one cooled branch on
+    the way down and up.
     """
 
     edits: tuple[Duplicate, ...]
@@ -41,7 +41,6 @@ class GrowPlan:
     steps: int
     cool: int
     up_cool: int
-    cool_from: float
     lengths: StairLengths
     closing: str
     gate_macs: tuple[int, ...]
@@ -171,7 +170,6 @@ def plan_grow(
         steps=steps,
         cool=_steps(config.cool_share, steps),
         up_cool=_steps(config.up_cool_share, steps),
-        cool_from=config.cool_from,
         lengths=lengths,
         closing=config.closing,
         gate_macs=tuple(_gate_macs(edited, traced)),
