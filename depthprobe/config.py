@@ -117,22 +117,25 @@ class GrowthConfig(_Settings):
 class GrowConfig(GrowthConfig):
     """A grow probe. seeds: how many; seed: the first; split_seed: of the data split. tolerance: in units of the metric,
     None is "auto". candidates: numbers of added layers to measure, 0 always among them (None: at most 8,
-    log-spaced). max_depth: most weight layers. Lengths of the stairs are shares of `steps`.
+    log-spaced). max_depth: most weight layers. Lengths of the stairs are shares of `steps`; first_share is longer where
+    the way up is short.
     """
 
     seeds: int = 3
     tolerance: float | None = None
     confidence: float = 0.95
+    init: str = "identity"
     candidates: tuple[int, ...] | None = None
     max_depth: int | None = None
     closing: str = "alternate"
-    first_share: float = 0.35
-    up_share: float = 0.08
-    up_hold_share: float = 0.04
+    first_share: float = 0.25
+    up_share: float = 0.06
+    up_hold_share: float = 0.02
+    top_share: float = 0.0
     down_share: float = 0.04
     down_hold_share: float = 0.02
-    cool_share: float = 0.15
-    up_cool_share: float = 0.15
+    cool_share: float = 0.10
+    up_cool_share: float = 0.04
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -141,6 +144,7 @@ class GrowConfig(GrowthConfig):
         _number("confidence", self.confidence, above=0.5, below=1.0)
         for name in _SHARES:
             _number(name, getattr(self, name), above=0.0, at_most=2.0)
+        _number("top_share", self.top_share, at_least=0.0, at_most=2.0)
         if self.max_depth is not None:
             _number("max_depth", self.max_depth, at_least=1, whole=True)
         if self.tolerance is not None:

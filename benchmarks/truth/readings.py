@@ -106,9 +106,9 @@ def rows_of(store: Store, kind: str, init: str, depth: int):
 
 
 def has_failed(row, store: Store) -> bool:
-    """Diverged, or learned less than half of what the median training of the case learned (chance: 0.1)."""
-    median = float(np.median([r["valid"] for r in store.rows if r["kind"] == row["kind"]]))
-    return row["diverged"] is not None or row["valid"] - 0.1 < (median - 0.1) / 2
+    """Diverged, or learned less than half of the best training of its kind that is no deeper (chance: 0.1)."""
+    best = max(r["valid"] for r in store.rows if r["kind"] in ("scratch", row["kind"]) and r["depth"] <= row["depth"])
+    return row["diverged"] is not None or row["valid"] - 0.1 < (best - 0.1) / 2
 
 
 def held_out(row, case: Case, sizes):

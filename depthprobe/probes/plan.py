@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -11,11 +12,12 @@ from depthprobe.errors import ConfigError, GraphError
 from depthprobe.graph.costs import count_macs, count_parameters
 from depthprobe.graph.trace import Traced, trace
 from depthprobe.graph.units import Unit, find_units, forks_and_joins
-from depthprobe.schedules import Schedule, StairLengths, stairs
+from depthprobe.schedules import Schedule, StairLengths, stairs, window_length
 from depthprobe.surgery import Duplicate, Edited, apply, settle
 from depthprobe.training.batches import mix_seed
 
 MOST_CANDIDATES = 8
+READY = 0.9  # of a conventional training: what the deepest candidate has seen, at least, when it is measured
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,14 +156,7 @@ def plan_grow(
         edited = apply(model, edits, example)
         candidates = tuple(_candidate(edited, count, base, example) for count in opened)
     steps = train.steps or default_steps(examples, train.batch_size)
-    lengths = StairLengths(
-        first=_steps(config.first_share, steps),
-        up=_steps(config.up_share, steps),
-        up_hold=_steps(config.up_hold_share, steps),
-        down=_steps(config.down_share, steps),
-        down_hold=_steps(config.down_hold_share, steps),
-        overlap=config.overlap,
-    )
+    lengths = stair_lengths(config, steps, opened)
     return GrowPlan(
         edits=edits,
         units=tuple(units),
@@ -173,6 +168,25 @@ def plan_grow(
         lengths=lengths,
         closing=config.closing,
         gate_macs=tuple(_gate_macs(edited, traced)),
+    )
+
+
+def stair_lengths(config: GrowConfig, steps: int, opened: Sequence[int]) -> StairLengths:
+    """Shares of `steps` as updates. The first hold is longer where few gates open: the deepest candidate is measured
+    after at least READY of a conventional training.
+    """
+    up, hold, top = (_steps(share, steps) for share in (config.up_share, config.up_hold_share, config.top_share))
+    top = top if config.top_share else 0
+    climb = sum(window_length(b - a, up, config.overlap) + hold for a, b in pairwise(opened)) + top
+    ready = _steps(READY, steps) - climb - _steps(config.cool_share, steps)
+    return StairLengths(
+        first=max(_steps(config.first_share, steps), ready),
+        up=up,
+        up_hold=hold,
+        top=top,
+        down=_steps(config.down_share, steps),
+        down_hold=_steps(config.down_hold_share, steps),
+        overlap=config.overlap,
     )
 
 
