@@ -1,41 +1,101 @@
 """Ground truth: twelve cases, every depth from 1 to 8 trained from scratch and grown.
 
 Run: python benchmarks/ground_truth.py sweep --data-dir DATA [--cases digits-mlp ...]      (resumable; start two)
+     python benchmarks/ground_truth.py probe --data-dir DATA --runs FOLDER [--set cool_share=0.15 ...]   (resumable)
+     python benchmarks/ground_truth.py judge --data-dir DATA --runs FOLDER
+     python benchmarks/ground_truth.py controls --data-dir DATA [--nulls 20] [--parities 5]
+
+`probe` runs the grow probe on every case into FOLDER, `judge` compares it with the sweep and with what a careful user
+would do instead; `controls` asks what has a known answer: shuffled labels, and a task that provably needs depth. Truth
+is read on data that neither the probe nor the peers see (digits: the validation folds are added to its small test).
 """
 
 import argparse
+import ast
 import fcntl
+import json
 import tempfile
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 
 import torch
 
-from truth.cases import CASES
+from truth import controls
+from truth.cases import CASES, Case
+from truth.probe import probe, read_probe
 from truth.sweep import Store, run_case
+from truth.table import bars, block, heading
+from truth.verdicts import judge_case
 
 STORE = Path(__file__).parent / "results" / "ground_truth"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["sweep"])
+    parser.add_argument("what", choices=["sweep", "probe", "judge", "controls"])
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--store", type=Path, default=STORE)
+    parser.add_argument("--runs", type=Path)
     parser.add_argument("--cases", nargs="*", default=[case.name for case in CASES])
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="settings of the probe")
+    parser.add_argument("--nulls", type=int, default=20)
+    parser.add_argument("--parities", type=int, default=5)
     chosen = parser.parse_args()
     torch.set_num_threads(1)
-    for case in (case for case in CASES if case.name in chosen.cases):
-        path = chosen.store / f"{case.name}.jsonl"
-        with alone(path) as free:
+    cases = [case for case in CASES if case.name in chosen.cases]
+    {"sweep": sweep, "probe": run_probes, "judge": print_judgement, "controls": run_controls}[chosen.what](
+        chosen, cases
+    )
+
+
+def store_of(chosen, case: Case) -> Store:
+    return Store(chosen.store / f"{case.name}.jsonl")
+
+
+def sweep(chosen, cases) -> None:
+    for case in cases:
+        with alone(chosen.store / f"{case.name}.jsonl") as free:
             if free:
-                run_case(case, Store(path), chosen.data_dir)
+                run_case(case, store_of(chosen, case), chosen.data_dir)
+
+
+def run_probes(chosen, cases) -> None:
+    settings = {key: ast.literal_eval(value) for key, value in (text.split("=", 1) for text in chosen.set)}
+    for case in cases:
+        with alone(chosen.runs / case.name) as free:
+            if free:
+                rate = store_of(chosen, case).best_rate()
+                folder = probe(case, rate, chosen.runs / case.name, chosen.data_dir, **settings)
+                print(case.name, json.loads((folder / "recommendation.json").read_text())["sentence"], flush=True)
+
+
+def print_judgement(chosen, cases) -> None:
+    print(heading(" ".join(["python benchmarks/ground_truth.py", chosen.what]), str(date.today())))
+    judgements = []
+    for case in cases:
+        split = case.split(0, chosen.data_dir)
+        sizes = (len(split.valid), len(split.test))
+        answer, measured, work = read_probe(case, chosen.runs / case.name, chosen.data_dir)
+        judgements.append(judge_case(case, store_of(chosen, case), answer, measured, work, sizes))
+        print("\n" + block(judgements[-1]), flush=True)
+    print("\n" + bars(judgements))
+
+
+def run_controls(chosen, cases) -> None:
+    rates = {case: store_of(chosen, case).best_rate() for case in cases if case.name in controls.NULLS}
+    for seed in range(chosen.nulls):
+        name, answer = controls.run_null(seed, rates.__getitem__, chosen.data_dir)
+        print(f"shuffled labels, {name}, seed {seed}: {answer['verdict']}", flush=True)
+    for seed in range(chosen.parities):
+        answer = controls.run_parity(seed)
+        print(f"parity of a distance, seed {seed}: {answer['verdict']} {answer['sentence']}", flush=True)
 
 
 @contextmanager
 def alone(path: Path):
     """True when no other process works on this case, which may run beside us."""
-    lock = Path(tempfile.gettempdir()) / f"{path.stem}.lock"
+    lock = Path(tempfile.gettempdir()) / f"{path.name}.lock"
     with lock.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -25,7 +25,7 @@ from truth.cases import BATCH, DEPTHS, INITS, PILOT_DEPTH, PILOT_SEEDS, RATES, S
 MARKS = (1 / 8, 1 / 4, 1 / 2, 3 / 4, 1.0)
 VETO = 0.1
 GROWN_INIT = "identity"  # of a grow run's new layers: what the probe uses
-GROWN_SHARE = 0.5  # of a full-budget grow run is growth, the rest trains the whole network
+GROWN_SHARE = 0.5  # of a full-budget grow run to the deepest is growth, to a shallower depth less in proportion
 
 
 def tasks(rates_of):
@@ -129,7 +129,8 @@ def build(case: Case, task, steps, example, data_dir):
     edits = (dp.Duplicate(unit=first, copies=task["depth"] - 1, init=task["init"]),)
     edited = grown(base, edits, example, task["seed"])
     if task["kind"] == "grown":
-        return edited, staggered(list(edited.gates), round(GROWN_SHARE * steps), steps=steps)
+        share = GROWN_SHARE * len(edited.gates) / (DEPTHS[-1] - 1)
+        return edited, staggered(list(edited.gates), round(share * steps), steps=steps)
     edited.set_ratio(1.0)
     return dp.settle(edited), None
 

@@ -26,15 +26,18 @@ class Verdict:
 @dataclass(frozen=True)
 class Judgement:
     """Everything about one case. bias: (walk, reading) -> (tilt, low, high): how much more the probe's curve rises from
-    the shallower to the deeper half than the reading does; answer: the probe's recommendation.
+    the shallower to the deeper half than the reading does; answer: the probe's recommendation; curves: the probe's
+    means per depth on its way up and down, on validation data; rate: the learning rate of everything.
     """
 
     case: Case
+    rate: float
     answer: dict
     truths: dict[str, Truth]
     probe: Verdict
     peers: dict[str, Verdict]
     bias: dict[tuple[str, str], tuple[float, float, float]] = field(default_factory=dict)
+    curves: dict[str, list[float]] = field(default_factory=dict)
 
 
 def judge_case(case: Case, store: Store, answer, measured, work: float, sizes) -> Judgement:
@@ -52,7 +55,23 @@ def judge_case(case: Case, store: Store, answer, measured, work: float, sizes) -
         peers[name] = mean_verdict(verdicts)
     bias = {(walk, reading): tilt(store, measured, walk, reading) for walk in ("down", "up") for reading in READINGS}
     probe = look(depth, work / sweep.cost, truths, tolerance)
-    return Judgement(case=case, answer=answer, truths=truths, probe=probe, peers=peers, bias=bias)
+    curves = {walk: mean_curve(measured, walk) for walk in ("up", "down")}
+    return Judgement(
+        case=case,
+        rate=store.best_rate(),
+        answer=answer,
+        truths=truths,
+        probe=probe,
+        peers=peers,
+        bias=bias,
+        curves=curves,
+    )
+
+
+def mean_curve(measured, walk: str) -> list[float]:
+    """Mean over seeds per depth; nan where nothing was measured."""
+    rows = [[m["value"] for m in measured if (m["walk"], m["depth"]) == (walk, depth + 1)] for depth in DEPTHS]
+    return [float(np.mean(row)) if row else float("nan") for row in rows]
 
 
 def look(depth: int, cost: float, truths: dict[str, Truth], tolerance: float) -> Verdict:
