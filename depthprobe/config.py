@@ -13,6 +13,7 @@ LR_SHAPES = ("constant", "cosine", "step")
 PRECISIONS = ("no", "bf16")  # fp16 needs a loss scaler that resumes
 _NO_FLAG = ("momentum", "confidence", "overlap")
 CLOSINGS = ("alternate", "reverse", "forward")
+PLACES = ("stage", "site")
 _SHARES = ("first_share", "up_share", "up_hold_share", "down_share", "down_hold_share", "cool_share", "up_cool_share")
 
 
@@ -117,7 +118,8 @@ class GrowthConfig(_Settings):
 class GrowConfig(GrowthConfig):
     """A grow probe. seeds: how many; seed: the first; split_seed: of the data split. tolerance: in units of the metric,
     None is "auto". candidates: numbers of added layers to measure, 0 always among them (None: at most 8,
-    log-spaced). max_depth: most weight layers. Lengths of the stairs are shares of `steps`; first_share is longer where
+    log-spaced). max_depth: most weight layers. by: "stage" or "site": also what the copies of each one
+    are worth alone. Lengths of the stairs are shares of `steps`; first_share is longer where
     the way up is short.
     """
 
@@ -127,6 +129,7 @@ class GrowConfig(GrowthConfig):
     init: str = "identity"
     candidates: tuple[int, ...] | None = None
     max_depth: int | None = None
+    by: str | None = None
     closing: str = "alternate"
     first_share: float = 0.25
     up_share: float = 0.06
@@ -140,6 +143,8 @@ class GrowConfig(GrowthConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         _one_of("closing", self.closing, CLOSINGS)
+        if self.by is not None:
+            _one_of("by", self.by, PLACES)
         _number("seeds", self.seeds, at_least=1, at_most=100, whole=True)
         _number("confidence", self.confidence, above=0.5, below=1.0)
         for name in _SHARES:

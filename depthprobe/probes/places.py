@@ -1,6 +1,5 @@
 """Where, not only how many: the copies of one stage, or of one site, alone in the network (`--by stage|site`)."""
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -59,8 +58,3 @@ def leave_alone(
     """From step `start`, with all `gates` open, close those of the other places in the order `closing`, then hold."""
     leaving = [gate for gate in closing if gate not in place.gates]
     return close_gates(gates, leaving, start, lengths)
-
-
-def copied(state: dict[str, object]) -> dict[str, object]:
-    """A checkpoint of its own, which training the original does not change."""
-    return copy.deepcopy(state)

@@ -12,6 +12,7 @@ from depthprobe.errors import ConfigError, GraphError
 from depthprobe.graph.costs import count_macs, count_parameters
 from depthprobe.graph.trace import Traced, trace
 from depthprobe.graph.units import Unit, find_units, forks_and_joins
+from depthprobe.probes.places import Place, find_places
 from depthprobe.schedules import Schedule, StairLengths, stairs, window_length
 from depthprobe.surgery import Duplicate, Edited, apply, settle
 from depthprobe.training.batches import mix_seed
@@ -33,7 +34,7 @@ class Candidate:
 @dataclass(frozen=True, kw_only=True)
 class GrowPlan:
     """What a grow probe will do. steps: updates of one conventional training; cool, up_cool: of one cooled branch on
-    the way down and up.
+    the way down and up. places: stages or sites whose copies are also measured alone.
     """
 
     edits: tuple[Duplicate, ...]
@@ -46,6 +47,7 @@ class GrowPlan:
     lengths: StairLengths
     closing: str
     gate_macs: tuple[int, ...]
+    places: tuple[Place, ...] = ()
 
     @property
     def opened(self) -> tuple[int, ...]:
@@ -168,6 +170,7 @@ def plan_grow(
         lengths=lengths,
         closing=config.closing,
         gate_macs=tuple(_gate_macs(edited, traced)),
+        places=find_places(config.by, edits, list(edited.gates), units),
     )
 
 
