@@ -37,7 +37,8 @@ def grow(
     or path as on the command line, or {"train", "valid", "test"} ("valid", "test" optional) of torch data sets
     or (x, y) pairs, x (N, ...) float, y (N,) int. out: the run folder, which must not exist (None: a temporary
     one that lives as long as the result; `result.save(folder)` keeps it). settings: fields of GrowConfig and
-    TrainConfig, e.g. seeds=3, steps=1500, lr=0.02. Raises UsageError for bad input, TrainingError when every
+    TrainConfig, e.g. seeds=3, steps=1500, lr=0.02 (None: a range test chooses), sensitivity=True, time_budget=600.0
+    (seconds). Raises UsageError for bad input, TrainingError when every
     seed failed.
     """
     sections: dict[str, dict[str, Any]] = {"grow": {}, "train": {}}
@@ -75,6 +76,7 @@ def _run(
         source,
         GrowConfig.from_json(sections["grow"]),
         TrainConfig.from_json(sections["train"]),
+        fixed=frozenset(sections["grow"]),
     )
     scratch = None if out is not None else tempfile.mkdtemp(prefix="depthprobe-")
     try:

@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -28,11 +28,12 @@ CHECKPOINT_SECONDS = 20.0
 
 @dataclass(frozen=True)
 class Arm:
-    """One training: the seed, its rank among the seeds, and "grow" or "control"."""
+    """One training: the seed, its rank among the seeds, "grow" or "control", and the factor on the learning rate."""
 
     seed: int
     rank: int
     kind: str
+    rate: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,7 +199,8 @@ def _learner(net: nn.Module, bench: Bench, split: Split, arm: Arm) -> Learner:
     batches = Batches(
         split.train, bench.train.batch_size, mix_seed(arm.seed, 4), bench.augment, bench.accelerator.device
     )
-    return Learner(net, batches, bench.train, bench.accelerator)
+    train = bench.train if arm.rate == 1.0 else replace(bench.train, lr=arm.rate * bench.train.rate)
+    return Learner(net, batches, train, bench.accelerator)
 
 
 def next_mark(step: int, every: int, others: list[int]) -> int:

@@ -1,5 +1,6 @@
 """The conclusion of a grow probe: decide on its records, write recipe, model and recommendation."""
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -25,6 +26,7 @@ from depthprobe.probes.grow_setup import Setup
 from depthprobe.probes.notebook import CANDIDATES
 from depthprobe.probes.plan import GrowPlan, candidate_net, grown
 from depthprobe.probes.result import Result
+from depthprobe.probes.sensitivity import at_rate, finished_seeds, repeat_decision, say_sensitivity
 from depthprobe.probes.setup import about_model, recipe_network
 from depthprobe.runs import RunFolder
 from depthprobe.surgery import Duplicate, recipe_to_json
@@ -40,25 +42,32 @@ def chance(bench: Bench, rank: int) -> float:
 def conclude(setup: Setup, folder: RunFolder, seconds: float) -> Result:
     """Decide on the records of a completed probe; write recipe, model and, last, the recommendation."""
     plan, config = setup.bench.plan, setup.config
-    records = list(folder.records())
+    everything = list(folder.records())
+    records = at_rate(everything, 1.0)
     failures = read_failures(records)
-    seeds = [config.seed + rank for rank in range(config.seeds)]
+    seeds = finished_seeds(records, setup.seeds, 1.0)
     scores = read_scores(records, plan.opened, seeds)
     if not scores:
         raise _all_failed(setup, folder, failures)
-    decision = decide(
-        scores,
+    ask = partial(
+        decide,
         depths=plan.depths,
         current=plan.depths[0],
         tolerance=config.tolerance or 0.005,
         confidence=config.confidence,
         floor=max(chance(setup.bench, rank) for rank in range(config.seeds)),
     )
+    decision = ask(scores)
+    others: list[dict[str, Any]] = []
+    if config.sensitivity:
+        others = repeat_decision(everything, plan.opened, setup.seeds, setup.bench.train.rate, ask)
     opened = _opened_of(plan, decision)
     net, rank = _saved_network(setup, folder, decision, opened)
     recipe = plan.recipe(opened, rank)
     test = _score(setup, net, rank)
     notes = [f"seed {f.seed}: {f.what}" for f in failures] + list(decision.reasons) + list(setup.notes)
+    notes += [setup.lr_note, *([setup.budget_note] if setup.budget_note else [])]
+    notes += [record["what"] for record in everything if record["kind"] == "stop"]
     if len(plan.edits) > 1:
         orders = {plan.closing_gates(r) for r in range(config.seeds)}
         notes.append(
@@ -68,10 +77,11 @@ def conclude(setup: Setup, folder: RunFolder, seconds: float) -> Result:
     if decision.recommended == plan.depths[-1]:
         copies = 2 * max(edit.copies for edit in plan.edits)
         notes.append(f"the deepest candidate is the answer: more may pay, --copies {copies} looks further")
+    ended = say_sensitivity(decision, others) if others else []
     recommendation = Recommendation(
         command="grow",
         verdict=decision.verdict,
-        sentence=say(decision, seeds=len(seeds), failed_seeds=len({f.seed for f in failures})),
+        sentence=say(decision, seeds=len(seeds), failed_seeds=len({f.seed for f in failures}), notes=ended),
         metric="accuracy",
         tolerance=decision.tolerance,
         confidence=decision.confidence,
@@ -84,9 +94,10 @@ def conclude(setup: Setup, folder: RunFolder, seconds: float) -> Result:
         remove=[],
         control=as_share(decision.control),
         verified=None,
-        cost=cost_json(plan, config, records, seconds),
+        cost=cost_json(plan, config, everything, seconds),
         gain={"over_current": as_json(decision.gain), "over_control": as_json(decision.gain_over_control)},
         test=test,
+        sensitivity=others,
         notes=notes,
     )
     _write_answer(setup, folder, recipe, net, recommendation)
@@ -109,7 +120,7 @@ def _all_failed(setup: Setup, folder: RunFolder, failures: list[Failure]) -> Tra
         f"all {setup.config.seeds} seeds failed",
         where=str(folder.path),
         found="; ".join(f"seed {f.seed}: {f.what}" for f in failures[:3]),
-        hint=f"a smaller rate: --lr {setup.bench.train.lr / 3:.2g}",
+        hint=f"a smaller rate: --lr {setup.bench.train.rate / 3:.2g}",
     )
 
 

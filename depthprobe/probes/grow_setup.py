@@ -1,20 +1,25 @@
 """The setup of a grow probe: everything resolved and checked before anything is created, and read back on resume."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from depthprobe.analysis.tolerance import Tolerance, auto_tolerance
 from depthprobe.config import GrowConfig, TrainConfig
 from depthprobe.errors import ModelError
 from depthprobe.inputs import Dataset, ModelSource, is_small
 from depthprobe.probes.arms import Arm, Bench
-from depthprobe.probes.cost import Forecast, forecast, time_steps
+from depthprobe.probes.budget import Fit, Size, fit, resized, say_fit, thin
+from depthprobe.probes.cost import Forecast, Prices, forecast
 from depthprobe.probes.environment import describe_environment
-from depthprobe.probes.plan import plan_grow
+from depthprobe.probes.plan import GrowPlan, plan_grow
+from depthprobe.probes.rate import RateChoice, find_rate
+from depthprobe.probes.sensitivity import probe_arms
 from depthprobe.probes.setup import (
     DataSource,
     Source,
@@ -24,14 +29,14 @@ from depthprobe.probes.setup import (
     other_model,
     split_by_rank,
 )
+from depthprobe.probes.timing import SECONDS, time_probe
 from depthprobe.runs import RunFolder
-from depthprobe.training.batches import Batches
 from depthprobe.training.device import open_device
 
 
 @dataclass(frozen=True, kw_only=True)
 class Setup:
-    """Everything resolved and checked, nothing created yet."""
+    """Everything resolved and checked, nothing created yet. setup_seconds: what that took."""
 
     model: Source
     data_source: DataSource
@@ -41,39 +46,107 @@ class Setup:
     tolerance_note: str
     forecast: Forecast
     notes: tuple[str, ...]
+    lr_note: str
+    range_test: list[dict[str, list[float]]]
+    budget_note: str | None = None
+    setup_seconds: float = 0.0
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds, by rank."""
+        return [self.config.seed + rank for rank in range(self.config.seeds)]
 
     @property
     def arms(self) -> list[Arm]:
         """All trainings in the order in which they run."""
-        return [
-            Arm(self.config.seed + rank, rank, kind)
-            for rank in range(self.config.seeds)
-            for kind in ("grow", "control")
-        ]
+        return probe_arms(self.seeds, sensitivity=self.config.sensitivity)
 
     def to_json(self) -> dict[str, Any]:
-        """config.json: resolved, enough to run the same again."""
+        """config.json: resolved, enough to run the same again.
+
+        lr_note: how the rate came about; lr_range_test: the curves of the range test, one per sweep.
+        """
         return {
             "model": self.model.to_json(),
             "data": self.data_source.to_json(self.data),
             "train": self.bench.train.to_json(),
             "grow": self.config.to_json(),
+            "lr_note": self.lr_note,
+            "lr_range_test": self.range_test,
             "tolerance_note": self.tolerance_note,
+            "budget_note": self.budget_note,
+            "setup_seconds": round(self.setup_seconds, 2),
+            "forecast_seconds": None if self.forecast.seconds is None else round(self.forecast.seconds, 2),
             "gates": list(self.bench.plan.gates),
         }
 
 
-def set_up(model: Source, source: DataSource, config: GrowConfig, train: TrainConfig, *, timed: bool = True) -> Setup:
+def set_up(
+    model: Source,
+    source: DataSource,
+    config: GrowConfig,
+    train: TrainConfig,
+    *,
+    fixed: Collection[str] = (),
+    timed: bool = True,
+) -> Setup:
     """Check everything that can be checked before training, choose what is left open, forecast the cost.
 
-    Raises UsageError of some kind; nothing is created.
+    fixed: names of the settings that the user gave, which a time budget leaves alone; timed: False goes by what
+    `config` and `train` say (resume). Raises UsageError of some kind; nothing is created.
     """
+    begun = time.monotonic()
     accelerator = open_device(train.device, train.precision, train.threads)
     data = source.open()
+    network = model.build(config.seed)
+    draft = _draft(model, data, network, config, train, accelerator)
+    choice = _choose_rate(model, draft.bench, config)
+    draft = draft.trained_with(choice.lr)
+    prices, budget_note = None, None
+    if timed:
+        prices = time_probe(draft.bench, seeds=config.seeds, limit=_timing_limit(draft.bench, config))
+        if config.time_budget is not None:
+            spent = time.monotonic() - begun
+            found, budget_note = _fit(draft.bench.plan, config, draft.bench.train, prices, spent, fixed, train)
+            config = _sized(config, draft.bench.plan, found.size)
+            resolved = replace(train, lr=choice.lr, steps=found.size.steps)
+            draft = _draft(model, data, network, config, resolved, accelerator)
+    auto, folds, examples = draft.tolerance, draft.folds, len(draft.bench.split(0).valid)
+    config = replace(config, tolerance=config.tolerance if config.tolerance is not None else round(auto.value, 4))
+    return Setup(
+        model=model,
+        data_source=source,
+        data=data,
+        bench=draft.bench,
+        config=config,
+        tolerance_note=_tolerance_note(config, auto, examples, folds),
+        forecast=forecast(draft.bench.plan, config.seeds, prices, rates=config.rates),
+        notes=_same_weights(model, config),
+        lr_note=choice.note,
+        range_test=choice.to_json(),
+        budget_note=budget_note,
+        setup_seconds=time.monotonic() - begun,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Draft:
+    """A bench and what its split can resolve."""
+
+    bench: Bench
+    tolerance: Tolerance
+    folds: int
+
+    def trained_with(self, lr: float) -> "_Draft":
+        return replace(self, bench=replace(self.bench, train=replace(self.bench.train, lr=lr)))
+
+
+def _draft(
+    model: Source, data: Dataset, network: nn.Module, config: GrowConfig, train: TrainConfig, accelerator: Any
+) -> _Draft:
     folds = config.seeds if is_small(data) and data.valid is None else 1
     split = split_by_rank(data, config.split_seed, folds)
     first = split(0)
-    network = model.build(config.seed)
     example = first.train.x[:2]
     plan = plan_grow(network, example, config, train, len(first.train))
     check_outputs(network, example, data)
@@ -83,19 +156,48 @@ def set_up(model: Source, source: DataSource, config: GrowConfig, train: TrainCo
     train = replace(train, steps=plan.steps, augment=augment, threads=torch.get_num_threads())
     train = replace(train, device=accelerator.device.type)
     bench = Bench(build=model.build, split=split, plan=plan, train=train, augment=augment, accelerator=accelerator)
-    batches = Batches(first.train, train.batch_size, 0, augment, accelerator.device)
-    seconds = time_steps(model.build(config.seed), plan, batches, train, accelerator) if timed else None
-    config = replace(config, tolerance=config.tolerance if config.tolerance is not None else round(tolerance.value, 4))
-    return Setup(
-        model=model,
-        data_source=source,
-        data=data,
-        bench=bench,
-        config=config,
-        tolerance_note=_tolerance_note(config, tolerance, len(first.valid), folds),
-        forecast=forecast(plan, config.seeds, seconds, valid=len(first.valid), batch_size=train.batch_size),
-        notes=_same_weights(model, config),
+    return _Draft(bench=bench, tolerance=tolerance, folds=folds)
+
+
+def _choose_rate(model: Source, bench: Bench, config: GrowConfig) -> RateChoice:
+    """The one place that decides whether there is a range test."""
+    examples = bench.split(0).train
+    return find_rate(
+        model.build, examples, bench.train, augment=bench.augment, accelerator=bench.accelerator, seed=config.seed
     )
+
+
+def _timing_limit(bench: Bench, config: GrowConfig) -> float:
+    """Seconds for timing: few, fewer for a short probe, at most 3 % of the budget."""
+    short = 0.2 + bench.plan.steps * config.seeds / 1500
+    return min(SECONDS, short, 0.03 * config.time_budget if config.time_budget is not None else SECONDS)
+
+
+def _fit(
+    plan: GrowPlan,
+    config: GrowConfig,
+    train: TrainConfig,
+    prices: Prices,
+    spent: float,
+    fixed: Collection[str],
+    asked: TrainConfig,
+) -> tuple[Fit, str]:
+    """The probe that fits into the budget, and how to say it. asked: the training settings as they were given."""
+    budget = config.time_budget or 0.0
+    kept = {"seeds"} & set(fixed) | ({"steps"} if asked.steps is not None else set())
+    kept |= {"candidates"} if config.candidates is not None else set()
+    default = Size(config.seeds, len(plan.candidates), plan.steps)
+
+    def price(size: Size) -> float:
+        return spent + (forecast(resized(plan, size), size.seeds, prices, rates=config.rates).seconds or 0.0)
+
+    found = fit(price, default, budget, fixed=kept)
+    return found, say_fit(found, default, budget, spent)
+
+
+def _sized(config: GrowConfig, plan: GrowPlan, size: Size) -> GrowConfig:
+    thinned = thin(plan.opened, size.candidates)
+    return replace(config, seeds=size.seeds, candidates=thinned if thinned != plan.opened else config.candidates)
 
 
 def _same_weights(model: Source, config: GrowConfig) -> tuple[str, ...]:
@@ -143,4 +245,11 @@ def reopen(folder: RunFolder) -> Setup:
     except ModelError as error:
         raise other_model(folder, error) from error
     check_same_data(folder, setup.data)
-    return replace(setup, tolerance_note=config["tolerance_note"])
+    return replace(
+        setup,
+        tolerance_note=config["tolerance_note"],
+        lr_note=config.get("lr_note", setup.lr_note),
+        range_test=config.get("lr_range_test", []),
+        budget_note=config.get("budget_note"),
+        setup_seconds=config.get("setup_seconds", 0.0),
+    )

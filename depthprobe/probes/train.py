@@ -20,6 +20,7 @@ from depthprobe.probes.environment import describe_environment
 from depthprobe.probes.listener import Listener
 from depthprobe.probes.notebook import RunNotebook
 from depthprobe.probes.plan import choose_sites, default_steps, grown, spread_copies
+from depthprobe.probes.rate import find_rate
 from depthprobe.probes.setup import (
     DataSource,
     Source,
@@ -51,6 +52,8 @@ class TrainSetup:
     edits: tuple[Duplicate, ...]
     schedule: Schedule | None
     accelerator: Any
+    lr_note: str
+    range_test: list[dict[str, list[float]]]
 
     @property
     def steps(self) -> int:
@@ -69,6 +72,8 @@ class TrainSetup:
             "data": self.data_source.to_json(self.data),
             "train": self.train.to_json(),
             "training": self.config.to_json(),
+            "lr_note": self.lr_note,
+            "lr_range_test": self.range_test,
         }
 
 
@@ -92,15 +97,18 @@ def set_up_training(model: Source, source: DataSource, config: TrainingConfig, t
         train, steps=steps, augment=augment, threads=torch.get_num_threads(), device=accelerator.device.type
     )
     schedule = make_schedule(list(edited.gates), steps, config) if config.grow and edited else None
+    choice = find_rate(model.build, split.train, train, augment=augment, accelerator=accelerator, seed=config.seed)
     return TrainSetup(
         model=model,
         data_source=source,
         data=data,
         config=config,
-        train=train,
+        train=replace(train, lr=choice.lr),
         edits=edits,
         schedule=schedule,
         accelerator=accelerator,
+        lr_note=choice.note,
+        range_test=choice.to_json(),
     )
 
 
@@ -195,6 +203,7 @@ def _conclude(
         "params": count_parameters(learner.net),
         "added": sum(edit.copies for edit in setup.edits),
         "steps": learner.step,
+        "lr": setup.train.rate,
         "wall_seconds": round(seconds, 2),
     }
     about = about_model(
@@ -225,4 +234,4 @@ def reopen_training(folder: RunFolder) -> TrainSetup:
     except ModelError as error:
         raise other_model(folder, error) from error
     check_same_data(folder, setup.data)
-    return setup
+    return replace(setup, lr_note=config.get("lr_note", setup.lr_note), range_test=config.get("lr_range_test", []))

@@ -52,7 +52,7 @@ class Learner:
         while self.step < until:
             if before is not None:
                 before(self.step)
-            rate = self.config.lr * lr_factor(self.step)
+            rate = self.config.rate * lr_factor(self.step)
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
             total += self._update()
@@ -64,7 +64,7 @@ class Learner:
                     raise TrainingError(
                         f"the loss is no longer finite at step {self.step}",
                         found=f"loss {mean}",
-                        hint=f"a smaller rate: --lr {self.config.lr / 3:.2g}",
+                        hint=f"a smaller rate: --lr {self.config.rate / 3:.2g}",
                     )
                 total, count = torch.zeros_like(total), 0
                 if progress is not None:
