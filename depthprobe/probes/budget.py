@@ -42,7 +42,7 @@ class Fit:
 
 
 def fit(price: Callable[[Size], float], default: Size, budget: float, *, fixed: Collection[str] = ()) -> Fit:
-    """The best size whose price is at most 95 % of `budget` seconds: as many steps as fit on the highest rung that fits.
+    """The best size whose price is at most 95 % of `budget` seconds: the highest rung that fits, as many steps as fit.
 
     price: seconds of a size, growing with each of its numbers. fixed: names of what the user set, which stay as in
     `default`. Raises ConfigError naming the least time when nothing fits.

@@ -25,9 +25,9 @@ class Span:
 @dataclass(frozen=True, kw_only=True)
 class Prices:
     """Seconds on this machine, timed. gated: an update of the walk, gates at rest; ramping: what an update costs more
-    while gates ramp; plain: an update of a settled network; score: BatchNorm re-estimated and all validation examples scored;
-    glance: a trace point; branch: settling, with a new optimizer; save: a checkpoint; begin: an arm's network built;
-    finish: from the last measurement to the written answer.
+    while gates ramp; plain: an update of a settled network; score: BatchNorm re-estimated and all validation examples
+    scored; glance: a trace point; branch: settling, with a new optimizer; save: a checkpoint; begin: an arm's network
+    built; finish: from the last measurement to the written answer.
     """
 
     gated: Span

@@ -83,7 +83,7 @@ def time_probe(bench: Bench, *, seeds: int, limit: float = SECONDS) -> Prices:
         took = {name: watch.seconds for name, watch in watches.items()}
         deciding = _time_deciding(bench, seeds)
     gated = Span(took["shut"], took["wide"])
-    test = len(bench.split(0).test) / max(1, len(bench.split(0).valid))
+    glances = len(bench.split(0).test) / min(TRACE_EXAMPLES, len(bench.split(0).valid))
     each = took["branch"] + LATENCY_PASSES * took["deepest"]
     return Prices(
         gated=gated,
@@ -94,7 +94,7 @@ def time_probe(bench: Bench, *, seeds: int, limit: float = SECONDS) -> Prices:
         branch=took["branch"],
         save=took["save"],
         begin=built,
-        finish=len(bench.plan.candidates) * each + test * took["score deepest"] + deciding,
+        finish=len(bench.plan.candidates) * each + glances * took["glance deepest"] + deciding,
     )
 
 
