@@ -26,7 +26,7 @@ from depthprobe.probes.grow_setup import Setup
 from depthprobe.probes.notebook import CANDIDATES
 from depthprobe.probes.plan import GrowPlan, candidate_net, grown
 from depthprobe.probes.result import Result
-from depthprobe.probes.sensitivity import at_rate, finished_seeds, repeat_decision, say_sensitivity
+from depthprobe.probes.sensitivity import at_rate, better_rates, finished_seeds, repeat_decision, say_sensitivity
 from depthprobe.probes.setup import about_model, recipe_network
 from depthprobe.runs import RunFolder
 from depthprobe.surgery import Duplicate, recipe_to_json
@@ -66,7 +66,8 @@ def conclude(setup: Setup, folder: RunFolder, seconds: float) -> Result:
     recipe = plan.recipe(opened, rank)
     test = _score(setup, net, rank)
     notes = [f"seed {f.seed}: {f.what}" for f in failures] + list(decision.reasons) + list(setup.notes)
-    notes += [setup.lr_note, *([setup.budget_note] if setup.budget_note else [])]
+    notes += [setup.lr_note, *better_rates(decision, others, setup.bench.train.rate)]
+    notes += [*([setup.budget_note] if setup.budget_note else [])]
     notes += [record["what"] for record in everything if record["kind"] == "stop"]
     if len(plan.edits) > 1:
         orders = {plan.closing_gates(r) for r in range(config.seeds)}

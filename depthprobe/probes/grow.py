@@ -47,9 +47,8 @@ def _stops(setup: Setup, arm: Arm, done: int, notebook: RunNotebook) -> bool:
     elapsed = setup.setup_seconds + time.monotonic() - notebook.begun
     if budget is None or not must_stop(elapsed, setup.setup_seconds, done, planned, 2, budget):
         return False
-    what = f"the machine was slower than forecast: stopped after {done} of {planned} trainings of a seed at a rate"
-    if not setup.config.sensitivity:
-        what = f"the machine was slower than forecast: stopped after {done} of {planned} seeds, to keep the time budget"
+    rates = f" ({len(setup.seeds)} at each of {setup.config.rates} rates)" if setup.config.sensitivity else ""
+    what = f"slower than forecast: stopped after {done} of {planned} seeds{rates}, to keep the time budget"
     notebook.record(
         {"kind": "stop", "arm": arm.kind, "seed": arm.seed, "what": what, "elapsed_seconds": round(elapsed, 1)}
     )

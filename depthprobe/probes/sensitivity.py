@@ -82,6 +82,17 @@ def say_sensitivity(decision: Decision, rows: Sequence[Mapping[str, Any]]) -> li
     return notes
 
 
+def better_rates(decision: Decision, rows: Sequence[Mapping[str, Any]], lr: float) -> list[str]:
+    """A note for every rate at which the best depth is better than at `lr` by more than the tolerance."""
+    best = max(estimate.value for estimate in decision.candidates)
+    return [
+        f"at a rate of {row['lr']:.2g} the best depth reaches {max(row['values']):.3f}, at {lr:.2g} {best:.3f}: "
+        f"--lr {row['lr']:.2g} may suit this network better"
+        for row in rows
+        if max(row.get("values", [0.0])) > best + decision.tolerance
+    ]
+
+
 def holds(decision: Decision, row: Mapping[str, Any]) -> bool:
     """The same verdict, and a depth that is the same or one of those that the resamples of the main answer name."""
     if row["verdict"] != decision.verdict:

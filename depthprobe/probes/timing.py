@@ -26,10 +26,10 @@ LATENCY_PASSES = 5.0  # an update's worth of the forward passes that measure one
 class Stopwatch:
     """How long a thing takes: the mean over blocks, so that being interrupted counts as it will count later.
 
-    prepare: called before every block, not counted.
+    do: called with how often; prepare: called before every block, not counted.
     """
 
-    do: Callable[[], object]
+    do: Callable[[int], object]
     prepare: Callable[[], object] = lambda: None
     repeats: int = 1
     spent: float = 0.0
@@ -52,8 +52,7 @@ class Stopwatch:
 
     def _timed(self, times: int) -> float:
         begin = time.perf_counter()
-        for _ in range(times):
-            self.do()
+        self.do(times)
         return time.perf_counter() - begin
 
     @property
@@ -114,8 +113,8 @@ def _watches(bench: Bench, folder: Path) -> tuple[dict[str, Stopwatch], float]:
     def at(ratios: list[float]) -> Callable[[], object]:
         return lambda: edited.set_ratios(dict(zip(names, ratios, strict=True)))
 
-    def update(learner: Learner) -> Callable[[], object]:
-        return lambda: learner.run(learner.step + 1, lambda step: 0.0)
+    def update(learner: Learner) -> Callable[[int], object]:
+        return lambda times: learner.run(learner.step + times, lambda step: 0.0)
 
     x = split.valid.x[:TRACE_EXAMPLES]
     return {
@@ -124,13 +123,23 @@ def _watches(bench: Bench, folder: Path) -> tuple[dict[str, Stopwatch], float]:
         "wide": Stopwatch(update(gated), at([1.0] * len(names))),
         "base": Stopwatch(update(small)),
         "deepest": Stopwatch(update(large)),
-        "score base": Stopwatch(lambda: measure(small, split)),
-        "score deepest": Stopwatch(lambda: measure(large, split)),
-        "glance base": Stopwatch(lambda: predict(small.net, x, device)),
-        "glance deepest": Stopwatch(lambda: predict(large.net, x, device)),
-        "branch": Stopwatch(lambda: branch_and_cool(gated, edited, 0, 0), at([1.0] * len(names))),
-        "save": Stopwatch(lambda: write_torch(folder / "state.pt", gated.state())),
+        "score base": Stopwatch(often(lambda: measure(small, split))),
+        "score deepest": Stopwatch(often(lambda: measure(large, split))),
+        "glance base": Stopwatch(often(lambda: predict(small.net, x, device))),
+        "glance deepest": Stopwatch(often(lambda: predict(large.net, x, device))),
+        "branch": Stopwatch(often(lambda: branch_and_cool(gated, edited, 0, 0)), at([1.0] * len(names))),
+        "save": Stopwatch(often(lambda: write_torch(folder / "state.pt", gated.state()))),
     }, built
+
+
+def often(do: Callable[[], object]) -> Callable[[int], object]:
+    """`do`, as often as asked."""
+
+    def repeat(times: int) -> None:
+        for _ in range(times):
+            do()
+
+    return repeat
 
 
 def ramping_state(plan: GrowPlan) -> list[float]:

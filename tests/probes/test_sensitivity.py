@@ -13,7 +13,7 @@ from depthprobe.errors import TrainingError
 from depthprobe.inputs import open_model
 from depthprobe.probes import grow as probe
 from depthprobe.probes.listener import Listener
-from depthprobe.probes.sensitivity import FACTORS, at_rate, finished_seeds, probe_arms, say_sensitivity
+from depthprobe.probes.sensitivity import FACTORS, at_rate, better_rates, finished_seeds, probe_arms, say_sensitivity
 from depthprobe.probes.setup import DataSource
 from depthprobe.runs import RunFolder
 
@@ -61,6 +61,13 @@ def test_a_depth_outside_the_range_does_not_hold():
     assert say_sensitivity(decision("inconclusive"), (row("inconclusive"),) * 2) == [
         "no more conclusive at a third and three times the rate"
     ]
+
+
+def test_a_rate_that_trains_better_is_named():
+    worse, better = {**row(), "lr": 0.01, "values": [0.9, 0.904]}, {**row(), "lr": 0.09, "values": [0.91, 0.95]}
+    (note,) = better_rates(decision(), (worse, better), 0.03)
+    assert "--lr 0.09" in note
+    assert better_rates(decision(), ({**row("failed"), "lr": 0.09},), 0.03) == []
 
 
 def test_the_main_arms_come_first():
