@@ -66,7 +66,8 @@ def conclude(setup: Setup, folder: RunFolder, seconds: float) -> Result:
     recipe = plan.recipe(opened, rank)
     test = _score(setup, net, rank)
     notes = [f"seed {f.seed}: {f.what}" for f in failures] + list(decision.reasons) + list(setup.notes)
-    notes += [setup.lr_note, *better_rates(decision, others, setup.bench.train.rate)]
+    notes += [setup.lr_note] if setup.range_test else []
+    notes += better_rates(decision, others, setup.bench.train.rate)
     notes += [*([setup.budget_note] if setup.budget_note else [])]
     notes += [record["what"] for record in everything if record["kind"] == "stop"]
     if len(plan.edits) > 1:

@@ -107,7 +107,7 @@ def set_up(
         prices = time_probe(draft.bench, seeds=config.seeds, limit=_timing_limit(draft.bench, config))
         if config.time_budget is not None:
             spent = time.monotonic() - begun
-            found, budget_note = _fit(draft.bench.plan, config, draft.bench.train, prices, spent, fixed, train)
+            found, budget_note = _fit(draft.bench.plan, config, train, prices, spent, fixed)
             config = _sized(config, draft.bench.plan, found.size)
             resolved = replace(train, lr=choice.lr, steps=found.size.steps)
             draft = _draft(model, data, network, config, resolved, accelerator)
@@ -176,11 +176,10 @@ def _timing_limit(bench: Bench, config: GrowConfig) -> float:
 def _fit(
     plan: GrowPlan,
     config: GrowConfig,
-    train: TrainConfig,
+    asked: TrainConfig,
     prices: Prices,
     spent: float,
     fixed: Collection[str],
-    asked: TrainConfig,
 ) -> tuple[Fit, str]:
     """The probe that fits into the budget, and how to say it. asked: the training settings as they were given."""
     budget = config.time_budget or 0.0
