@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+
 from truth.cases import CASES
 from truth.sweep import Store, run_case
 

@@ -12,12 +12,12 @@ from pathlib import Path
 from statistics import median
 
 import torch
-from truth.cases import BATCH, CASES
-from truth.sweep import Store
 
 from depthprobe.config import TrainConfig
 from depthprobe.probes import rate
 from depthprobe.training.device import open_device
+from truth.cases import BATCH, CASES
+from truth.sweep import Store
 
 STORE = Path(__file__).parent / "results" / "ground_truth"
 

@@ -12,9 +12,9 @@ import time
 from pathlib import Path
 
 import torch
-from truth.cases import DATA, Case
 
 import depthprobe as dp
+from truth.cases import DATA, Case
 
 RUNS = (
     (Case("digits", "conv_flat"), 30),

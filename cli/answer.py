@@ -7,6 +7,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from depthprobe.cli.live import short
+
 COLOURS = {"deepen": "green", "keep": "cyan", "inconclusive": "yellow", "shrink": "magenta"}
 
 
@@ -28,8 +30,9 @@ def candidate_table(recommendation: Any) -> Table:
     depth = recommendation.depth
     table = Table(box=None, pad_edge=False, header_style="bold")
     latency = f"ms per {depth['latency']['batch']}"
-    for name in ("layers", "accuracy", "95 % interval", "parameters", "MACs", latency):
-        table.add_column(name, justify="right", no_wrap=True)
+    units = units_of(recommendation)
+    for name in ("layers", recommendation.metric, "95 % interval", "parameters", "MACs", latency):
+        table.add_column(Text(name), justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
     for row in depth["candidates"]:
         marks = [
@@ -39,8 +42,8 @@ def candidate_table(recommendation: Any) -> Table:
         ]
         table.add_row(
             str(row["depth"]),
-            f"{row['value']:.3f}",
-            f"{row['low']:.3f} - {row['high']:.3f}",
+            units.value(row["value"]),
+            interval(units, row),
             f"{row['params']:,}",
             f"{row['macs']:,}",
             f"{row['latency_ms']:.2f}",
@@ -50,26 +53,38 @@ def candidate_table(recommendation: Any) -> Table:
 
 
 def facts(recommendation: Any) -> list[str]:
-    """Control, what to add, test accuracy, cost, notes."""
-    control, cost = recommendation.control, recommendation.cost
-    lines = [
-        f"control (no growth, as many updates): {control['value']:.3f} ({control['low']:.3f} - {control['high']:.3f})"
-    ]
+    """Control, what to add, test score, cost, notes."""
+    control, cost, units = recommendation.control, recommendation.cost, units_of(recommendation)
+    lines = [f"control (no growth, as many updates): {units.value(control['value'])} ({interval(units, control)})"]
     lines += [f"add: {edit['copies']} x after {edit['after']}" for edit in recommendation.add]
     if recommendation.test:
-        lines.append(f"test accuracy of model.pt: {recommendation.test['value']:.3f}")
+        lines.append(f"test {recommendation.metric} of model.pt: {units.value(recommendation.test['value'])}")
     lines.append(
         f"cost: {cost['trainings']:.1f} trainings of the deepest network, {cost['wall_seconds']:.0f} s; "
-        f"tolerance {recommendation.tolerance:.4f}"
+        f"tolerance {recommendation.tolerance:{'.4f' if recommendation.fraction else '.4g'}}"
     )
     return lines + [f"note: {note}" for note in recommendation.notes]
+
+
+def units_of(recommendation: Any) -> Any:
+    """How values of its metric are written."""
+    from depthprobe.reports.numbers import Units
+
+    return Units(metric=recommendation.metric, fraction=recommendation.fraction, tolerance=recommendation.tolerance)
+
+
+def interval(units: Any, row: dict[str, float]) -> str:
+    """Both ends: 0.950 - 0.975; "to" between numbers that may be negative."""
+    low, high = units.value(row["low"]), units.value(row["high"])
+    return f"{low} - {high}" if units.fraction else f"{low} to {high}"
 
 
 def print_summary(folder: Path, summary: dict[str, Any]) -> None:
     """The result of `depthprobe train`."""
     console = Console(highlight=False)
     test, valid = summary["test"], summary["valid"]
-    console.print(Text(f"test accuracy {test['value']:.3f} ({test['examples']} examples)", style="bold"))
+    metric = summary["metric"]
+    console.print(Text(f"test {metric} {short(test['value'])} ({test['examples']} examples)", style="bold"))
     facts = f"{summary['params']:,} parameters, {summary['wall_seconds']:.0f} s"
-    console.print(Text(f"validation accuracy {valid['value']:.3f}, {facts}"))
+    console.print(Text(f"validation {metric} {short(valid['value'])}, {facts}"))
     console.print(Text(f"model: {folder / 'model.pt'}"), soft_wrap=True)

@@ -27,6 +27,7 @@ def grow(
     init: o.Init = None,
     mode: o.Mode = None,
     granularity: o.Granularity = None,
+    metric: o.Metric = None,
     optimizer: o.Optimizer = None,
     lr: o.LearningRate = None,
     weight_decay: o.WeightDecay = None,
@@ -53,7 +54,7 @@ def grow(
     probe = o.given(
         seeds=seeds, seed=seed, split_seed=split_seed, copies=copies, sites=o.parse_names(sites),
         candidates=o.parse_counts(candidates), max_depth=max_depth, kernel=kernel, init=init, mode=mode,
-        granularity=granularity, sensitivity=sensitivity or None, **o.parse_tolerance(tolerance),
+        granularity=granularity, metric=metric, sensitivity=sensitivity or None, **o.parse_tolerance(tolerance),
         **o.parse_budget(time_budget),
     )  # fmt: skip
     train = o.given(
@@ -68,9 +69,11 @@ def grow(
     grow_config, train_config = GrowConfig.from_json(probe), TrainConfig.from_json(train)
 
     from depthprobe.probes.grow import create_run, run_grow, set_up
+    from depthprobe.probes.own import Asked
 
     opened, source = open_inputs(model, model_args, dataset, data_dir, limit_train, image_size, out)
-    setup = set_up(opened, source, grow_config, train_config, fixed=frozenset(probe))
+    asked = Asked(typed=frozenset(train))
+    setup = set_up(opened, source, grow_config, train_config, fixed=frozenset(probe), asked=asked)
     with watch(quiet=quiet) as listener, create_run(setup, out) as folder:
         listener.folder = folder.path
         result = run_grow(setup, folder, listener)

@@ -27,6 +27,7 @@ class Watcher(Listener):
         self.began = time.monotonic()
         self.head: list[str] = []
         self.length: dict[str, int] = {}  # updates of an arm's trunk, which its steps count
+        self.metric = "accuracy"
         self.per_arm: dict[str, int] = {}  # updates in all, cooled branches included
 
     def __enter__(self) -> Self:
@@ -40,6 +41,7 @@ class Watcher(Listener):
         self.began = time.monotonic()
         arms = getattr(setup, "arms", None) or [setup.arm]
         self.head = headline(setup)
+        self.metric = setup.own.metric.name
         for arm in arms:
             self.length[arm.kind], self.per_arm[arm.kind] = arm_updates(setup, arm)
             self.rows[key_of(arm)] = {"state": "waiting", "step": 0}
@@ -62,7 +64,7 @@ class Watcher(Listener):
         self.rows[key_of(arm)].update(state="running", step=step, loss=loss, ratios=ratios)
 
     def recorded(self, record: dict[str, Any]) -> None:
-        """Accuracy from traces and measurements; the end of arms."""
+        """The metric from traces and measurements; the end of arms."""
         row = self.rows[record_key(record)]
         if record["kind"] in ("trace", "measurement"):
             row["value"] = record["value"]
@@ -113,7 +115,7 @@ class PlainView(Watcher):
             self.traces += 1
             if self.traces % 5 == 0:
                 print(
-                    f"step {record['step']:>7,}  loss {record['loss']:.3f}  accuracy {record['value']:.3f}  "
+                    f"step {record['step']:>7,}  loss {record['loss']:.3f}  {self.metric} {short(record['value'])}  "
                     f"{100 * self.share():3.0f} %, {self.time_left()} left",
                     file=sys.stderr,
                     flush=True,
@@ -124,7 +126,7 @@ class PlainView(Watcher):
             print(f"{place} FAILED: {record['what']}", file=sys.stderr)
         if record["kind"] == "measurement" and not (record["walk"] == "down" and self._twin(record)):
             print(
-                f"{place:<15} {record['walk']:<8}{record['depth']:>4} layers  accuracy {record['value']:.3f}  "
+                f"{place:<15} {record['walk']:<8}{record['depth']:>4} layers  {self.metric} {short(record['value'])}  "
                 f"{100 * self.share():3.0f} %, {self.time_left()} left",
                 file=sys.stderr,
                 flush=True,
@@ -152,8 +154,9 @@ class LiveView(Watcher):
     def draw(self) -> Group:
         """The whole view."""
         table = Table(box=None, pad_edge=False, header_style="bold")
-        for name in ("seed", "arm", "progress", "loss", "accuracy", "gates, then layers: accuracy"):
-            table.add_column(name, no_wrap=name != "gates, then layers: accuracy")
+        last = f"gates, then layers: {self.metric}"
+        for name in ("seed", "arm", "progress", "loss", self.metric, last):
+            table.add_column(Text(name), no_wrap=name != last)
         for (seed, kind, rate), row in self.rows.items():
             table.add_row(str(seed), arm_name(kind, rate), *self._cells(kind, row))
         lines = [Text(line) for line in self.head]
@@ -170,7 +173,7 @@ class LiveView(Watcher):
             "░" * (12 - round(12 * min(1.0, done))), style="dim"
         )
         loss = f"{row['loss']:.3f}" if row.get("loss") is not None else ""
-        value = f"{row['value']:.3f}" if row.get("value") is not None else ""
+        value = short(row["value"]) if row.get("value") is not None else ""
         return [bar, Text(loss), Text(value), last_cell(row)]
 
 
@@ -195,9 +198,14 @@ def last_cell(row: dict[str, Any]) -> Text:
         return Text(row["what"], style="red")
     if row["state"] == "done":
         return Text(
-            "  ".join(f"{depth}: {value:.3f}" for depth, value in sorted(dict(row.get("measured", [])).items()))
+            "  ".join(f"{depth}: {short(value)}" for depth, value in sorted(dict(row.get("measured", [])).items()))
         )
     return ratio_bars(row.get("ratios") or [])
+
+
+def short(value: float) -> str:
+    """A value of the metric: three decimals, or four digits of what is large."""
+    return f"{value:.3f}" if abs(value) < 100 else f"{value:.4g}"
 
 
 def ratio_bars(ratios: list[float]) -> Text:
@@ -211,7 +219,8 @@ def headline(setup: Any) -> list[str]:
     if forecast is None:
         how = "growing in" if setup.config.grow else "with"
         added = ", ".join(f"{edit.copies} x after {edit.unit}" for edit in setup.edits)
-        return [setup.lr_note, f"training: {setup.steps:,} updates" + (f", {how} {added}" if added else "")]
+        first = f"training: {setup.steps:,} updates" + (f", {how} {added}" if added else "")
+        return [setup.lr_note, first, *(f"note: {note}" for note in setup.notes)]
     plan, rates = setup.bench.plan, " at three rates" if setup.config.sensitivity else ""
     return [
         setup.lr_note,
@@ -244,7 +253,8 @@ def arm_updates(setup: Any, arm: Any) -> tuple[int, int]:
     if arm.kind == "control":
         return plan.updates, plan.updates
     schedule = plan.schedule(arm.rank)
-    return schedule.steps, schedule.steps + plan.cool * len(schedule.holds)
+    rising = sum(hold.walk == "up" and hold.opened != plan.opened[-1] for hold in schedule.holds)
+    return schedule.steps, schedule.steps + plan.up_cool * rising + plan.cool * (len(schedule.holds) - rising)
 
 
 def clock(seconds: float) -> str:

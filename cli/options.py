@@ -41,7 +41,14 @@ Steps = Annotated[
 ]
 BatchSize = Annotated[int | None, _option("--batch-size", metavar="N", text="Examples per update (default: 64)")]
 Tolerance = Annotated[
-    str | None, _option("--tolerance", text="Smallest difference that matters, a fraction, or auto (default: auto)")
+    str | None, _option("--tolerance", text="Smallest difference of the metric that matters, or auto (default: auto)")
+]
+Metric = Annotated[
+    str | None,
+    _option(
+        "--metric",
+        text="accuracy, top5, r2, neg_mse, neg_mae, neg_loss or file.py:name (default: accuracy; r2 for float targets)",
+    ),
 ]
 Optimizer = Annotated[str | None, _option("--optimizer", text="sgd, adam or adamw (default: sgd)")]
 LearningRate = Annotated[

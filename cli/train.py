@@ -29,6 +29,7 @@ def train(
     init: o.Init = None,
     mode: o.Mode = None,
     granularity: o.Granularity = None,
+    metric: o.Metric = None,
     optimizer: o.Optimizer = None,
     lr: o.LearningRate = None,
     lr_shape: o.LrShape = None,
@@ -53,7 +54,7 @@ def train(
         return
     training = o.given(
         seed=seed, split_seed=split_seed, copies=copies, sites=o.parse_names(sites), kernel=kernel, init=init,
-        mode=mode, granularity=granularity, schedule=schedule, grow=grow or None, deep=deep or None,
+        mode=mode, granularity=granularity, schedule=schedule, metric=metric, grow=grow or None, deep=deep or None,
     )  # fmt: skip
     settings = o.given(
         steps=steps, optimizer=optimizer, lr_shape=lr_shape, weight_decay=weight_decay, clip=clip,
@@ -67,10 +68,12 @@ def train(
     training_config = TrainingConfig.from_json({**file["training"], **training})
     train_config = TrainConfig.from_json({**o.in_words(file["train"]), **settings})
     from depthprobe.cli.grow import open_inputs
+    from depthprobe.probes.own import Asked
     from depthprobe.probes.train import create_training, run_training, set_up_training
 
     opened, source = open_inputs(model, model_args, dataset, data_dir, limit_train, image_size, out)
-    setup = set_up_training(opened, source, training_config, train_config)
+    asked = Asked(typed=frozenset({**file["train"], **settings}))
+    setup = set_up_training(opened, source, training_config, train_config, asked)
     with watch(quiet=quiet) as listener, create_training(setup, out) as folder:
         listener.folder = folder.path
         summary = run_training(setup, folder, listener)

@@ -13,6 +13,7 @@ LR_SHAPES = ("constant", "cosine", "step")
 PRECISIONS = ("no", "bf16")  # fp16 needs a loss scaler that resumes
 _NO_FLAG = ("momentum", "confidence", "overlap")
 CLOSINGS = ("alternate", "reverse", "forward")
+_SHARES = ("first_share", "up_share", "up_hold_share", "down_share", "down_hold_share", "cool_share", "up_cool_share")
 
 
 class _Settings:
@@ -92,7 +93,8 @@ class TrainConfig(_Settings):
 @dataclass(frozen=True, kw_only=True)
 class GrowthConfig(_Settings):
     """What is added where. copies: per site (None: the depth doubles). sites: unit names (None: all growable).
-    kernel, init: of new layers. mode, granularity: of their gates. overlap: gates ramping at a time.
+    kernel, init: of new layers. metric: a built-in name or file.py:name (None: accuracy, or r2 for floats). mode,
+    granularity: of their gates. overlap: gates ramping at a time.
     """
 
     copies: int | None = None
@@ -104,8 +106,11 @@ class GrowthConfig(_Settings):
     overlap: int = 3
     seed: int = 0
     split_seed: int = 0
+    metric: str | None = None
 
     def __post_init__(self) -> None:
+        if self.metric is not None and not (isinstance(self.metric, str) and self.metric):
+            raise ConfigError("metric is not a name", where="--metric", expected="accuracy, r2, ..., file.py:name")
         _one_of("mode", self.mode, ("prefix", "bernoulli", "blend"))
         _one_of("granularity", self.granularity, ("sample", "channel", "activation"))
         _number("overlap", self.overlap, at_least=1, whole=True)
@@ -139,18 +144,21 @@ class GrowConfig(GrowthConfig):
     down_share: float = 0.04
     down_hold_share: float = 0.02
     cool_share: float = 0.15
+    up_cool_share: float = 0.15
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _one_of("closing", self.closing, CLOSINGS)
         _number("seeds", self.seeds, at_least=1, at_most=100, whole=True)
         _number("confidence", self.confidence, above=0.5, below=1.0)
-        for name in ("first_share", "up_share", "up_hold_share", "down_share", "down_hold_share", "cool_share"):
+        for name in _SHARES:
             _number(name, getattr(self, name), above=0.0, at_most=2.0)
         if self.max_depth is not None:
             _number("max_depth", self.max_depth, at_least=1, whole=True)
         if self.tolerance is not None:
-            _tolerance(self.tolerance)
+            if self.metric in (None, "accuracy", "top5"):
+                refuse_large_tolerance(self.tolerance)
+            _number("tolerance", self.tolerance, above=0.0)
         if not isinstance(self.sensitivity, bool):
             raise ConfigError("sensitivity is on or off", where="--sensitivity", found=repr(self.sensitivity))
         if self.time_budget is not None:
@@ -219,7 +227,8 @@ def _number(
         )
 
 
-def _tolerance(value: Any) -> None:
+def refuse_large_tolerance(value: Any) -> None:
+    """Raise ConfigError for a tolerance above 0.2 of a metric that is a fraction."""
     if isinstance(value, (int, float)) and value > 0.2:
         raise ConfigError(
             f"tolerance {value:g} is larger than 0.2",
@@ -227,7 +236,6 @@ def _tolerance(value: Any) -> None:
             expected="a share of the metric: accuracy is a fraction, 0.005 is half a point",
             hint="did you mean 0.005?",
         )
-    _number("tolerance", value, above=0.0)
 
 
 def _init(init: str) -> None:

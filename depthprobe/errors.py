@@ -65,5 +65,9 @@ class RunFolderError(UsageError):
     """A run folder exists already, is not one, or belongs to another model."""
 
 
+class UserCodeError(DepthprobeError):
+    """A function of the user's (loss, optimizer, metric, ...) raised in the middle of a run (exit code 3)."""
+
+
 class TrainingError(DepthprobeError):
     """Training cannot go on: the loss is no longer finite, or every seed failed (exit code 3)."""

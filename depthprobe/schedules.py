@@ -192,6 +192,13 @@ def stairs(
     return Schedule(gates=tuple(gates), ramps=tuple(ramps), steps=now, holds=tuple(holds))
 
 
+def close_gates(gates: Sequence[str], leaving: Sequence[str], start: int, lengths: StairLengths) -> Schedule:
+    """All `gates` open at step `start`; those in `leaving` close one after another, then a hold, as on the way down."""
+    length = window_length(len(leaving), lengths.down, lengths.overlap) if leaving else 0
+    ramps = tuple(_windows(leaving, start, length, lengths.overlap, 1.0, 0.0))
+    return Schedule(gates=tuple(gates), ramps=ramps, steps=start + length + lengths.down_hold, initial=1.0)
+
+
 def window_length(count: int, ramp: int, overlap: int) -> int:
     """Steps that `count` staggered ramps of `ramp` steps take with `overlap` of them at a time."""
     return ramp if count <= 1 else ramp + -(-(count - 1) * ramp // min(overlap, count))

@@ -35,8 +35,8 @@ def _look_finer(certainty: Certainty, seeds: int) -> Step:
     text = "Spend the effort elsewhere: width, data, training."
     if certainty.resolution > 0:
         text += (
-            f" As measured, these data resolve steps of {size(certainty.resolution)}; to look for smaller ones, "
-            f"take more than {seeds} seed{'' if seeds == 1 else 's'} or more validation examples."
+            f" As measured, these data resolve steps of {size(certainty.resolution, certainty.units)}; to look for "
+            f"smaller ones, take more than {seeds} seed{'' if seeds == 1 else 's'} or more validation examples."
         )
     return Step(text=text)
 

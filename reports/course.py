@@ -21,6 +21,7 @@ def view_course(run: Run) -> Course:
             )
             for r in run.of("measurement")
         ),
+        units=run.units,
     )
 
 

@@ -1,18 +1,20 @@
 """The training itself: accuracy and the ratio of every gate, against the step."""
 
+from typing import Any
+
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from depthprobe.reports.figures import Figure, frame
 from depthprobe.reports.measured import Course, GateMap, Line
-from depthprobe.reports.numbers import listed
+from depthprobe.reports.numbers import axis_title, listed
 from depthprobe.reports.palette import BLUE, EMPTY, FAINT, MUTED, PAPER, seed_colour
 
 ABOVE, BELOW = 300, 60  # height of the accuracy row; of everything that is no row
 
 
 def draw_course(course: Course) -> Figure:
-    """Above: accuracy, grow arms solid, controls dashed. Below: a map of ratios for every closing order."""
+    """Above: the metric, grow arms solid, controls dashed. Below: a map of ratios for every closing order."""
     rows = [ABOVE, *(max(70, min(220, 16 * len(gates.ratios))) for gates in course.gates)]
     height = sum(rows) + 40 * len(rows) + BELOW + 40
     figure = make_subplots(
@@ -27,15 +29,25 @@ def draw_course(course: Course) -> Figure:
     _add_marks(figure, course, ranks)
     for row, gates in enumerate(course.gates, start=2):
         _add_map(figure, gates, row)
-    figure.update_yaxes(title_text="validation accuracy (fraction)", range=(0, 1.02), tickformat=".1f", row=1, col=1)
+    figure.update_yaxes(title_text=axis_title(course.units), **_heights(course), row=1, col=1)
     last = max((line.steps[-1] for line in course.lines), default=1)
     figure.update_xaxes(range=(0, 1.01 * last))
     figure.update_xaxes(title_text="step (updates)", tickformat=",d", row=len(rows), col=1)
     label = (
-        f"Line chart of validation accuracy against the training step for {len(ranks)} seeds, growing and control, "
-        f"with heat maps of the ratio of {len(course.gates[0].ratios) if course.gates else 0} gates below."
+        f"Line chart of validation {course.units.metric} against the training step for {len(ranks)} seeds, growing and "
+        f"control, with heat maps of the ratio of {len(course.gates[0].ratios) if course.gates else 0} gates below."
     )
     return Figure(figure, label, height)
+
+
+def _heights(course: Course) -> dict[str, Any]:
+    """Fractions from 0 to 1; of other metrics what was measured cooled, and the lines as far as that allows."""
+    if course.units.fraction:
+        return {"range": (0, 1.02), "tickformat": ".1f"}
+    values = [mark.value for mark in course.marks]
+    low, high = min(values), max(values)
+    margin = (high - low) or abs(high) or 1.0
+    return {"range": (low - margin, high + 0.2 * margin)}
 
 
 def _map_title(gates: GateMap) -> str:

@@ -1,11 +1,11 @@
-"""Accuracy against depth: the figure that carries the answer."""
+"""The metric against depth: the figure that carries the answer."""
 
 import plotly.graph_objects as go
 
 from depthprobe.reports.depth_marks import add_control, add_depths, span
 from depthprobe.reports.figures import Figure, frame
 from depthprobe.reports.measured import DepthCurve
-from depthprobe.reports.numbers import fraction, layers, percent
+from depthprobe.reports.numbers import axis_title, fraction, layers, percent
 from depthprobe.reports.palette import BLUE, GREEN, MUTED, ORANGE, wash
 
 HEIGHT = 470
@@ -23,14 +23,16 @@ def draw_depth(curve: DepthCurve) -> Figure:
     frame(figure, HEIGHT, hovermode="closest")
     ticks = {"tickmode": "array", "tickvals": depths}
     figure.update_xaxes(title_text="depth (weight layers, head included)", range=span(curve), **ticks)
-    figure.update_yaxes(title_text="validation accuracy (fraction)", range=_heights(curve), tickformat=".3~f")
-    values = ", ".join(f"{layers(c.depth)} {fraction(c.accuracy.value)}" for c in curve.candidates)
-    return Figure(figure, f"Line chart of validation accuracy against depth: {values}.", HEIGHT)
+    figure.update_yaxes(
+        title_text=axis_title(curve.units), range=_heights(curve), tickformat=".3~f" if curve.units.fraction else ".4~g"
+    )
+    values = ", ".join(f"{layers(c.depth)} {fraction(c.score.value, curve.units)}" for c in curve.candidates)
+    return Figure(figure, f"Line chart of validation {curve.units.metric} against depth: {values}.", HEIGHT)
 
 
 def _heights(curve: DepthCurve) -> tuple[float, float]:
     """All that counts, and the way up as far as it does not press that flat; failed seeds may fall outside."""
-    values = [end for c in curve.candidates for end in (c.accuracy.low, c.accuracy.high)]
+    values = [end for c in curve.candidates for end in (c.score.low, c.score.high)]
     values += [curve.control.low, curve.control.high, curve.floor]
     values += [value for walk in curve.walks if not walk.failed for _, value in walk.down]
     least = min(values) - 1.2 * (max(values) - min(values))
@@ -74,7 +76,7 @@ def _add_seeds(figure: go.Figure, curve: DepthCurve) -> None:
 
 def _add_estimate(figure: go.Figure, curve: DepthCurve) -> None:
     depths = [candidate.depth for candidate in curve.candidates]
-    estimates = [candidate.accuracy for candidate in curve.candidates]
+    estimates = [candidate.score for candidate in curve.candidates]
     figure.add_scatter(
         x=[*depths, *reversed(depths)],
         y=[e.high for e in estimates] + [e.low for e in reversed(estimates)],
@@ -89,7 +91,7 @@ def _add_estimate(figure: go.Figure, curve: DepthCurve) -> None:
     figure.add_scatter(
         x=depths,
         y=[e.value for e in estimates],
-        customdata=[[fraction(e.low), fraction(e.high)] for e in estimates],
+        customdata=[[fraction(e.low, curve.units), fraction(e.high, curve.units)] for e in estimates],
         name=f"estimate: cooled walk down, {percent(curve.confidence)} interval",
         mode="lines+markers",
         line={"color": BLUE, "width": 3},

@@ -17,7 +17,7 @@ def span(curve: DepthCurve) -> tuple[float, float]:
 def add_control(figure: go.Figure, curve: DepthCurve) -> None:
     """Control with its interval, and the line of the tolerance, over the whole width."""
     left, right = span(curve)
-    control = curve.control
+    control, units = curve.control, curve.units
     figure.add_scatter(
         x=[left, right, right, left],
         y=[control.low, control.low, control.high, control.high],
@@ -35,17 +35,18 @@ def add_control(figure: go.Figure, curve: DepthCurve) -> None:
         name=f"control: {layers(curve.current)}, trained as long",
         mode="lines",
         line={"color": ORANGE, "width": 2, "dash": "dash"},
-        hovertemplate=f"control {fraction(control.value)}<br>{fraction(control.low)} to {fraction(control.high)}"
+        hovertemplate=f"control {fraction(control.value, units)}<br>{fraction(control.low, units)} to "
+        f"{fraction(control.high, units)}"
         "<extra></extra>",
         legendgroup="control",
     )
     figure.add_scatter(
         x=[left, (left + right) / 2, right],
         y=[curve.floor] * 3,
-        name=f"best minus tolerance ({size(curve.tolerance)})",
+        name=f"best minus tolerance ({size(curve.tolerance, units)})",
         mode="lines",
         line={"color": MUTED, "width": 1.5, "dash": "dot"},
-        hovertemplate=f"best minus tolerance {fraction(curve.floor)}<extra></extra>",
+        hovertemplate=f"best minus tolerance {fraction(curve.floor, units)}<extra></extra>",
     )
 
 

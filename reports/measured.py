@@ -1,6 +1,8 @@
-"""What was measured, as a report shows it: frozen values, metric values as fractions."""
+"""What was measured, as a report shows it: frozen values, in units of the metric."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from depthprobe.analysis.units import Units
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +20,7 @@ class Candidate:
 
     depth: int
     added: int
-    accuracy: Estimate
+    score: Estimate
     params: int
     macs: int
     latency_ms: float
@@ -26,7 +28,7 @@ class Candidate:
 
 @dataclass(frozen=True, kw_only=True)
 class SeedWalk:
-    """Cooled measurements of one seed: (depth, accuracy), ascending; control: None when it was not trained."""
+    """Cooled measurements of one seed: (depth, metric), ascending; control: None when it was not trained."""
 
     seed: int
     failed: bool
@@ -37,7 +39,7 @@ class SeedWalk:
 
 @dataclass(frozen=True, kw_only=True)
 class DepthCurve:
-    """Accuracy against depth. up: mean of the way up; floor: best of the curve minus the tolerance.
+    """The metric against depth. up: mean of the way up; floor: best of the curve minus the tolerance.
 
     fitted: the smoothed curve that decided, None when the means did.
     """
@@ -53,11 +55,12 @@ class DepthCurve:
     current: int
     recommended: int | None
     best_guess: int
+    units: Units = field(default_factory=Units)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """Uncooled accuracy of one training at the recorded steps. arm: "grow" or "control"."""
+    """Uncooled metric of one training at the recorded steps. arm: "grow" or "control"."""
 
     seed: int
     arm: str
@@ -93,6 +96,7 @@ class Course:
     lines: tuple[Line, ...]
     gates: tuple[GateMap, ...]
     marks: tuple[Mark, ...]
+    units: Units = field(default_factory=Units)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,3 +109,4 @@ class Certainty:
     tolerance: float
     confidence: float
     gains: tuple[tuple[str, Estimate], ...]
+    units: Units = field(default_factory=Units)

@@ -2,22 +2,52 @@
 
 from collections.abc import Sequence
 
+from depthprobe.analysis.units import Units
+
+__all__ = ["Units"]  # for cli/, which draws no numbers of its own
+
 _SCALES = ((1e12, "T"), (1e9, "G"), (1e6, "M"))
 
 
-def fraction(value: float) -> str:
-    """0.9787 -> "0.979"."""
-    return f"{value:.3f}"
+FRACTION = Units()
 
 
-def points(value: float) -> str:
-    """A difference of fractions in hundredths: 0.0432 -> "+4.3"."""
-    return f"{100 * value + 0.0:+.1f}".replace("-0.0", "+0.0").replace("-", "−")
+def fraction(value: float, units: Units = FRACTION) -> str:
+    """A value of the metric: 0.9787 -> "0.979"."""
+    return units.value(value)
 
 
-def size(value: float) -> str:
-    """A size in points: 0.0119 -> "1.2 points"."""
-    return f"{100 * value:.2g} points"
+def points(value: float, units: Units = FRACTION) -> str:
+    """A difference, fractions in hundredths: 0.0432 -> "+4.3"."""
+    text = units.signed(value, unit=False)
+    return (text if float(text) else text.replace("-", "+")).replace("-", "−")
+
+
+def gained(value: float, units: Units = FRACTION) -> str:
+    """A difference with its unit: "+4.3 points", or "+0.043" of a metric that is no fraction."""
+    return points(value, units) + (" points" if units.fraction else "")
+
+
+def size(value: float, units: Units = FRACTION) -> str:
+    """A size of a difference: 0.0119 -> "1.2 points"."""
+    return units.size(value)
+
+
+def capital(name: str) -> str:
+    """A metric's name at the head of a line: "accuracy" -> "Accuracy"; a function's name stays as it is."""
+    return "Accuracy" if name == "accuracy" else name
+
+
+def axis_title(units: Units) -> str:
+    """What an axis of metric values says; plotly reads some tags, so nothing of a user's name is one."""
+    name = units.metric.replace("<", "(").replace(">", ")")
+    return f"validation {name}{' (fraction)' if units.fraction else ''}"
+
+
+def gain_title(units: Units) -> str:
+    """What an axis of differences says."""
+    name = units.metric.replace("<", "(").replace(">", ")")
+    return f"gain ({'points of ' if units.fraction else ''}{name})"
 
 
 def percent(share: float) -> str:

@@ -39,7 +39,7 @@ def render_page(views: Sequence[RunView]) -> str:
     return page.strip() + "\n"
 
 
-_FILTERS = ("fraction", "points", "size", "percent", "count", "scaled", "times", "milliseconds", "layers")
+_FILTERS = ("capital", "fraction", "points", "size", "percent", "count", "scaled", "times", "milliseconds", "layers")
 
 
 def _title(views: Sequence[RunView]) -> str:

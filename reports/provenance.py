@@ -17,7 +17,8 @@ def view_facts(run: Run) -> tuple[Fact, ...]:
         *_data(run),
         Fact(label="Seeds", value=_seeds(run.recommendation)),
         Fact(label="Tolerance", value=_tolerance(run.config["tolerance_note"])),
-        Fact(label="Training", value=_training(run.config["train"])),
+        Fact(label="Training", value=_training(run.config["train"], run.config.get("own") or {})),
+        *_own(run.config),
         Fact(label="Cost", value=_cost(run.recommendation["cost"])),
         Fact(label="Machine", value=_machine(run.environment)),
         Fact(label="Versions", value=_versions(run.environment)),
@@ -63,13 +64,26 @@ def _tolerance(note: str) -> str:
     return note.removeprefix("tolerance ")
 
 
-def _training(train: dict[str, Any]) -> str:
+def _training(train: dict[str, Any], own: dict[str, str]) -> str:
+    optimizer = "your optimizer" if "optimizer" in own else f"{train['optimizer']}, learning rate {train['lr']:g}"
+    augment = "your own" if "augment" in own else "on" if train["augment"] else "off"
     return (
-        f"{train['optimizer']}, learning rate {train['lr']:g}, batches of {train['batch_size']:,}, "
+        f"{optimizer}, batches of {train['batch_size']:,}, "
         f"precision {'full' if train['precision'] == 'no' else train['precision']}, "
-        f"augmentation {'on' if train['augment'] else 'off'}; "
+        f"augmentation {augment}; "
         f"one conventional training is {count(train['steps'])} updates"
     )
+
+
+def _own(config: dict[str, Any]) -> list[Fact]:
+    """The user's own functions, and a metric from a file."""
+    metric, facts = config.get("metric") or {}, []
+    if own := config.get("own"):
+        said = [f"{name} ({str(origin).rpartition('/')[2]})" for name, origin in own.items()]
+        facts.append(Fact(label="Your own", value=listed(said)))
+    if metric.get("sha256"):
+        facts.append(Fact(label="Metric", value=str(metric["spec"]), code=True))
+    return facts
 
 
 def _cost(cost: dict[str, Any]) -> str:

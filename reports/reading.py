@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from depthprobe.analysis.units import Units
 from depthprobe.errors import RunFolderError
 
 RUN_SCHEMA = 1
@@ -20,6 +21,16 @@ class Run:
     environment: dict[str, Any]
     recommendation: dict[str, Any]
     records: tuple[dict[str, Any], ...]
+
+    @property
+    def units(self) -> Units:
+        """How values of its metric are written; runs of version 0.1 measured accuracy only."""
+        answer = self.recommendation
+        return Units(
+            metric=str(answer["metric"]),
+            fraction=bool(answer.get("fraction", True)),
+            tolerance=float(answer["tolerance"]),
+        )
 
     def of(self, kind: str, **facts: Any) -> list[dict[str, Any]]:
         """Records of one kind ("trace", "measurement", "failure"), those that agree with `facts`."""

@@ -47,12 +47,12 @@ def short_model(model: dict[str, Any]) -> str:
 
 
 def view_curve(run: Run) -> DepthCurve:
-    """Accuracy against depth, from the answer and the cooled measurements."""
+    """The metric against depth, from the answer and the cooled measurements."""
     answer, depth = run.recommendation, run.recommendation["depth"]
     candidates = tuple(_candidate(row, int(depth["current"])) for row in depth["candidates"])
     fitted = tuple(float(value) for value in depth["fitted"]) if depth["fitted"] else None
     walks = tuple(_walk(run, seed) for seed in answer["seeds"])
-    best = max(fitted or [candidate.accuracy.value for candidate in candidates])
+    best = max(fitted or [candidate.score.value for candidate in candidates])
     return DepthCurve(
         candidates=candidates,
         fitted=fitted,
@@ -65,6 +65,7 @@ def view_curve(run: Run) -> DepthCurve:
         current=int(depth["current"]),
         recommended=None if depth["recommended"] is None else int(depth["recommended"]),
         best_guess=int(depth["best_guess"]),
+        units=run.units,
     )
 
 
@@ -86,6 +87,7 @@ def view_certainty(run: Run) -> Certainty:
         tolerance=float(answer["tolerance"]),
         confidence=float(answer["confidence"]),
         gains=tuple(gain for gain in gains if gain[1].low < gain[1].high),
+        units=run.units,
     )
 
 
@@ -98,7 +100,7 @@ def _candidate(row: dict[str, Any], current: int) -> Candidate:
     return Candidate(
         depth=int(row["depth"]),
         added=int(row["depth"]) - current,
-        accuracy=estimate(row),
+        score=estimate(row),
         params=int(row["params"]),
         macs=int(row["macs"]),
         latency_ms=float(row["latency_ms"]),

@@ -4,7 +4,7 @@ import plotly.graph_objects as go
 
 from depthprobe.reports.figures import Figure, frame
 from depthprobe.reports.measured import Certainty
-from depthprobe.reports.numbers import layers, points, size
+from depthprobe.reports.numbers import gain_title, layers, points, size
 from depthprobe.reports.palette import BLUE, INK, MUTED, wash
 
 HEIGHT = 300
@@ -37,41 +37,50 @@ def draw_gains(certainty: Certainty) -> Figure:
     """Each gain with its interval, in points; zero, tolerance and resolution as lines."""
     names = [label.replace("over the ", "over the<br>") for label, _ in certainty.gains]
     gains = [gain for _, gain in certainty.gains]
+    units, scale = certainty.units, 100 if certainty.units.fraction else 1
     figure = go.Figure(
         go.Scatter(
-            x=[100 * gain.value for gain in gains],
+            x=[scale * gain.value for gain in gains],
             y=names,
             mode="markers",
             marker={"size": 11, "color": BLUE},
             error_x={
-                "array": [100 * (gain.high - gain.value) for gain in gains],
-                "arrayminus": [100 * (gain.value - gain.low) for gain in gains],
+                "array": [scale * (gain.high - gain.value) for gain in gains],
+                "arrayminus": [scale * (gain.value - gain.low) for gain in gains],
                 "color": BLUE,
                 "thickness": 3,
                 "width": 7,
             },
-            customdata=[[points(gain.low), points(gain.high)] for gain in gains],
-            hovertemplate="%{x:+.1f} points<br>%{customdata[0]} to %{customdata[1]}<extra></extra>",
+            customdata=[[points(gain.low, units), points(gain.high, units)] for gain in gains],
+            hovertemplate=("%{x:+.1f} points" if units.fraction else f"%{{x:+.{units.decimals}f}}") + "<br>"
+            "%{customdata[0]} to %{customdata[1]}<extra></extra>",
         )
     )
     frame(figure, HEIGHT, showlegend=False)
     _add_line(figure, 0, "no gain", INK, "solid", 0)
-    _add_line(figure, certainty.tolerance, "tolerance", MUTED, "dot", 0)
+    _add_line(figure, scale * certainty.tolerance, "tolerance", MUTED, "dot", 0)
     if certainty.resolution > 0:
-        _add_line(figure, certainty.resolution, "resolved", MUTED, "dash", 1)
-    figure.update_xaxes(title_text="gain (points of accuracy)", showgrid=True)
+        _add_line(figure, scale * certainty.resolution, "resolved", MUTED, "dash", 1)
+    figure.update_xaxes(title_text=gain_title(units), showgrid=True)
     figure.update_yaxes(range=(len(gains) - 0.4, -0.6), showgrid=False, ticks="")
-    said = "; ".join(f"{label} {points(g.value)} ({points(g.low)} to {points(g.high)})" for label, g in certainty.gains)
-    return Figure(figure, f"Gains in points: {said}; tolerance {size(certainty.tolerance)}.", HEIGHT)
+    said = "; ".join(
+        f"{label} {points(g.value, units)} ({points(g.low, units)} to {points(g.high, units)})"
+        for label, g in certainty.gains
+    )
+    return Figure(
+        figure,
+        f"Gains{' in points' if units.fraction else ''}: {said}; tolerance {size(certainty.tolerance, units)}.",
+        HEIGHT,
+    )
 
 
 def _add_line(figure: go.Figure, value: float, text: str, colour: str, dash: str, lift: int) -> None:
     figure.add_shape(
-        type="line", x0=100 * value, x1=100 * value, y0=0, y1=1, yref="paper", layer="below",
+        type="line", x0=value, x1=value, y0=0, y1=1, yref="paper", layer="below",
         line={"color": colour, "width": 1.3, "dash": dash},
     )  # fmt: skip
     figure.add_annotation(
-        x=100 * value, y=1, yref="paper", yanchor="bottom", yshift=15 * lift, showarrow=False, text=text,
+        x=value, y=1, yref="paper", yanchor="bottom", yshift=15 * lift, showarrow=False, text=text,
         xanchor="right" if value == 0 else "left", font={"size": 11, "color": colour},
     )  # fmt: skip
 

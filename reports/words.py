@@ -4,7 +4,7 @@ from typing import Any
 
 from depthprobe.reports.advice import next_steps
 from depthprobe.reports.measured import Candidate, Certainty, DepthCurve, Estimate
-from depthprobe.reports.numbers import fraction, layers, percent, points, size, times
+from depthprobe.reports.numbers import fraction, gained, layers, percent, points, size, times
 from depthprobe.reports.reading import Run
 from depthprobe.reports.view import Addition, Answer, Tile
 
@@ -34,7 +34,7 @@ def at(curve: DepthCurve, depth: int) -> Candidate:
 
 
 def _meaning(verdict: str, curve: DepthCurve) -> str:
-    within = size(curve.tolerance)
+    within = size(curve.tolerance, curve.units)
     if verdict == "deepen" and curve.recommended is not None:
         return (
             f"More depth pays, and by more than longer training alone does. {layers(curve.recommended)} is the "
@@ -55,8 +55,8 @@ def _tiles(curve: DepthCurve, certainty: Certainty, answer: dict[str, Any]) -> l
     tiles += [
         Tile(
             label=f"Gain {label}",
-            value=f"{points(gain.value)} points",
-            detail=_interval(gain, certainty.confidence),
+            value=gained(gain.value, certainty.units),
+            detail=_interval(gain, certainty),
         )
         for label, gain in certainty.gains
     ]
@@ -72,7 +72,11 @@ def _tiles(curve: DepthCurve, certainty: Certainty, answer: dict[str, Any]) -> l
     if answer["test"]:
         saved = curve.current if curve.recommended is None else curve.recommended
         detail = f"saved network, {layers(saved)}; {answer['test']['examples']:,} test examples, looked at once"
-        tiles.append(Tile(label="Test accuracy", value=fraction(answer["test"]["value"]), detail=detail))
+        tiles.append(
+            Tile(
+                label=f"Test {curve.units.metric}", value=fraction(answer["test"]["value"], curve.units), detail=detail
+            )
+        )
     return tiles
 
 
@@ -87,5 +91,6 @@ def _depth_tile(curve: DepthCurve, certainty: Certainty) -> Tile:
     return Tile(label="Depth", value=f"{curve.current} → {layers(curve.recommended)}", detail=detail)
 
 
-def _interval(gain: Estimate, confidence: float) -> str:
-    return f"{percent(confidence)} interval {points(gain.low)} to {points(gain.high)}"
+def _interval(gain: Estimate, certainty: Certainty) -> str:
+    low, high = points(gain.low, certainty.units), points(gain.high, certainty.units)
+    return f"{percent(certainty.confidence)} interval {low} to {high}"

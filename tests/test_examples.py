@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
-INPUT = {"lenet": "1,28,28", "cifar_quick": "3,32,32"}
+INPUT = {"lenet": "1,28,28", "cifar_quick": "3,32,32", "own_recipe": "2"}
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)

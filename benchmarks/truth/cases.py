@@ -15,7 +15,7 @@ INITS = ("default", "identity")
 STEPS = 1500
 BATCH = 64
 RATES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
-PILOT_DEPTH, PILOT_SEED = 4, 100
+PILOT_DEPTH, PILOT_SEEDS = 4, (100, 101)
 NETS = ("conv_gap", "conv_flat", "conv_bn", "mlp")
 DATA = {
     "digits": {"spec": "digits"},

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from truth.cases import BATCH, DEPTHS, INITS, PILOT_DEPTH, PILOT_SEED, RATES, SEEDS, STEPS, Case
 
 import depthprobe as dp
 from depthprobe.config import TrainConfig
@@ -21,20 +20,24 @@ from depthprobe.training.batches import Batches, mix_seed
 from depthprobe.training.device import open_device
 from depthprobe.training.learner import Learner, predict
 from depthprobe.training.optimizers import lr_factor
+from truth.cases import BATCH, DEPTHS, INITS, PILOT_DEPTH, PILOT_SEEDS, RATES, SEEDS, STEPS, Case
 
 MARKS = (1 / 8, 1 / 4, 1 / 2, 3 / 4, 1.0)
+VETO = 0.1
+GROWN_INIT = "identity"  # of a grow run's new layers: what the probe uses
 GROWN_SHARE = 0.5  # of a full-budget grow run is growth, the rest trains the whole network
 
 
 def tasks(rates_of):
     """Keys of everything to be trained for one case; pilots come first and decide the rate of the rest."""
     for rate in RATES:
-        yield {"kind": "pilot", "init": "default", "depth": PILOT_DEPTH, "seed": PILOT_SEED, "lr": rate}
+        for seed in PILOT_SEEDS:
+            yield {"kind": "pilot", "init": "default", "depth": PILOT_DEPTH, "seed": seed, "lr": rate}
     rate = rates_of()
     for init in INITS:
         for kind in ("scratch", "grown"):
             for depth in DEPTHS:
-                if kind == "grown" and (init != "default" or depth == 1):
+                if kind == "grown" and (init != GROWN_INIT or depth == 1):
                     continue  # a grow run to one layer is a training from scratch
                 for seed in SEEDS:
                     yield {"kind": kind, "init": init, "depth": depth, "seed": seed, "lr": rate}
@@ -62,9 +65,14 @@ class Store:
             file.write(json.dumps(row) + "\n")
 
     def best_rate(self) -> float:
-        """The rate of the best pilot; of equals the smaller."""
-        pilots = [row for row in self.rows if row["kind"] == "pilot"]
-        return max(sorted(pilots, key=lambda row: row["lr"]), key=lambda row: row["valid"])["lr"]
+        """The rate that was best in the first pilot, unless the second one, of another seed, falls far behind there."""
+        first, second = ({row["lr"]: row["valid"] for row in self.pilots(seed)} for seed in PILOT_SEEDS)
+        sound = [rate for rate in RATES if second[rate] > first[rate] - VETO]
+        return max(sound or RATES, key=lambda rate: (first[rate], -rate))
+
+    def pilots(self, seed: int):
+        """The pilot rows of one seed."""
+        return [row for row in self.rows if row["kind"] == "pilot" and row["seed"] == seed]
 
 
 def run_case(case: Case, store: Store, data_dir: Path | None, say=print) -> None:

@@ -26,6 +26,8 @@ def decide(
     bias: float = 0.0,
     rng_seed: int = 0,
     floor: float | None = None,
+    scale: float = 1.0,
+    floor_is: str = "always naming the commonest class",
 ) -> Decision:
     """Decide between deepen, keep, shrink and inconclusive.
 
@@ -34,7 +36,8 @@ def decide(
     largest systematic error of the method on a difference of two depths; confidence: of each one-sided
     bound and of the intervals; resamples: 0 leaves `resamples` and `range95` None. The same input gives the
     same output, bit for bit. floor: what a network that learned nothing scores (always naming the commonest
-    class); when no candidate is clearly above it, nothing can be said.
+    class); when no candidate is clearly above it, nothing can be said. floor_is: that, in words. scale: of the metric,
+    1 for a fraction: what is assumed of seeds before any data (`estimate_spread`) is meant in this unit.
 
     d* is the smallest candidate that is within 0.8 tolerance of the best on the estimated curve and whose
     shortfall has an upper bound within the tolerance. It is `keep` when d* is the current depth, `shrink`
@@ -49,7 +52,7 @@ def decide(
         expected = "tolerance > 0, bias >= 0, resamples >= 0, 0.5 < confidence < 1"
         raise ConfigError("a setting of the deciding rule is out of range", expected=expected, found=found)
     check_scores(scores, depths, current)
-    spread, here = estimate_spread(scores), depths.index(current)
+    spread, here = estimate_spread(scores, scale), depths.index(current)
     measured, cov = spread.means[None, :-1], spread.cov[:-1, :-1]
     chooser = Chooser(depths, cov, spread.df, tolerance=tolerance, bias=bias, confidence=confidence)
     choice = chooser.choose(measured)
@@ -57,12 +60,12 @@ def decide(
     plateau = _plateau(choice, chosen if chosen >= 0 else guess, here, tolerance)
     gain = _gain(spread, plateau, here, confidence, bias)
     over_control = _gain(spread, plateau, -1, confidence, bias)
-    verdict, reasons = _judge(depths, chosen, here, gain, over_control, tolerance, bias)
+    verdict, reasons = _judge(depths, chosen, here, gain, over_control, tolerance, bias, scale)
     estimates = [_estimate(spread, column, confidence, bias) for column in range(len(depths) + 1)]
     if floor is not None and all(estimate.low <= floor for estimate in estimates):
         verdict, reasons = (
             "inconclusive",
-            (f"nothing was learned: always naming the commonest class gives {floor:.3f}",),
+            (f"nothing was learned: {floor_is} gives {floor:.3f}",),
         )
     index = {"keep": here, "inconclusive": None}.get(verdict, chosen)
     if spread.seeds == 1:
@@ -108,6 +111,7 @@ def _judge(
     over_control: Estimate,
     tolerance: float,
     bias: float,
+    scale: float = 1.0,
 ) -> tuple[Verdict, tuple[str, ...]]:
     if len(depths) == 1:
         return "inconclusive", ("only one depth was measured",)
@@ -121,7 +125,8 @@ def _judge(
         return "shrink", ("a smaller depth is within the tolerance of the best",)
     if gain.low <= 0:
         if gain.value <= 0:
-            return "inconclusive", (f"deeper measured no better, but a gain of {gain.high:.3f} cannot be excluded",)
+            most = f"{gain.high:.3f}" if scale == 1.0 else f"{gain.high:.3g}"
+            return "inconclusive", (f"deeper measured no better, but a gain of {most} cannot be excluded",)
         return "inconclusive", ("deeper measured better, but the gain is not separated from zero",)
     if over_control.low > 0:
         return "deepen", ()

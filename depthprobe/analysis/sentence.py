@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from depthprobe.analysis.decision import Decision, Estimate
+from depthprobe.analysis.units import Units
 
 
 def say(
@@ -13,57 +14,59 @@ def say(
     seeds: int,
     failed_seeds: int,
     notes: Sequence[str] = (),
+    fraction: bool = True,
 ) -> str:
     """Say a decision: verdict, effect with its interval, depth with its resampling range, failed seeds.
 
-    unit: what depth counts, singular. metric: its name; values are fractions and differences are printed in
-    points (hundredths). seeds: how many were trained; failed_seeds: how many of them failed. notes: short
-    facts to add to the sentence, such as "diverged at p = 0.8".
+    unit: what depth counts, singular. metric: its name; fraction: its values are fractions and differences are
+    printed in points (hundredths), else as plain numbers. seeds: how many were trained; failed_seeds: how many of
+    them failed. notes: short facts to add to the sentence, such as "diverged at p = 0.8".
     """
-    parts = [_VERDICTS[decision.verdict](decision, unit, metric)]
+    units = Units(metric=metric, fraction=fraction, tolerance=decision.tolerance)
+    parts = [_VERDICTS[decision.verdict](decision, unit, units)]
     if failed_seeds:
         parts.append(f"{failed_seeds} of {seeds} seeds failed")
     parts += notes
     return "; ".join(parts) + "."
 
 
-def _deepen(decision: Decision, unit: str, metric: str) -> str:
-    change = _change(decision, decision.best_guess, metric)
+def _deepen(decision: Decision, unit: str, units: Units) -> str:
+    change = _change(decision, decision.best_guess, units)
     return (
         f"Deepen from {decision.current} to {_count(decision.best_guess, unit)}: {change}"
-        f" (gain {_points(decision.gain)}"
-        f" and {_signed(decision.gain_over_control.value)} over the control); {_named(decision, unit)}"
+        f" (gain {_interval(decision.gain, units)}"
+        f" and {units.signed(decision.gain_over_control.value)} over the control); {_named(decision, unit)}"
     )
 
 
-def _shrink(decision: Decision, unit: str, metric: str) -> str:
-    change = _change(decision, decision.best_guess, metric)
+def _shrink(decision: Decision, unit: str, units: Units) -> str:
+    change = _change(decision, decision.best_guess, units)
     return (
         f"Shrink from {decision.current} to {_count(decision.best_guess, unit)}: {change},"
-        f" within the tolerance of {_size(decision.tolerance)} of the best; {_named(decision, unit)}"
+        f" within the tolerance of {units.size(decision.tolerance)} of the best; {_named(decision, unit)}"
     )
 
 
-def _keep(decision: Decision, unit: str, metric: str) -> str:
+def _keep(decision: Decision, unit: str, units: Units) -> str:
     if decision.explained_by_control:
-        why = f"deeper gains {_points(decision.gain)}, but so does training longer at this depth"
+        why = f"deeper gains {_interval(decision.gain, units)}, but so does training longer at this depth"
     elif decision.current == decision.depths[-1]:
         why = "no smaller depth is as good, and nothing deeper was measured"
     elif decision.gain.high <= 0.0:
         why = "no deeper network measured better"
     else:
-        why = f"nothing to gain above the tolerance of {_size(decision.tolerance)}"
-        why += f", deeper brings {_points(decision.gain)}"
+        why = f"nothing to gain above the tolerance of {units.size(decision.tolerance)}"
+        why += f", deeper brings {_interval(decision.gain, units)}"
     here = _value(decision, decision.current)
-    return f"Keep {_count(decision.current, unit)}: {why}; {metric} {here:.3f}; {_named(decision, unit)}"
+    return f"Keep {_count(decision.current, unit)}: {why}; {units.metric} {units.value(here)}; {_named(decision, unit)}"
 
 
-def _inconclusive(decision: Decision, unit: str, metric: str) -> str:
+def _inconclusive(decision: Decision, unit: str, units: Units) -> str:
     why = ", ".join(decision.reasons) or "the data do not decide"
     text = f"Inconclusive: {why}"
     if len(decision.depths) > 1:
         text += f"; the best guess is {_named(decision, unit)}, and as measured these data resolve"
-        text += f" {_size(decision.resolution)} of {metric} at best"
+        text += f" {units.size(decision.resolution)} of {units.metric} at best"
     return text
 
 
@@ -79,25 +82,18 @@ def _named(decision: Decision, unit: str) -> str:
     return f"{depth} ({span} in 95 % of resamples)"
 
 
-def _change(decision: Decision, depth: int, metric: str) -> str:
-    return f"{metric} {_value(decision, decision.current):.3f} -> {_value(decision, depth):.3f}"
+def _change(decision: Decision, depth: int, units: Units) -> str:
+    before, after = (units.value(_value(decision, layers)) for layers in (decision.current, depth))
+    return f"{units.metric} {before} -> {after}"
 
 
 def _value(decision: Decision, depth: int) -> float:
     return decision.candidates[decision.depths.index(depth)].value
 
 
-def _points(gain: Estimate) -> str:
-    low, high = _signed(gain.low, ""), _signed(gain.high, "")
-    return f"{_signed(gain.value)}, 95 % interval {low} to {high}"
-
-
-def _signed(value: float, unit: str = " points") -> str:
-    return f"{100 * value + 0.0:+.1f}{unit}"
-
-
-def _size(value: float) -> str:
-    return f"{100 * value:.2g} points"
+def _interval(gain: Estimate, units: Units) -> str:
+    low, high = units.signed(gain.low, unit=False), units.signed(gain.high, unit=False)
+    return f"{units.signed(gain.value)}, 95 % interval {low} to {high}"
 
 
 def _count(depth: int, unit: str) -> str:

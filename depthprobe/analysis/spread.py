@@ -78,8 +78,9 @@ def _satterthwaite(noise: float, seed_part: float, seed_df: float) -> float:
     return seed_df * (1 + max(noise, 0.0) / seed_part) ** 2
 
 
-def estimate_spread(scores: Sequence[SeedScores]) -> Spread:
-    """Estimate means and variances from checked scores.
+def estimate_spread(scores: Sequence[SeedScores], scale: float = 1.0) -> Spread:
+    """Estimate means and variances from checked scores. scale: of the metric, 1 where it is a fraction; what is assumed
+    before any data is multiplied by it.
 
     Score of example i, depth d, seed s = mean_d + seed_s + (seed by depth)_sd + example parts. Two seeds on
     one fold share the example-by-depth part, two seeds on different folds do not; the residual of the S x K
@@ -114,9 +115,9 @@ def estimate_spread(scores: Sequence[SeedScores]) -> Spread:
         means=by_seed.mean(axis=0),
         by_seed=by_seed,
         example_cov=total / seeds**2,
-        seed_variance=_blend(SEED_BY_DEPTH_SD**2, residual, by_depth),
+        seed_variance=_blend(scale**2 * SEED_BY_DEPTH_SD**2, residual, by_depth),
         seed_df=PRIOR_DF + by_depth,
-        total_seed_variance=_blend(SEED_BY_DEPTH_SD**2 + SEED_SD**2, between, main),
+        total_seed_variance=_blend(scale**2 * (SEED_BY_DEPTH_SD**2 + SEED_SD**2), between, main),
         total_df=PRIOR_DF + main,
     )
 

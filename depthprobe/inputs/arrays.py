@@ -14,7 +14,8 @@ _CHANNELS = (1, 3)
 
 
 def make_examples(x: object, y: object, where: str) -> Examples:
-    """Make examples of two arrays or tensors: x (N, ...) numbers, y (N,) class indices.
+    """Make examples of two arrays or tensors: x (N, ...) numbers, y (N,) integers: class indices; y (N,) or (N, K)
+    floats: targets of a regression or of several labels, kept as they are (the type decides, not the values).
 
     Bytes (uint8) of three or more dimensions are images: scaled to 0..1, (N, H, W) gets a channel, and a
     last axis of 1 or 3 channels moves forward. Other numbers keep value and shape. Raises DataError, naming
@@ -31,7 +32,7 @@ def make_examples(x: object, y: object, where: str) -> Examples:
             found=str(inputs.shape),
             hint="x.reshape(-1, 1)",
         )
-    target = check_labels(labels, where)
+    target = check_targets(labels, where) if labels.dtype.kind == "f" else check_labels(labels, where)
     if len(inputs) != len(target):
         raise DataError(
             "x and y differ in length", where=where, expected=f"{len(inputs)} labels", found=str(len(target))
@@ -42,20 +43,30 @@ def make_examples(x: object, y: object, where: str) -> Examples:
     return Examples(torch.from_numpy(_as_floats(inputs, where)), torch.from_numpy(target))
 
 
-def check_labels(labels: NDArray[np.generic], where: str) -> NDArray[np.int64]:
-    """Return labels as (N,) int64; DataError for other shapes, fractions and negative numbers."""
-    if labels.ndim != 1:
-        hint = "y.argmax(1) for one-hot rows, y.ravel() for a column" if labels.ndim == 2 else None
-        raise DataError("labels are not one row", where=where, expected="(N,)", found=str(labels.shape), hint=hint)
-    whole = labels.astype(np.float64) if labels.dtype.kind == "f" else np.zeros(1)
-    if not np.isfinite(whole).all() or (whole != np.floor(whole)).any():
-        first = int(np.flatnonzero(~(whole == np.floor(whole)) | ~np.isfinite(whole))[0])
+def check_targets(targets: NDArray[np.generic], where: str) -> NDArray[np.float32]:
+    """Return floating-point targets as (N,) or (N, K) float32; DataError for other shapes and non-finite values."""
+    if targets.ndim not in (1, 2) or targets.size == 0:
+        raise DataError("targets of another shape", where=where, expected="(N,) or (N, K)", found=str(targets.shape))
+    with np.errstate(over="ignore"):  # too large for float32 becomes infinite, which is reported below
+        floats = np.array(targets, dtype=np.float32)
+    if not np.isfinite(floats).all():
+        row = int(np.flatnonzero(~np.isfinite(floats.reshape(len(floats), -1)).all(axis=1))[0])
         raise DataError(
-            "labels are not integers",
+            "y holds NaN or infinite values",
             where=where,
-            expected="class indices 0..K-1",
-            found=f"{labels[first]} at row {first}",
+            expected="finite targets, or class indices as integers",
+            found=f"{targets[row]} at row {row}",
         )
+    return floats
+
+
+def check_labels(labels: NDArray[np.generic], where: str) -> NDArray[np.int64]:
+    """Return integer labels as (N,) int64; DataError for other shapes and negative numbers."""
+    if labels.ndim != 1:
+        hint = None
+        if labels.ndim == 2:
+            hint = "y.argmax(1) for one-hot rows, y.ravel() for a column, y.astype('float32') for several labels each"
+        raise DataError("labels are not one row", where=where, expected="(N,)", found=str(labels.shape), hint=hint)
     target = labels.astype(np.int64)
     if (target < 0).any():
         first = int(np.flatnonzero(target < 0)[0])
@@ -66,8 +77,16 @@ def check_labels(labels: NDArray[np.generic], where: str) -> NDArray[np.int64]:
 def check_classes(parts: Sequence[tuple[str, Examples | None]], classes: int, where: str) -> None:
     """Raise DataError for fewer than two classes, labels out of range, and classes absent from training.
 
-    parts: (part's name, examples), training first. classes: how many there are.
+    parts: (part's name, examples), training first. classes: how many there are. Nothing is checked of floating-point
+    targets but that all parts have such, of one shape.
     """
+    kinds = {name: (part.y.is_floating_point(), tuple(part.y.shape[1:])) for name, part in parts if part is not None}
+    for name, kind in kinds.items():
+        if kind != kinds[parts[0][0]]:
+            said = [f"{'floats' if k[0] else 'integers'} of shape {('N', *k[1])}" for k in (kinds[parts[0][0]], kind)]
+            raise DataError(f"the targets of {name} are of another kind", where=where, expected=said[0], found=said[1])
+    if kinds[parts[0][0]][0]:
+        return
     for name, part in parts:
         if part is not None and int(part.y.max()) >= classes:
             row = int((part.y >= classes).nonzero()[0])

@@ -11,6 +11,7 @@ from types import FunctionType, ModuleType
 from torch import nn
 
 from depthprobe.errors import ModelError
+from depthprobe.inputs.overrides import is_override
 from depthprobe.inputs.pyfiles import reporting
 
 PREFERRED = ("model", "Model", "net", "Net")
@@ -22,9 +23,12 @@ def choose_model(module: ModuleType, where: str, args: Mapping[str, object]) -> 
 
     Instances without parameters (a loss, an activation) count only when there is nothing else. Among
     several, one called model, Model, net or Net is taken. A lone class that lacks arguments gives way to a
-    lone factory that lacks none. Raises ModelError when there is nothing, or no single choice.
+    lone factory that lacks none. The training functions of `overrides` (loss, augment, ...) never count. Raises
+    ModelError when there is nothing, or no single choice.
     """
-    public = {name: value for name, value in vars(module).items() if not name.startswith("_")}
+    public = {
+        name: value for name, value in vars(module).items() if not name.startswith("_") and not is_override(name, value)
+    }
     instances = _distinct({name: value for name, value in public.items() if isinstance(value, nn.Module)})
     trainable = {name: value for name, value in instances.items() if any(True for _ in value.parameters())}
     classes = {name: value for name, value in public.items() if _is_model_class(value, module)}

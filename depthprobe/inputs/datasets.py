@@ -133,14 +133,16 @@ def _find_path(spec: str, data_dir: Path | None) -> Path:
 
 
 def name_classes(names: tuple[str, ...], train: Examples, where: str) -> tuple[str, ...]:
-    """Return the names, or numbers up to the largest training label where there are none."""
+    """Return the names, or numbers up to the largest training label where there are none; () for float targets."""
+    if train.y.is_floating_point():
+        return ()
     highest = int(train.y.max())
     if not names and highest >= len(train):
         raise DataError(
             f"label {highest} with {len(train)} training examples",
             where=where,
             expected="class indices 0..K-1",
-            hint="number the classes 0, 1, 2, ... (a regression target is not supported)",
+            hint="number the classes 0, 1, 2, ..., or y.astype('float32') for a regression",
         )
     return names or tuple(map(str, range(highest + 1)))
 

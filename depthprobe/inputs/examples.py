@@ -10,9 +10,9 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Inputs and labels, row by row.
+    """Inputs and targets, row by row.
 
-    x: (N, ...) float32, images as (N, C, H, W). y: (N,) int64, class indices.
+    x: (N, ...) float32, images as (N, C, H, W). y: (N,) int64, class indices, or (N,) or (N, K) float32.
     """
 
     x: Tensor
@@ -31,8 +31,8 @@ class Dataset:
     """A whole data set in memory, before it is split and normalised.
 
     name: as typed. train: everything that is not test, nor valid where the source brings its own; pixels lie
-    in 0..1. classes: their names, index by index. colour: images of three channels. source: where it came
-    from, for people. fingerprint: SHA-256 over the contents.
+    in 0..1. classes: their names, index by index; () for floating-point targets. colour: images of three channels.
+    source: where it came from, for people. fingerprint: SHA-256 over the contents.
     """
 
     name: str

@@ -10,6 +10,7 @@ from torch.nn.parameter import UninitializedParameter, is_lazy
 
 from depthprobe.errors import ModelError
 from depthprobe.inputs.isolation import seeded
+from depthprobe.inputs.overrides import Overrides
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +24,10 @@ class InMemoryModel:
         network = renew(self.module, seed)
         check_network(network, self.where)
         return network
+
+    def overrides(self) -> Overrides:
+        """None: an object brings no training functions along."""
+        return Overrides()
 
     @property
     def where(self) -> str:

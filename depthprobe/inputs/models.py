@@ -14,7 +14,8 @@ from depthprobe.inputs.candidates import choose_model, make_network
 from depthprobe.inputs.isolation import isolated
 from depthprobe.inputs.memory_model import InMemoryModel, check_network, renew
 from depthprobe.inputs.model_args import check_model_args, format_model_args, parse_model_args
-from depthprobe.inputs.packages import find_in_package, hash_package_file
+from depthprobe.inputs.overrides import Overrides, find_overrides
+from depthprobe.inputs.packages import find_in_package, hash_package_file, import_package_module
 from depthprobe.inputs.pyfiles import execute_file, find_attribute, read_file, split_file_spec
 
 __all__ = ["InMemoryModel", "ModelSource", "open_model", "parse_model_args"]
@@ -52,6 +53,15 @@ class ModelSource:
             network = renew(again, seed) if again is network else again
         check_network(network, self.spec)
         return network
+
+    def overrides(self) -> Overrides:
+        """The training functions of the model's file or module; raises as `build` does."""
+        file = split_file_spec(self.spec)
+        path = file[0] if file else None
+        with isolated(0, path.parent if path else Path.cwd()):
+            _check_unchanged(self)
+            module = execute_file(path, ModelError) if path else import_package_module(self.spec)
+        return find_overrides(module, path)
 
     def to_json(self) -> dict[str, object]:
         """Return plain values; each argument is the text that `--model-args` takes, so tuples survive."""

@@ -35,6 +35,11 @@ def find_in_package(spec: str) -> object:
     return find_attribute(fresh, attribute, spec, ModelError)
 
 
+def import_package_module(spec: str) -> ModuleType:
+    """The module of `pkg.mod:attr`; call it inside `isolated`. Raises ModelError as `find_in_package` does."""
+    return _import_module(spec.partition(":")[0], spec)
+
+
 def hash_package_file(spec: str) -> str | None:
     """Hash (SHA-256) the source file of the module in `pkg.mod:attr`; None when there is none."""
     name = spec.partition(":")[0]

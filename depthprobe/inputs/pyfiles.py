@@ -78,8 +78,11 @@ def find_attribute(owner: object, name: str, where: str, error: type[UsageError]
 
 
 @contextlib.contextmanager
-def reporting(path: Path | None, doing: str, error: type[UsageError]) -> Iterator[None]:
-    """Turn whatever user code raises into `error`, with the exception, its message and the line in `path`."""
+def reporting(path: Path | None, doing: str, error: type[DepthprobeError], *, advise: bool = True) -> Iterator[None]:
+    """Turn whatever user code raises into `error`, with the exception, its message and the line in `path`.
+
+    advise: whether running the file by itself would show more.
+    """
     try:
         yield
     except DepthprobeError:
@@ -89,7 +92,9 @@ def reporting(path: Path | None, doing: str, error: type[UsageError]) -> Iterato
         if isinstance(problem, SyntaxError):
             raise error(f"syntax error: {problem.msg}", where=where, found=(problem.text or "").strip()) from problem
         text = f"{type(problem).__name__}: {problem}".rstrip(": ")
-        raise error(f"{doing} raised {text}", where=where, hint=_find_hint(problem, path)) from problem
+        raise error(
+            f"{doing} raised {text}", where=where, hint=_find_hint(problem, path if advise else None)
+        ) from problem
 
 
 def _find_line(problem: BaseException, path: Path | None) -> str | None:

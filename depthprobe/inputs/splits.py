@@ -1,4 +1,4 @@
-"""Stratified, seeded subsets and splits, and the normalisation that goes with a split."""
+"""Seeded subsets and splits, stratified for classes, and the normalisation that goes with a split."""
 
 import math
 
@@ -28,7 +28,8 @@ def split_dataset(
     valid_share: float = 0.2,
     test_share: float = 0.2,
 ) -> Split:
-    """Split into training, validation and test examples, stratified by class, decided by `split_seed`.
+    """Split into training, validation and test examples, decided by `split_seed`: stratified by class, or plainly
+    shuffled for floating-point targets.
 
     test: the source's own, else the first `test_share` of the training examples; the same for every fold.
     valid: the source's own (for every fold), else part number `fold` of the rest. Folds are disjoint,
@@ -71,13 +72,16 @@ def split_dataset(
 def order_stratified(y: Tensor, seed: int, *, least: int = 1) -> Tensor:
     """Order all rows so that every stretch of the order holds the classes in about their proportions.
 
-    y: (N,) int64. Returns (N,) int64 row numbers. The first K rows are one of each of the K classes.
+    y: (N,) int64. Returns (N,) int64 row numbers. The first K rows are one of each of the K classes. Floating-point
+    targets, (N,) or (N, K), have no classes: the order is a plain shuffle.
     least: how many examples each class must have. Raises DataError for a class of fewer, and for a
     negative seed.
     """
     if seed < 0:
         raise DataError("a split seed cannot be negative", where="--split-seed", found=str(seed))
     generator = np.random.default_rng(seed)
+    if y.is_floating_point():
+        return torch.from_numpy(generator.permutation(len(y)))
     labels = y.numpy()
     place = np.empty(len(labels))
     tie = generator.permutation(len(labels))
@@ -98,8 +102,10 @@ def limit_examples(part: Examples, limit: int, seed: int, classes: int) -> Examp
 
     Every class keeps at least one example. Raises DataError when `limit` is below the number of classes.
     """
-    if limit < classes:
-        raise DataError(f"a limit of {limit} training examples cannot hold every class", expected=f"at least {classes}")
+    if limit < max(1, classes):
+        raise DataError(
+            f"a limit of {limit} training examples cannot hold every class", expected=f"at least {max(1, classes)}"
+        )
     return part if limit >= len(part) else part.take(order_stratified(part.y, seed)[:limit].sort().values)
 
 
@@ -115,6 +121,8 @@ def _check_shares(valid_share: float, test_share: float, fold: int, folds: int) 
 
 
 def _check_complete(train: Examples, data: Dataset) -> None:
+    if train.y.is_floating_point():
+        return
     present = torch.bincount(train.y, minlength=len(data.classes))
     if int((present == 0).sum()):
         name = data.classes[int((present == 0).nonzero()[0])]

@@ -80,7 +80,7 @@ def _read_part(part: object, where: str) -> Examples:
         if not (isinstance(item, tuple | list) and len(item) == 2):
             raise DataError(f"example {row} is not an (input, label) pair", where=where, found=type(item).__name__)
         inputs.append(_as_tensor(item[0]))
-        labels.append(item[1].item() if isinstance(item[1], torch.Tensor | np.generic) else item[1])
+        labels.append(_as_label(item[1]))
         if row == 0:
             check_memory((len(part), *inputs[0].shape), where)
         if inputs[row].shape != inputs[0].shape:
@@ -95,6 +95,14 @@ def _read_part(part: object, where: str) -> Examples:
 
 def _is_array(value: object) -> bool:
     return isinstance(value, torch.Tensor | np.ndarray)
+
+
+def _as_label(value: object) -> object:
+    """A number, or an array for several targets of one example."""
+    if isinstance(value, torch.Tensor | np.generic | np.ndarray):
+        alone = not value.shape or (np.asarray(value).size == 1 and np.asarray(value).dtype.kind != "f")
+        return value.item() if alone else np.asarray(value)
+    return value
 
 
 def _as_tensor(value: object) -> torch.Tensor:

@@ -1,5 +1,6 @@
 """From records to an answer: which seeds failed, the scores of the rest, the decision, the recommendation."""
 
+import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,7 +25,10 @@ class Failure:
 
 @dataclass(frozen=True, kw_only=True)
 class Recommendation(Mapping[str, Any]):
-    """The answer. Fields as in recommendation.json (`to_json`), also reachable as `recommendation["verdict"]`."""
+    """The answer. Fields as in recommendation.json (`to_json`), also reachable as `recommendation["verdict"]`.
+
+    fraction: whether the metric is a share of the examples, whose differences are said in points (hundredths).
+    """
 
     command: str
     verdict: str
@@ -46,6 +50,7 @@ class Recommendation(Mapping[str, Any]):
     test: dict[str, Any] | None = None
     sensitivity: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    fraction: bool = True
 
     def to_json(self) -> dict[str, Any]:
         """The recommendation object: plain values."""
@@ -67,16 +72,23 @@ class Recommendation(Mapping[str, Any]):
 
 
 def unpack_scores(record: Mapping[str, Any]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Per-example scores of a measurement record: (N,) of 0.0 and 1.0."""
+    """Scores of a measurement record: (N,) of 0.0 and 1.0 from bits, or (M,) from float32."""
+    if "scores32" in record:
+        return np.frombuffer(base64.b64decode(record["scores32"]), "<f4").astype(np.float64)
     bits = np.frombuffer(bytes.fromhex(record["scores"]), np.uint8)
     return np.unpackbits(bits, count=record["examples"]).astype(np.float64)
 
 
-def find_collapse(records: Sequence[Mapping[str, Any]], seed: int, chance: float) -> Failure | None:
+def find_collapse(
+    records: Sequence[Mapping[str, Any]], seed: int, chance: float | None, metric: str = "accuracy"
+) -> Failure | None:
     """A grow arm that lost more than half of what the base network had learned, at some cooled measurement.
 
-    chance: accuracy of always naming the commonest class.
+    chance: what a network scores that learned nothing (accuracy: of always naming the commonest class); None where
+    that is not known, and nothing is found then.
     """
+    if chance is None:
+        return None
     mine = [r for r in records if r["kind"] == "measurement" and r["seed"] == seed and r["arm"] == "grow"]
     if not mine:
         return None
@@ -85,7 +97,7 @@ def find_collapse(records: Sequence[Mapping[str, Any]], seed: int, chance: float
         if learned > COLLAPSE_MARGIN and record["value"] - chance < learned / 2:
             return Failure(
                 seed, "grow", f"collapsed at {record['depth']} layers on the way {record['walk']} "
-                f"(accuracy {record['value']:.3f}, base {mine[0]['value']:.3f})",
+                f"({metric} {record['value']:.3f}, base {mine[0]['value']:.3f})",
             )  # fmt: skip
     return None
 
@@ -121,19 +133,24 @@ def as_json(estimate: Estimate) -> dict[str, float]:
     return {"value": estimate.value, "low": estimate.low, "high": estimate.high}
 
 
-def as_share(estimate: Estimate) -> dict[str, float]:
-    """An estimate of a share: its interval ends at 0 and 1."""
-    return {"value": estimate.value, "low": max(0.0, estimate.low), "high": min(1.0, estimate.high)}
+def within(estimate: Estimate, bounds: tuple[float | None, float | None] = (0.0, 1.0)) -> dict[str, float]:
+    """An estimate whose interval ends where the metric does; bounds: least and largest value, None for no end."""
+    least, most = bounds
+    low = estimate.low if least is None else max(least, estimate.low)
+    return {"value": estimate.value, "low": low, "high": estimate.high if most is None else min(most, estimate.high)}
 
 
 def depth_json(
-    decision: Decision, candidates: Sequence[Mapping[str, Any]], latency: Mapping[str, Any]
+    decision: Decision,
+    candidates: Sequence[Mapping[str, Any]],
+    latency: Mapping[str, Any],
+    bounds: tuple[float | None, float | None] = (0.0, 1.0),
 ) -> dict[str, Any]:
     """The `depth` part of a recommendation. candidates: params, macs and latency_ms of each depth; latency: the batch,
-    device and threads it was measured with.
+    device and threads it was measured with; bounds: of the metric.
     """
     rows = [
-        {"depth": depth, **as_share(estimate), **costs}
+        {"depth": depth, **within(estimate, bounds), **costs}
         for depth, estimate, costs in zip(decision.depths, decision.candidates, candidates, strict=True)
     ]
     return {

@@ -12,12 +12,16 @@ import torch
 from torch import nn
 
 from depthprobe.config import GrowConfig, TrainConfig, unknown_key
+from depthprobe.errors import ConfigError
 from depthprobe.inputs import Dataset, as_dataset, open_model
+from depthprobe.inputs.overrides import NAMES
 from depthprobe.probes.arms import undisturbed
 from depthprobe.probes.grow import create_run, run_grow, set_up
 from depthprobe.probes.listener import Listener
+from depthprobe.probes.own import Asked
 from depthprobe.probes.result import Result
 from depthprobe.probes.setup import DataSource
+from depthprobe.training.metrics import PYTHON
 
 
 def grow(
@@ -35,14 +39,23 @@ def grow(
 
     model: a module (its weights are drawn anew for every seed) or a source such as "file.py:name". data: a name
     or path as on the command line, or {"train", "valid", "test"} ("valid", "test" optional) of torch data sets
-    or (x, y) pairs, x (N, ...) float, y (N,) int. out: the run folder, which must not exist (None: a temporary
-    one that lives as long as the result; `result.save(folder)` keeps it). settings: fields of GrowConfig and
-    TrainConfig, e.g. seeds=3, steps=1500, lr=0.02 (None: a range test chooses), sensitivity=True, time_budget=600.0
-    (seconds). Raises UsageError for bad input, TrainingError when every
-    seed failed.
+    or (x, y) pairs, x (N, ...) float, y (N,) int for classes, (N,) or (N, K) float for numbers. out: the run folder,
+    which must not exist (None: a temporary one that lives as long as the result; `result.save(folder)` keeps it).
+    settings: fields of GrowConfig and TrainConfig, e.g. seeds=3, steps=1500, lr=0.02 (None: a range test chooses),
+    sensitivity=True, time_budget=600.0 (seconds); and your own training, functions that win over those of the model's
+    file: loss(output, target), optimizer(parameters), schedule(done), augment(x), training_step(model, batch),
+    metric(output, target), the last a built-in name or "file.py:name" as well. Raises UsageError for bad input,
+    TrainingError when every seed failed.
     """
     sections: dict[str, dict[str, Any]] = {"grow": {}, "train": {}}
     names = {"grow": {f.name for f in fields(GrowConfig)}, "train": {f.name for f in fields(TrainConfig)}}
+    functions = {name: settings.pop(name) for name in NAMES if callable(settings.get(name))}
+    metric = settings.pop("metric") if callable(settings.get("metric")) else None
+    if metric is not None:
+        settings["metric"] = PYTHON
+    for name in ("loss", "schedule", "training_step"):
+        if settings.pop(name, None) is not None:
+            raise ConfigError(f"{name} is not a function", where=f"dp.grow({name}=...)", expected="a function, or None")
     for key, value in settings.items():
         home = next((section for section, known in names.items() if key in known), None)
         if home is None:
@@ -59,7 +72,8 @@ def grow(
     threads = torch.get_num_threads()
     try:
         with undisturbed(torch.device("cuda" if torch.cuda.is_available() else "cpu")):
-            return _run(model, source, sections, out, listener or Listener())
+            asked = Asked(typed=frozenset(sections["train"]), functions=functions, metric=metric)
+            return _run(model, source, sections, asked, out, listener or Listener())
     finally:
         torch.set_num_threads(threads)
 
@@ -68,6 +82,7 @@ def _run(
     model: nn.Module | str,
     source: DataSource,
     sections: Mapping[str, Mapping[str, Any]],
+    asked: Asked,
     out: str | Path | None,
     listener: Listener,
 ) -> Result:
@@ -77,6 +92,7 @@ def _run(
         GrowConfig.from_json(sections["grow"]),
         TrainConfig.from_json(sections["train"]),
         fixed=frozenset(sections["grow"]),
+        asked=asked,
     )
     scratch = None if out is not None else tempfile.mkdtemp(prefix="depthprobe-")
     try:

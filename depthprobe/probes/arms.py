@@ -1,10 +1,12 @@
 """Arms: one training inside a probe; its marks, its measurements, its checkpoints."""
 
+import base64
+import copy
 import math
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,11 +16,14 @@ from torch import nn
 
 from depthprobe.config import TrainConfig
 from depthprobe.inputs import Split
+from depthprobe.inputs.overrides import Overrides
 from depthprobe.probes.plan import GrowPlan, grown
 from depthprobe.schedules import Hold, Ramp, Schedule
 from depthprobe.surgery import Edited, apply, settle, settle_with_map
-from depthprobe.training.batches import Batches, mix_seed
+from depthprobe.training.batches import Augment, Batches, mix_seed
 from depthprobe.training.learner import Learner, predict, refresh_batch_norm
+from depthprobe.training.metrics import ACCURACY, Metric, Scored
+from depthprobe.training.rates import Rates
 
 TRACES = 40
 TRACE_EXAMPLES = 256
@@ -38,14 +43,19 @@ class Arm:
 
 @dataclass(frozen=True, kw_only=True)
 class Bench:
-    """What every arm of one probe shares. build: seed -> fresh base network; split: rank -> data."""
+    """What every arm of one probe shares. build: seed -> fresh base network; split: rank -> data. own, rates, metric:
+    the user's functions, learning-rate factors and what is measured.
+    """
 
     build: Callable[[int], nn.Module]
     split: Callable[[int], Split]
     plan: GrowPlan
     train: TrainConfig
-    augment: bool
+    augment: bool | Augment
     accelerator: Accelerator
+    own: Overrides = field(default_factory=Overrides)
+    rates: Rates = field(default_factory=Rates)
+    metric: Metric = ACCURACY
 
 
 class Notebook(Protocol):
@@ -95,11 +105,6 @@ class RatioDriver:
         return [gate.ratio for gate in self.gates.values()]
 
 
-def constant(step: int) -> float:
-    """The walk's learning rate: the configured one."""
-    return 1.0
-
-
 def run_grow_arm(bench: Bench, arm: Arm, notebook: Notebook, state: dict[str, Any] | None = None) -> Learner:
     """Up the stairs and down again, a branch cooled and measured at the end of every hold.
 
@@ -118,9 +123,9 @@ def run_grow_arm(bench: Bench, arm: Arm, notebook: Notebook, state: dict[str, An
     saved = time.monotonic()
     while learner.step < schedule.steps:
         mark = next_mark(learner.step, every, [*holds, schedule.steps])
-        loss = learner.run(mark, constant, driver, lambda s, v: notebook.progress(arm, s, v, driver.ratios()))
+        loss = learner.run(mark, bench.rates.hold, driver, lambda s, v: notebook.progress(arm, s, v, driver.ratios()))
         driver(learner.step)
-        trace_point(arm, notebook, learner, split, loss, driver.ratios())
+        trace_point(arm, notebook, learner, split, loss, driver.ratios(), bench.metric)
         if mark in holds:
             _measure_hold(bench, arm, notebook, learner, edited, split, holds[mark])
         if mark in holds or time.monotonic() - saved > CHECKPOINT_SECONDS:
@@ -140,17 +145,17 @@ def run_control_arm(bench: Bench, arm: Arm, notebook: Notebook, state: dict[str,
     every = trace_distance(walk)
 
     def shape(step: int) -> float:
-        return 1.0 if step < walk else cooling(step - walk, end - walk)
+        return bench.rates.hold(step) if step < walk else bench.rates.cool(step - walk, end - walk)
 
     saved = time.monotonic()
     while learner.step < end:
         mark = next_mark(learner.step, every, [walk, end])
         loss = learner.run(mark, shape, None, lambda s, v: notebook.progress(arm, s, v, []))
-        trace_point(arm, notebook, learner, split, loss, [])
+        trace_point(arm, notebook, learner, split, loss, [], bench.metric)
         if time.monotonic() - saved > CHECKPOINT_SECONDS:
             notebook.checkpoint(arm, learner.state())
             saved = time.monotonic()
-    scores = measure(learner, split)
+    scores = measure(learner, split, bench.metric)
     depth = bench.plan.depths[0]
     notebook.keep(arm, 0, settle(apply(learner.net, [], split.train.x[:2].to(bench.accelerator.device))))
     notebook.record(_measurement(arm, learner, scores, walk="control", opened=0, depth=depth, valid_id=split.valid_id))
@@ -162,35 +167,36 @@ def undisturbed(device: torch.device) -> AbstractContextManager[None]:
     return torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
 
 
-def cooling(step: int, steps: int) -> float:
-    """Learning-rate factor of a cooled branch: half a cosine from 1 to 0."""
-    return 0.5 * (1.0 + math.cos(math.pi * min(1.0, step / steps)))
-
-
-def measure(learner: Learner, split: Split) -> np.ndarray[Any, Any]:
-    """Re-estimate BatchNorm, then score every validation example: (N,) 1.0 where right, else 0.0."""
+def measure(learner: Learner, split: Split, metric: Metric = ACCURACY) -> Scored:
+    """Re-estimate BatchNorm, then score the validation examples. Raises TrainingError when a score is not finite."""
     device = learner.accelerator.device
     refresh_batch_norm(learner.net, (learner.batches.at(learner.step + i, plain=True)[0] for i in range(NORM_BATCHES)))
-    outputs = predict(learner.net, split.valid.x, device)
-    return (outputs.argmax(1) == split.valid.y).double().numpy()
+    return metric.score(predict(learner.net, split.valid.x, device), split.valid.y)
 
 
-def branch_and_cool(learner: Learner, edited: Edited, steps: int, seed: int) -> Learner:
-    """A settled copy of the network with its optimizer state, its rate annealed to zero over `steps` updates.
+def branch_and_cool(learner: Learner, edited: Edited, steps: int, seed: int, rates: Rates | None = None) -> Learner:
+    """A settled copy of the network with its optimizer state, its rate annealed over `steps` updates.
 
-    The trunk's weights and optimizer are left as they are; the random state is the caller's to put back.
+    Parameter groups are made anew, by the same rule; what the trunk's groups hold beside parameters and rates is taken
+    over where there are as many. The trunk's weights and optimizer are left as they are; the random state is the
+    caller's to put back.
     """
     plain, became = settle_with_map(edited)
-    branch = Learner(plain, learner.batches, learner.config, learner.accelerator)
+    branch = Learner(plain, learner.batches, learner.config, learner.accelerator, learner.own, learner.rate)
     for parameter, twin in became.items():
         state = learner.optimizer.state.get(parameter)
         if state:
             branch.optimizer.state[twin] = {
-                key: value.clone() if isinstance(value, torch.Tensor) else value for key, value in state.items()
+                key: value.clone() if isinstance(value, torch.Tensor) else copy.deepcopy(value)
+                for key, value in state.items()
             }
+    groups, old = branch.optimizer.param_groups, learner.optimizer.param_groups
+    for group, other in zip(groups, old, strict=True) if len(groups) == len(old) else []:
+        group.update({key: copy.deepcopy(value) for key, value in other.items() if key not in ("params", "lr")})
     begin = branch.step = learner.step
     torch.manual_seed(mix_seed(seed, begin, 2))
-    branch.run(begin + steps, lambda step: cooling(step - begin, steps))
+    shape = rates or Rates()
+    branch.run(begin + steps, lambda step: shape.cool(step - begin, steps))
     return branch
 
 
@@ -199,8 +205,7 @@ def _learner(net: nn.Module, bench: Bench, split: Split, arm: Arm) -> Learner:
     batches = Batches(
         split.train, bench.train.batch_size, mix_seed(arm.seed, 4), bench.augment, bench.accelerator.device
     )
-    train = bench.train if arm.rate == 1.0 else replace(bench.train, lr=arm.rate * bench.train.rate)
-    return Learner(net, batches, train, bench.accelerator)
+    return Learner(net, batches, bench.train, bench.accelerator, bench.own, arm.rate)
 
 
 def next_mark(step: int, every: int, others: list[int]) -> int:
@@ -212,14 +217,16 @@ def next_mark(step: int, every: int, others: list[int]) -> int:
 def _measure_hold(
     bench: Bench, arm: Arm, notebook: Notebook, learner: Learner, edited: Edited, split: Split, hold: Hold
 ) -> None:
+    rank = bench.plan.opened.index(hold.opened)
+    # The deepest candidate is the end of the way up and the start of the way down.
+    walks = ["up", "down"] if hold.opened == bench.plan.opened[-1] else [hold.walk]
+    length = bench.plan.cool if "down" in walks else bench.plan.up_cool
     with undisturbed(bench.accelerator.device):
-        branch = branch_and_cool(learner, edited, bench.plan.cool, arm.seed)
-        scores = measure(branch, split)
+        branch = branch_and_cool(learner, edited, length, arm.seed, bench.rates)
+        scores = measure(branch, split, bench.metric)
     learner.samples += branch.samples
     learner.updates += branch.updates
-    rank = bench.plan.opened.index(hold.opened)
-    walks = ["up", "down"] if hold.opened == bench.plan.opened[-1] else [hold.walk]
-    for walk in walks:  # the deepest candidate is the end of the way up and the start of the way down
+    for walk in walks:
         notebook.record(
             _measurement(
                 arm,
@@ -236,7 +243,7 @@ def _measure_hold(
 
 
 def _measurement(
-    arm: Arm, learner: Learner, scores: np.ndarray[Any, Any], *, walk: str, opened: int, depth: int, valid_id: str
+    arm: Arm, learner: Learner, scored: Scored, *, walk: str, opened: int, depth: int, valid_id: str
 ) -> dict[str, Any]:
     return {
         "kind": "measurement",
@@ -247,11 +254,19 @@ def _measurement(
         "depth": depth,
         "step": learner.step,
         "samples": learner.samples,
-        "value": float(scores.mean()),
-        "examples": len(scores),
+        "value": scored.value,
+        "examples": scored.examples,
         "valid_id": valid_id[:16],
-        "scores": np.packbits(scores.astype(bool)).tobytes().hex(),
+        **pack_scores(scored),
     }
+
+
+def pack_scores(scored: Scored) -> dict[str, str]:
+    """Scores as text: a bit for each where all are 0 or 1, else float32 (little-endian, base64)."""
+    scores = scored.scores
+    if len(scores) == scored.examples and ((scores == 0.0) | (scores == 1.0)).all():
+        return {"scores": np.packbits(scores.astype(bool)).tobytes().hex()}
+    return {"scores32": base64.b64encode(scores.astype("<f4").tobytes()).decode()}
 
 
 def trace_distance(steps: int) -> int:
@@ -259,10 +274,22 @@ def trace_distance(steps: int) -> int:
     return max(20, steps // TRACES)
 
 
-def trace_point(arm: Arm, notebook: Notebook, learner: Learner, split: Split, loss: float, ratios: list[float]) -> None:
-    """Record loss, uncooled accuracy on the first 256 validation examples, and ratios, as they are at this step."""
+def trace_point(
+    arm: Arm,
+    notebook: Notebook,
+    learner: Learner,
+    split: Split,
+    loss: float,
+    ratios: list[float],
+    metric: Metric = ACCURACY,
+) -> None:
+    """Record loss, uncooled metric on the first 256 validation examples, and ratios, as they are at this step; nothing
+    when the metric of so few examples is not finite: only measurements decide.
+    """
     x, y = split.valid.x[:TRACE_EXAMPLES], split.valid.y[:TRACE_EXAMPLES]
-    right = predict(learner.net, x, learner.accelerator.device).argmax(1) == y
+    value = metric.value(predict(learner.net, x, learner.accelerator.device), y)
+    if not math.isfinite(value):
+        return
     notebook.record(
         {
             "kind": "trace",
@@ -270,7 +297,7 @@ def trace_point(arm: Arm, notebook: Notebook, learner: Learner, split: Split, lo
             "seed": arm.seed,
             "step": learner.step,
             "loss": loss,
-            "value": float(right.double().mean()),
+            "value": value,
             "ratios": [round(ratio, 4) for ratio in ratios],
         }
     )

@@ -106,6 +106,7 @@ def resized(plan: GrowPlan, size: Size) -> GrowPlan:
         candidates=tuple(candidate for candidate in plan.candidates if candidate.opened in kept),
         steps=size.steps,
         cool=max(1, round(scale * plan.cool)),
+        up_cool=max(1, round(scale * plan.up_cool)),
         lengths=StairLengths(**lengths),
     )
 

@@ -9,16 +9,18 @@ from torch import nn
 from depthprobe.analysis.decision import Decision
 from depthprobe.analysis.rule import decide
 from depthprobe.analysis.sentence import say
+from depthprobe.analysis.tolerance import TARGET
+from depthprobe.analysis.units import Units
 from depthprobe.errors import TrainingError
 from depthprobe.graph.costs import count_macs, count_parameters, measure_latency_ms
 from depthprobe.probes.answer import (
     Failure,
     Recommendation,
     as_json,
-    as_share,
     depth_json,
     read_failures,
     read_scores,
+    within,
 )
 from depthprobe.probes.arms import Bench
 from depthprobe.probes.cost import cost_json
@@ -30,18 +32,36 @@ from depthprobe.probes.sensitivity import at_rate, better_rates, finished_seeds,
 from depthprobe.probes.setup import about_model, recipe_network
 from depthprobe.runs import RunFolder
 from depthprobe.surgery import Duplicate, recipe_to_json
-from depthprobe.training.learner import predict
+from depthprobe.training.learner import predict, smaller_rate
 
 
-def chance(bench: Bench, rank: int) -> float:
-    """Accuracy of always naming the commonest class of a seed's validation examples."""
+def chance(bench: Bench, rank: int) -> float | None:
+    """What a network that learned nothing scores on a seed's validation examples, where the metric says that: accuracy
+    (top5) of always naming the commonest class (five); R squared of the mean.
+    """
+    if bench.metric.spec == "r2":
+        return 0.0
+    if not bench.metric.fraction:
+        return None
     labels = bench.split(rank).valid.y
-    return float(labels.bincount().max()) / len(labels)
+    counts = labels.bincount()
+    named = 1 if bench.metric.spec == "accuracy" else min(5, len(counts))
+    return float(counts.topk(named).values.sum()) / len(labels)
+
+
+FLOORS = {"top5": "always naming the five commonest classes", "accuracy": "always naming the commonest class"}
+FLOORS["r2"] = "always giving the mean"
+
+
+def _floor(setup: Setup) -> float | None:
+    floors = [chance(setup.bench, rank) for rank in range(setup.config.seeds)]
+    return max((floor for floor in floors if floor is not None), default=None)
 
 
 def conclude(setup: Setup, folder: RunFolder, seconds: float) -> Result:
     """Decide on the records of a completed probe; write recipe, model and, last, the recommendation."""
-    plan, config = setup.bench.plan, setup.config
+    plan, config, metric = setup.bench.plan, setup.config, setup.bench.metric
+    tolerance = config.tolerance or TARGET
     everything = list(folder.records())
     records = at_rate(everything, 1.0)
     failures = read_failures(records)
@@ -53,21 +73,24 @@ def conclude(setup: Setup, folder: RunFolder, seconds: float) -> Result:
         decide,
         depths=plan.depths,
         current=plan.depths[0],
-        tolerance=config.tolerance or 0.005,
+        tolerance=tolerance,
         confidence=config.confidence,
-        floor=max(chance(setup.bench, rank) for rank in range(config.seeds)),
+        floor=_floor(setup),
+        scale=1.0 if metric.known_scale else tolerance / TARGET,
+        floor_is=FLOORS.get(metric.spec, ""),
     )
     decision = ask(scores)
     others: list[dict[str, Any]] = []
     if config.sensitivity:
-        others = repeat_decision(everything, plan.opened, setup.seeds, setup.bench.train.rate, ask)
+        others = repeat_decision(everything, plan.opened, setup.seeds, setup.bench.train.lr, ask)
     opened = _opened_of(plan, decision)
     net, rank = _saved_network(setup, folder, decision, opened)
     recipe = plan.recipe(opened, rank)
     test = _score(setup, net, rank)
     notes = [f"seed {f.seed}: {f.what}" for f in failures] + list(decision.reasons) + list(setup.notes)
-    notes += [setup.lr_note] if setup.range_test else []
-    notes += better_rates(decision, others, setup.bench.train.rate)
+    notes += [setup.lr_note] if setup.range_test or setup.bench.own.optimizer else []
+    units = Units(metric=metric.name, fraction=metric.fraction, tolerance=decision.tolerance)
+    notes += better_rates(decision, others, setup.bench.train.lr, units)
     notes += [*([setup.budget_note] if setup.budget_note else [])]
     notes += [record["what"] for record in everything if record["kind"] == "stop"]
     if len(plan.edits) > 1:
@@ -83,24 +106,32 @@ def conclude(setup: Setup, folder: RunFolder, seconds: float) -> Result:
     recommendation = Recommendation(
         command="grow",
         verdict=decision.verdict,
-        sentence=say(decision, seeds=len(seeds), failed_seeds=len({f.seed for f in failures}), notes=ended),
-        metric="accuracy",
+        sentence=say(
+            decision,
+            metric=metric.name,
+            seeds=len(seeds),
+            failed_seeds=len({f.seed for f in failures}),
+            notes=ended,
+            fraction=metric.fraction,
+        ),
+        metric=metric.name,
         tolerance=decision.tolerance,
         confidence=decision.confidence,
         resolution=decision.resolution,
         seeds=seeds,
         failed_seeds=sorted({f.seed for f in failures}),
-        depth=depth_json(decision, _candidate_costs(setup, rank), _latency_of(setup)),
+        depth=depth_json(decision, _candidate_costs(setup, rank), _latency_of(setup), metric.bounds),
         width={"units": []},
         add=[{"after": edit.unit, "copies": edit.copies} for edit in recipe] if decision.verdict == "deepen" else [],
         remove=[],
-        control=as_share(decision.control),
+        control=within(decision.control, metric.bounds),
         verified=None,
         cost=cost_json(plan, config, everything, seconds),
         gain={"over_current": as_json(decision.gain), "over_control": as_json(decision.gain_over_control)},
         test=test,
         sensitivity=others,
         notes=notes,
+        fraction=metric.fraction,
     )
     _write_answer(setup, folder, recipe, net, recommendation)
     return Result(folder.path, recommendation, net)
@@ -122,7 +153,7 @@ def _all_failed(setup: Setup, folder: RunFolder, failures: list[Failure]) -> Tra
         f"all {setup.config.seeds} seeds failed",
         where=str(folder.path),
         found="; ".join(f"seed {f.seed}: {f.what}" for f in failures[:3]),
-        hint=f"a smaller rate: --lr {setup.bench.train.rate / 3:.2g}",
+        hint=smaller_rate(setup.bench.train, setup.bench.own),
     )
 
 
@@ -146,10 +177,10 @@ def _saved_network(setup: Setup, folder: RunFolder, decision: Decision, opened: 
 
 
 def _score(setup: Setup, net: nn.Module, rank: int) -> dict[str, Any]:
-    """The one look at the test split: the saved network's accuracy."""
+    """The one look at the test split: the saved network's metric."""
     test = setup.bench.split(rank).test
-    right = predict(net, test.x, torch.device("cpu")).argmax(1) == test.y
-    return {"value": float(right.double().mean()), "examples": len(test)}
+    value = setup.bench.metric.value(predict(net, test.x, torch.device("cpu")), test.y)
+    return {"value": value, "examples": len(test)}
 
 
 def _candidate_costs(setup: Setup, rank: int) -> list[dict[str, Any]]:

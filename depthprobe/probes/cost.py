@@ -58,10 +58,10 @@ def forecast(plan: GrowPlan, seeds: int, prices: Prices | None = None, *, rates:
     updates, work, seconds = 0, 0.0, 0.0
     schedules = [plan.schedule(rank) for rank in range(seeds)]
     for rank, schedule in enumerate(schedules):
-        cooled = cooled_macs(plan, rank)
-        updates += schedule.steps + schedules[0].steps + plan.cool * (len(cooled) + 1)
-        work += schedule.steps * mean_macs(plan, schedule) + plan.cool * sum(cooled)
-        work += (schedules[0].steps + plan.cool) * base
+        cooled = branches(plan, rank)
+        updates += schedule.steps + sum(steps for steps, _ in cooled) + plan.updates
+        work += schedule.steps * mean_macs(plan, schedule) + sum(steps * macs for steps, macs in cooled)
+        work += plan.updates * base
         if prices is not None:
             seconds += _grow_seconds(plan, schedule, cooled, prices) + _control_seconds(plan, schedule, prices)
     trainings = rates * work / (plan.steps * deepest)
@@ -69,14 +69,14 @@ def forecast(plan: GrowPlan, seeds: int, prices: Prices | None = None, *, rates:
     return Forecast(rates * updates, trainings, total)
 
 
-def _grow_seconds(plan: GrowPlan, schedule: Schedule, cooled: Sequence[int], prices: Prices) -> float:
+def _grow_seconds(plan: GrowPlan, schedule: Schedule, cooled: Sequence[tuple[int, int]], prices: Prices) -> float:
     walk = _share(plan, mean_macs(plan, schedule))
     traces = schedule.steps / trace_distance(schedule.steps) + len(cooled)
     seconds = schedule.steps * prices.gated.at(walk) + ramping_steps(schedule) * prices.ramping
     seconds += traces * prices.glance.at(walk) + prices.begin
-    for macs in cooled:
+    for steps, macs in cooled:
         share = _share(plan, macs)
-        seconds += plan.cool * prices.plain.at(share) + prices.score.at(share) + prices.branch + 1.5 * prices.save
+        seconds += steps * prices.plain.at(share) + prices.score.at(share) + prices.branch + 1.5 * prices.save
     return seconds
 
 
@@ -106,13 +106,19 @@ def mean_macs(plan: GrowPlan, schedule: Schedule) -> float:
     return plan.candidates[0].macs + sum(schedule.mean_ratio(gate) * macs for gate, macs in pairs)
 
 
-def cooled_macs(plan: GrowPlan, rank: int) -> list[int]:
-    """Multiply-accumulates of every network that one seed cools: up the stairs and down again."""
+def cooled_macs(plan: GrowPlan, rank: int) -> tuple[list[int], list[int]]:
+    """Multiply-accumulates of every network that one seed cools: on the way up, and down again from the deepest."""
     closing, cost = plan.closing_gates(rank), dict(zip(plan.gates, plan.gate_macs, strict=True))
     base = plan.candidates[0].macs
-    up = [base + sum(plan.gate_macs[:opened]) for opened in plan.opened]
-    down = [base + sum(cost[g] for g in closing[len(closing) - opened :]) for opened in plan.opened[:-1]]
-    return [*up, *down]
+    up = [base + sum(plan.gate_macs[:opened]) for opened in plan.opened[:-1]]
+    down = [base + sum(cost[g] for g in closing[len(closing) - opened :]) for opened in plan.opened]
+    return up, down
+
+
+def branches(plan: GrowPlan, rank: int) -> list[tuple[int, int]]:
+    """Updates and multiply-accumulates of every branch that one seed cools."""
+    up, down = cooled_macs(plan, rank)
+    return [*((plan.up_cool, macs) for macs in up), *((plan.cool, macs) for macs in down)]
 
 
 def cost_json(plan: GrowPlan, config: GrowConfig, records: Sequence[dict[str, Any]], seconds: float) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def _run_arm(setup: Setup, arm: Arm, notebook: RunNotebook, state: dict[str, Any
     try:
         run(bench, arm, notebook, state)
         records = at_rate(list(notebook.folder.records()), arm.rate) if arm.kind == "grow" else []
-        failure = find_collapse(records, arm.seed, chance(bench, arm.rank))
+        failure = find_collapse(records, arm.seed, chance(bench, arm.rank), bench.metric.name)
     except TrainingError as error:
         failure = Failure(arm.seed, arm.kind, f"diverged: {error.what}")
     if failure is not None:

@@ -1,8 +1,9 @@
 """The setup of a grow probe: everything resolved and checked before anything is created, and read back on resume."""
 
 import time
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from depthprobe.probes.arms import Arm, Bench
 from depthprobe.probes.budget import Fit, Size, fit, resized, say_fit, thin
 from depthprobe.probes.cost import Forecast, Prices, forecast
 from depthprobe.probes.environment import describe_environment
-from depthprobe.probes.plan import GrowPlan, plan_grow
+from depthprobe.probes.own import Asked, Own, check_targets, open_own, try_out
+from depthprobe.probes.plan import GrowPlan, grown, plan_grow
 from depthprobe.probes.rate import RateChoice, find_rate
 from depthprobe.probes.sensitivity import probe_arms
 from depthprobe.probes.setup import (
@@ -31,7 +33,10 @@ from depthprobe.probes.setup import (
 )
 from depthprobe.probes.timing import SECONDS, time_probe
 from depthprobe.runs import RunFolder
+from depthprobe.training.batches import Batches
 from depthprobe.training.device import open_device
+from depthprobe.training.metric_source import check_tolerance
+from depthprobe.training.metrics import Metric
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +51,7 @@ class Setup:
     tolerance_note: str
     forecast: Forecast
     notes: tuple[str, ...]
+    own: Own = field(default_factory=Own)
     lr_note: str
     range_test: list[dict[str, list[float]]]
     budget_note: str | None = None
@@ -78,6 +84,7 @@ class Setup:
             "setup_seconds": round(self.setup_seconds, 2),
             "forecast_seconds": None if self.forecast.seconds is None else round(self.forecast.seconds, 2),
             "gates": list(self.bench.plan.gates),
+            **self.own.to_json(),
         }
 
 
@@ -89,18 +96,25 @@ def set_up(
     *,
     fixed: Collection[str] = (),
     timed: bool = True,
+    asked: Asked | None = None,
 ) -> Setup:
     """Check everything that can be checked before training, choose what is left open, forecast the cost.
 
     fixed: names of the settings that the user gave, which a time budget leaves alone; timed: False goes by what
-    `config` and `train` say (resume). Raises UsageError of some kind; nothing is created.
+    `config` and `train` say (resume); asked: what else was asked of the training. In this order: data, plan and the
+    user's functions, which are tried out; the rate; the prices; the budget. Raises UsageError of some kind; nothing is
+    created.
     """
     begun = time.monotonic()
     accelerator = open_device(train.device, train.precision, train.threads)
     data = source.open()
     network = model.build(config.seed)
-    draft = _draft(model, data, network, config, train, accelerator)
-    choice = _choose_rate(model, draft.bench, config)
+    asked = asked or Asked()
+    draft = _draft(model, data, network, config, train, accelerator, partial(_open_own, model, data, asked=asked))
+    own = draft.own
+    if timed:
+        _try_out(model, draft, config)
+    choice = _choose_rate(model, draft, config)
     draft = draft.trained_with(choice.lr)
     prices, budget_note = None, None
     if timed:
@@ -110,8 +124,9 @@ def set_up(
             found, budget_note = _fit(draft.bench.plan, config, train, prices, spent, fixed)
             config = _sized(config, draft.bench.plan, found.size)
             resolved = replace(train, lr=choice.lr, steps=found.size.steps)
-            draft = _draft(model, data, network, config, resolved, accelerator)
+            draft = _draft(model, data, network, config, resolved, accelerator, lambda *_: own)
     auto, folds, examples = draft.tolerance, draft.folds, len(draft.bench.split(0).valid)
+    config = replace(config, metric=own.metric.spec)
     config = replace(config, tolerance=config.tolerance if config.tolerance is not None else round(auto.value, 4))
     return Setup(
         model=model,
@@ -119,9 +134,10 @@ def set_up(
         data=data,
         bench=draft.bench,
         config=config,
-        tolerance_note=_tolerance_note(config, auto, examples, folds),
+        tolerance_note=_tolerance_note(config, auto, examples, folds, own.metric),
         forecast=forecast(draft.bench.plan, config.seeds, prices, rates=config.rates),
-        notes=_same_weights(model, config),
+        notes=own.notes + _same_weights(model, config),
+        own=own,
         lr_note=choice.note,
         range_test=choice.to_json(),
         budget_note=budget_note,
@@ -131,39 +147,87 @@ def set_up(
 
 @dataclass(frozen=True, kw_only=True)
 class _Draft:
-    """A bench and what its split can resolve."""
+    """A bench, the user's functions in it, and what its split can resolve."""
 
     bench: Bench
+    own: Own
     tolerance: Tolerance
     folds: int
 
-    def trained_with(self, lr: float) -> "_Draft":
+    def trained_with(self, lr: float | None) -> "_Draft":
         return replace(self, bench=replace(self.bench, train=replace(self.bench.train, lr=lr)))
 
 
 def _draft(
-    model: Source, data: Dataset, network: nn.Module, config: GrowConfig, train: TrainConfig, accelerator: Any
+    model: Source,
+    data: Dataset,
+    network: nn.Module,
+    config: GrowConfig,
+    train: TrainConfig,
+    accelerator: Any,
+    open_functions: Callable[[nn.Module, torch.Tensor, GrowConfig, TrainConfig], Own],
 ) -> _Draft:
     folds = config.seeds if is_small(data) and data.valid is None else 1
     split = split_by_rank(data, config.split_seed, folds)
     first = split(0)
     example = first.train.x[:2]
     plan = plan_grow(network, example, config, train, len(first.train))
-    check_outputs(network, example, data)
+    own = open_functions(network, example, config, train)
     fresh = len({split(rank).valid_id for rank in range(config.seeds)}) / config.seeds if folds > 1 else 1.0
     tolerance = auto_tolerance(max(1, round(len(first.valid) * fresh)), config.seeds, folds=folds > 1)
     augment = choose_augment(train, data, example)
     train = replace(train, steps=plan.steps, augment=augment, threads=torch.get_num_threads())
     train = replace(train, device=accelerator.device.type)
-    bench = Bench(build=model.build, split=split, plan=plan, train=train, augment=augment, accelerator=accelerator)
-    return _Draft(bench=bench, tolerance=tolerance, folds=folds)
+    bench = Bench(
+        build=model.build,
+        split=split,
+        plan=plan,
+        train=train,
+        augment=own.augment(augment),
+        accelerator=accelerator,
+        own=own.functions,
+        rates=own.rates,
+        metric=own.metric,
+    )
+    return _Draft(bench=bench, own=own, tolerance=tolerance, folds=folds)
 
 
-def _choose_rate(model: Source, bench: Bench, config: GrowConfig) -> RateChoice:
+def _open_own(
+    model: Source,
+    data: Dataset,
+    network: nn.Module,
+    example: torch.Tensor,
+    config: GrowConfig,
+    train: TrainConfig,
+    *,
+    asked: Asked,
+) -> Own:
+    own = open_own(model, data, train, config.metric, asked)
+    check_tolerance(config.tolerance, own.metric)
+    if check_targets(network, example, data, own):
+        check_outputs(network, example, data)
+    return own
+
+
+def _try_out(model: Source, draft: _Draft, config: GrowConfig) -> None:
+    """The user's functions, on the base and the grown network."""
+    bench, first = draft.bench, draft.bench.split(0)
+    edited = grown(model.build(config.seed), bench.plan.edits, first.train.x[:2], 0)
+    batches = Batches(first.train, bench.train.batch_size, 0, bench.augment, bench.accelerator.device)
+    try_out(draft.own, [model.build(config.seed), edited], first, batches, bench.train, bench.accelerator)
+
+
+def _choose_rate(model: Source, draft: _Draft, config: GrowConfig) -> RateChoice:
     """The one place that decides whether there is a range test."""
-    examples = bench.split(0).train
+    bench = draft.bench
     return find_rate(
-        model.build, examples, bench.train, augment=bench.augment, accelerator=bench.accelerator, seed=config.seed
+        model.build,
+        bench.split(0).train,
+        bench.train,
+        augment=bench.augment,
+        accelerator=bench.accelerator,
+        seed=config.seed,
+        own=draft.own,
     )
 
 
@@ -208,7 +272,9 @@ def _same_weights(model: Source, config: GrowConfig) -> tuple[str, ...]:
     return ()
 
 
-def _tolerance_note(config: GrowConfig, auto: Tolerance, examples: int, folds: int) -> str:
+def _tolerance_note(config: GrowConfig, auto: Tolerance, examples: int, folds: int, metric: Metric) -> str:
+    if not metric.known_scale:
+        return f"tolerance {config.tolerance:g} of {metric.name} (as asked)"
     per = f"{examples} validation examples{' per seed' if folds > 1 else ''} and {config.seeds} seeds"
     if config.tolerance is not None and abs(config.tolerance - round(auto.value, 4)) > 1e-9:
         reach = auto.resolvable
@@ -240,6 +306,7 @@ def reopen(folder: RunFolder) -> Setup:
             GrowConfig.from_json(config["grow"]),
             TrainConfig.from_json(config["train"]),
             timed=False,
+            asked=Asked(record=config),
         )
     except ModelError as error:
         raise other_model(folder, error) from error

@@ -30,7 +30,9 @@ class Candidate:
 
 @dataclass(frozen=True, kw_only=True)
 class GrowPlan:
-    """What a grow probe will do. steps: updates of one conventional training; cool: of one cooled branch."""
+    """What a grow probe will do. steps: updates of one conventional training; cool, up_cool: of one cooled branch on
+    the way down and up.
+    """
 
     edits: tuple[Duplicate, ...]
     units: tuple[Unit, ...]
@@ -38,6 +40,7 @@ class GrowPlan:
     candidates: tuple[Candidate, ...]
     steps: int
     cool: int
+    up_cool: int
     lengths: StairLengths
     closing: str
     gate_macs: tuple[int, ...]
@@ -166,6 +169,7 @@ def plan_grow(
         candidates=candidates,
         steps=steps,
         cool=_steps(config.cool_share, steps),
+        up_cool=_steps(config.up_cool_share, steps),
         lengths=lengths,
         closing=config.closing,
         gate_macs=tuple(_gate_macs(edited, traced)),

@@ -5,6 +5,7 @@ from typing import Any
 
 from depthprobe.analysis.decision import Decision
 from depthprobe.analysis.scores import SeedScores
+from depthprobe.analysis.units import Units
 from depthprobe.probes.answer import read_failures, read_scores
 from depthprobe.probes.arms import Arm
 
@@ -41,10 +42,11 @@ def repeat_decision(
     records: Records,
     opened: Sequence[int],
     seeds: Sequence[int],
-    lr: float,
+    lr: float | None,
     decide: Callable[[Sequence[SeedScores]], Decision],
 ) -> list[dict[str, Any]]:
-    """The answer at each of the other rates, plain values. decide: as for the main answer; lr: the main rate.
+    """The answer at each of the other rates, plain values. decide: as for the main answer; lr: the main rate,
+    None for an optimizer of the user's, which has its own.
 
     verdict is "failed" where no seed was left, and "not run" where a time budget ended first.
     """
@@ -53,7 +55,8 @@ def repeat_decision(
         mine = at_rate(records, factor)
         trained = finished_seeds(records, seeds, factor)
         failed = sorted({failure.seed for failure in read_failures(mine)})
-        row: dict[str, Any] = {"lr": lr * factor, "seeds": trained, "failed_seeds": failed}
+        rate = {"factor": factor, "lr": None if lr is None else lr * factor}
+        row: dict[str, Any] = {**rate, "seeds": trained, "failed_seeds": failed}
         answer: dict[str, Any] = {
             "verdict": "failed" if trained else "not run",
             "recommended": None,
@@ -82,15 +85,32 @@ def say_sensitivity(decision: Decision, rows: Sequence[Mapping[str, Any]]) -> li
     return notes
 
 
-def better_rates(decision: Decision, rows: Sequence[Mapping[str, Any]], lr: float) -> list[str]:
-    """A note for every rate at which the best depth is better than at `lr` by more than the tolerance."""
-    best = max(estimate.value for estimate in decision.candidates)
-    return [
-        f"at a rate of {row['lr']:.2g} the best depth reaches {max(row['values']):.3f}, at {lr:.2g} {best:.3f}: "
-        f"--lr {row['lr']:.2g} may suit this network better"
-        for row in rows
-        if max(row.get("values", [0.0])) > best + decision.tolerance
-    ]
+def better_rates(
+    decision: Decision, rows: Sequence[Mapping[str, Any]], lr: float | None, units: Units | None = None
+) -> list[str]:
+    """A note for every rate at which the best depth is better than at the main one, `lr`, by more than the tolerance.
+
+    lr: None for an optimizer of the user's; units: of the metric.
+    """
+    units, best = units or Units(tolerance=decision.tolerance), max(e.value for e in decision.candidates)
+    notes = []
+    for word, row in zip(WORDS, rows, strict=False):
+        values = row.get("values")
+        if not values or max(values) <= best + decision.tolerance:
+            continue
+        reached, before = units.value(max(values)), units.value(best)
+        if lr is None:
+            which = word if word == WORDS[1] else f"{word} of"
+            notes.append(
+                f"at {which} your optimizer's rates the best depth reaches {reached} instead of {before}: "
+                "they may suit this network better"
+            )
+        else:
+            notes.append(
+                f"at a rate of {row['lr']:.2g} the best depth reaches {reached}, at {lr:.2g} {before}: "
+                f"--lr {row['lr']:.2g} may suit this network better"
+            )
+    return notes
 
 
 def holds(decision: Decision, row: Mapping[str, Any]) -> bool:

@@ -73,7 +73,7 @@ def split_by_rank(data: Dataset, split_seed: int, folds: int) -> Callable[[int],
 
 
 def check_outputs(network: nn.Module, example: torch.Tensor, data: Dataset) -> None:
-    """The network must give one number per class. Raises ModelError."""
+    """The network must give one number per class. Raises ModelError. Only for class indices as targets."""
     outputs = predict(network, example, next(network.parameters()).device)
     if outputs.ndim != 2 or outputs.shape[1] < len(data.classes):
         raise ModelError(

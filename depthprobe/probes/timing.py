@@ -3,6 +3,7 @@
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,12 +11,15 @@ import numpy as np
 
 from depthprobe.analysis.rule import decide
 from depthprobe.analysis.scores import SeedScores
+from depthprobe.errors import TrainingError
+from depthprobe.inputs import Split
 from depthprobe.probes.arms import TRACE_EXAMPLES, Bench, branch_and_cool, measure, undisturbed
 from depthprobe.probes.cost import Prices, Span
 from depthprobe.probes.plan import GrowPlan, candidate_net, grown
 from depthprobe.training.batches import Batches
 from depthprobe.training.checkpoints import write_torch
 from depthprobe.training.learner import Learner, predict
+from depthprobe.training.metrics import Metric
 
 SECONDS = 3.0  # timing ends after about so long
 BLOCK = 0.04  # seconds of one thing in a row: several time slices of a shared processor
@@ -105,7 +109,7 @@ def _watches(bench: Bench, folder: Path) -> tuple[dict[str, Stopwatch], float]:
     built = time.perf_counter() - start
     batches = Batches(split.train, bench.train.batch_size, 0, bench.augment, device)
     small, large, gated = (
-        Learner(net, batches, bench.train, bench.accelerator)
+        Learner(net, batches, bench.train, bench.accelerator, bench.own)
         for net in (candidate_net(edited, ()), candidate_net(edited, plan.gates[: plan.opened[-1]]), edited)
     )
     opened, names = ramping_state(plan), list(edited.gates)
@@ -116,20 +120,26 @@ def _watches(bench: Bench, folder: Path) -> tuple[dict[str, Stopwatch], float]:
     def update(learner: Learner) -> Callable[[int], object]:
         return lambda times: learner.run(learner.step + times, lambda step: 0.0)
 
-    x = split.valid.x[:TRACE_EXAMPLES]
+    x, y = split.valid.x[:TRACE_EXAMPLES], split.valid.y[:TRACE_EXAMPLES]
     return {
         "shut": Stopwatch(update(gated), at([0.0] * len(names))),
         "ramping": Stopwatch(update(gated), at(opened)),
         "wide": Stopwatch(update(gated), at([1.0] * len(names))),
         "base": Stopwatch(update(small)),
         "deepest": Stopwatch(update(large)),
-        "score base": Stopwatch(often(lambda: measure(small, split))),
-        "score deepest": Stopwatch(often(lambda: measure(large, split))),
-        "glance base": Stopwatch(often(lambda: predict(small.net, x, device))),
-        "glance deepest": Stopwatch(often(lambda: predict(large.net, x, device))),
-        "branch": Stopwatch(often(lambda: branch_and_cool(gated, edited, 0, 0)), at([1.0] * len(names))),
+        "score base": Stopwatch(often(lambda: _score(small, split, bench.metric))),
+        "score deepest": Stopwatch(often(lambda: _score(large, split, bench.metric))),
+        "glance base": Stopwatch(often(lambda: bench.metric.value(predict(small.net, x, device), y))),
+        "glance deepest": Stopwatch(often(lambda: bench.metric.value(predict(large.net, x, device), y))),
+        "branch": Stopwatch(often(lambda: branch_and_cool(gated, edited, 0, 0, bench.rates)), at([1.0] * len(names))),
         "save": Stopwatch(often(lambda: write_torch(folder / "state.pt", gated.state()))),
     }, built
+
+
+def _score(learner: Learner, split: Split, metric: Metric) -> None:
+    """Measure; an untrained network without a finite score takes as long."""
+    with suppress(TrainingError):
+        measure(learner, split, metric)
 
 
 def often(do: Callable[[], object]) -> Callable[[int], object]:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from depthprobe.probes.arms import CHECKPOINT_SECONDS, Arm, RatioDriver, measure
 from depthprobe.probes.environment import describe_environment
 from depthprobe.probes.listener import Listener
 from depthprobe.probes.notebook import RunNotebook
+from depthprobe.probes.own import Asked, Own, check_targets, open_own, try_out
 from depthprobe.probes.plan import choose_sites, default_steps, grown, spread_copies
 from depthprobe.probes.rate import find_rate
 from depthprobe.probes.setup import (
@@ -37,7 +38,6 @@ from depthprobe.surgery import Duplicate, Edited, recipe_to_json, settle
 from depthprobe.training.batches import Batches, mix_seed
 from depthprobe.training.device import open_device
 from depthprobe.training.learner import Learner, predict
-from depthprobe.training.optimizers import lr_factor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +52,14 @@ class TrainSetup:
     edits: tuple[Duplicate, ...]
     schedule: Schedule | None
     accelerator: Any
+    own: Own = field(default_factory=Own)
     lr_note: str
     range_test: list[dict[str, list[float]]]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know beside the plan and the rate."""
+        return self.own.notes
 
     @property
     def steps(self) -> int:
@@ -74,10 +80,13 @@ class TrainSetup:
             "training": self.config.to_json(),
             "lr_note": self.lr_note,
             "lr_range_test": self.range_test,
+            **self.own.to_json(),
         }
 
 
-def set_up_training(model: Source, source: DataSource, config: TrainingConfig, train: TrainConfig) -> TrainSetup:
+def set_up_training(
+    model: Source, source: DataSource, config: TrainingConfig, train: TrainConfig, asked: Asked | None = None
+) -> TrainSetup:
     """Check everything that can be checked before training. Raises UsageError; nothing is created."""
     accelerator = open_device(train.device, train.precision, train.threads)
     data = source.open()
@@ -90,23 +99,37 @@ def set_up_training(model: Source, source: DataSource, config: TrainingConfig, t
         units = find_units(traced)
         sites = choose_sites(units, config, forks_and_joins(traced))
         edits = spread_copies(sites, config, len(units))
-    check_outputs(network, example, data)
+    own = open_own(model, data, train, config.metric, asked or Asked())
+    if check_targets(network, example, data, own):
+        check_outputs(network, example, data)
     edited = grown(network, edits, example, config.seed) if edits else None
     augment = choose_augment(train, data, example)
     train = replace(
         train, steps=steps, augment=augment, threads=torch.get_num_threads(), device=accelerator.device.type
     )
+    batches = Batches(split.train, train.batch_size, 0, own.augment(augment), accelerator.device)
+    networks = [model.build(config.seed), *([grown(network, edits, example, config.seed)] if edits else [])]
+    try_out(own, networks, split, batches, train, accelerator)
     schedule = make_schedule(list(edited.gates), steps, config) if config.grow and edited else None
-    choice = find_rate(model.build, split.train, train, augment=augment, accelerator=accelerator, seed=config.seed)
+    choice = find_rate(
+        model.build,
+        split.train,
+        train,
+        augment=batches.augment,
+        accelerator=accelerator,
+        seed=config.seed,
+        own=own,
+    )
     return TrainSetup(
         model=model,
         data_source=source,
         data=data,
-        config=config,
+        config=replace(config, metric=own.metric.spec),
         train=replace(train, lr=choice.lr),
         edits=edits,
         schedule=schedule,
         accelerator=accelerator,
+        own=own,
         lr_note=choice.note,
         range_test=choice.to_json(),
     )
@@ -147,10 +170,10 @@ def run_training(setup: TrainSetup, folder: RunFolder, listener: Listener) -> di
         split.train,
         setup.train.batch_size,
         mix_seed(setup.config.seed, 4),
-        bool(setup.train.augment),
+        setup.own.augment(bool(setup.train.augment)),
         setup.accelerator.device,
     )
-    learner = Learner(net, batches, setup.train, setup.accelerator)
+    learner = Learner(net, batches, setup.train, setup.accelerator, setup.own.functions)
     if payload["learner"] is not None:
         learner.load(payload["learner"])
     notebook = RunNotebook(folder, listener, begun)
@@ -160,8 +183,8 @@ def run_training(setup: TrainSetup, folder: RunFolder, listener: Listener) -> di
     if isinstance(net, Edited):
         net.set_ratio(1.0)
         learner.net = settle(net)
-    scores = measure(learner, split)
-    return _conclude(setup, folder, learner, float(scores.mean()), split, time.monotonic() - begun)
+    valid = measure(learner, split, setup.own.metric).value
+    return _conclude(setup, folder, learner, valid, split, time.monotonic() - begun)
 
 
 def _walk(setup: TrainSetup, learner: Learner, notebook: RunNotebook, split: Any) -> None:
@@ -176,13 +199,13 @@ def _walk(setup: TrainSetup, learner: Learner, notebook: RunNotebook, split: Any
         mark = next_mark(learner.step, every, [setup.steps])
         loss = learner.run(
             mark,
-            lambda step: lr_factor(setup.train.lr_shape, step, setup.steps),
+            lambda step: setup.own.rates.whole(setup.train.lr_shape, step, setup.steps),
             driver,
             lambda step, value: notebook.progress(setup.arm, step, value, ratios()),
         )
         if driver:
             driver(learner.step)
-        trace_point(setup.arm, notebook, learner, split, loss, ratios())
+        trace_point(setup.arm, notebook, learner, split, loss, ratios(), setup.own.metric)
         if time.monotonic() - saved > CHECKPOINT_SECONDS:
             notebook.checkpoint(setup.arm, learner.state())
             saved = time.monotonic()
@@ -191,20 +214,22 @@ def _walk(setup: TrainSetup, learner: Learner, notebook: RunNotebook, split: Any
 def _conclude(
     setup: TrainSetup, folder: RunFolder, learner: Learner, valid: float, split: Any, seconds: float
 ) -> dict[str, Any]:
-    right = predict(learner.net, split.test.x, setup.accelerator.device).argmax(1) == split.test.y
+    metric = setup.own.metric
+    test = metric.value(predict(learner.net, split.test.x, setup.accelerator.device), split.test.y)
     recipe = [replace(edit, ratio=1.0) for edit in setup.edits]
     text = recipe_to_json(recipe)
     summary = {
         "schema": 1,
         "command": "train",
-        "metric": "accuracy",
+        "metric": metric.name,
         "valid": {"value": valid, "examples": len(split.valid)},
-        "test": {"value": float(right.double().mean()), "examples": len(split.test)},
+        "test": {"value": test, "examples": len(split.test)},
         "params": count_parameters(learner.net),
         "added": sum(edit.copies for edit in setup.edits),
         "steps": learner.step,
-        "lr": setup.train.rate,
+        "lr": setup.train.lr,
         "wall_seconds": round(seconds, 2),
+        "notes": [*setup.notes, *([setup.lr_note] if setup.range_test or setup.own.functions.optimizer else [])],
     }
     about = about_model(
         setup.model, setup.data_source, setup.data, setup.config.split_seed, text, str(setup.accelerator.device)
@@ -230,6 +255,7 @@ def reopen_training(folder: RunFolder) -> TrainSetup:
             source,
             TrainingConfig.from_json(config["training"]),
             TrainConfig.from_json(config["train"]),
+            Asked(record=config),
         )
     except ModelError as error:
         raise other_model(folder, error) from error

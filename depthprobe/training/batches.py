@@ -1,19 +1,29 @@
 """Batches as a pure function of seed and step: nothing to save, nothing to restore."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
+from depthprobe.errors import UserCodeError
 from depthprobe.inputs import Examples
 from depthprobe.inputs.augment import flip_and_crop
+from depthprobe.inputs.isolation import seeded
+
+Augment = Callable[[Tensor], Tensor]
 
 
 class Batches:
     """Shuffled batches of `examples`: epoch e is permuted by (seed, e), `at(step)` is always the same batch.
 
-    The last, smaller batch of an epoch is dropped; a set smaller than one batch is a batch.
+    The last, smaller batch of an epoch is dropped; a set smaller than one batch is a batch. augment: flip and crop, or
+    a function of the user's, (B, ...) -> (B, ...); it draws from torch's, numpy's and Python's generators, which are
+    seeded by `mix_seed(seed, step, 1)` for it and put back.
     """
 
-    def __init__(self, examples: Examples, batch_size: int, seed: int, augment: bool, device: torch.device) -> None:
+    def __init__(
+        self, examples: Examples, batch_size: int, seed: int, augment: bool | Augment, device: torch.device
+    ) -> None:
         self.x, self.y = examples.x.to(device), examples.y.to(device)
         self.size = min(batch_size, len(self.y))
         self.per_epoch = max(1, len(self.y) // self.size)
@@ -21,7 +31,9 @@ class Batches:
         self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
 
     def at(self, step: int, *, plain: bool = False) -> tuple[Tensor, Tensor]:
-        """Batch of step `step`: x (B, ...) float32, y (B,) int64, on the device; `plain` leaves augmentation out."""
+        """Batch of step `step`: x (B, ...) float32, y int64 or float32 as in `Examples`, on the device; `plain` leaves
+        augmentation out.
+        """
         epoch, rank = divmod(step, self.per_epoch)
         if epoch != self._epoch:
             generator = torch.Generator().manual_seed(mix_seed(self.seed, epoch))
@@ -29,9 +41,21 @@ class Batches:
             self._epoch = epoch
         index = self._order[rank * self.size : (rank + 1) * self.size]
         x, y = self.x[index], self.y[index]
-        if self.augment and not plain:
-            x = flip_and_crop(x, torch.Generator().manual_seed(mix_seed(self.seed, step, 1)))
-        return x, y
+        if plain or not self.augment:
+            return x, y
+        if callable(self.augment):
+            return self._apply(self.augment, x, mix_seed(self.seed, step, 1)), y
+        return flip_and_crop(x, torch.Generator().manual_seed(mix_seed(self.seed, step, 1))), y
+
+    def _apply(self, augment: Augment, x: Tensor, seed: int) -> Tensor:
+        with seeded(seed):
+            found = augment(x)
+        if not isinstance(found, Tensor) or len(found) != len(x):
+            shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+            raise UserCodeError(
+                "augment does not give a batch of the same size", expected=str(tuple(x.shape)), found=str(shape)
+            )
+        return found
 
 
 def mix_seed(*parts: int) -> int:

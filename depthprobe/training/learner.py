@@ -2,17 +2,18 @@
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from depthprobe.config import TrainConfig
-from depthprobe.errors import TrainingError
+from depthprobe.errors import TrainingError, UserCodeError
+from depthprobe.inputs.overrides import Overrides, call_user, move_modules
 from depthprobe.training.batches import Batches
-from depthprobe.training.optimizers import make_optimizer
+from depthprobe.training.metrics import default_loss
+from depthprobe.training.optimizers import make_optimizer, make_own_optimizer
 
 CHECK_EVERY = 20
 
@@ -22,13 +23,29 @@ Hook = Callable[[int], None]
 class Learner:
     """A network, its optimizer and its batches.
 
-    step: where it stands; updates, samples: what was computed for it, measured branches included.
+    own: the user's functions that replace parts of the training; rate: factor on the rate of every parameter group,
+    whoever made the optimizer. step: where it stands; updates, samples: what was computed for it, measured branches
+    included.
     """
 
-    def __init__(self, net: nn.Module, batches: Batches, config: TrainConfig, accelerator: Accelerator) -> None:
+    def __init__(
+        self,
+        net: nn.Module,
+        batches: Batches,
+        config: TrainConfig,
+        accelerator: Accelerator,
+        own: Overrides | None = None,
+        rate: float = 1.0,
+    ) -> None:
         self.net = net.to(accelerator.device)
-        self.batches, self.config, self.accelerator = batches, config, accelerator
-        self.optimizer = make_optimizer(net.parameters(), config)
+        self.batches, self.config, self.accelerator, self.rate = batches, config, accelerator, rate
+        self.own = move_modules(own or Overrides(), accelerator.device)
+        self.optimizer = (
+            make_own_optimizer(net.parameters(), self.own)
+            if self.own.optimizer
+            else make_optimizer(net.parameters(), config)
+        )
+        self._rates = [rate * group["lr"] for group in self.optimizer.param_groups]
         self._parameters = [p for p in net.parameters() if p.requires_grad]
         if not net.training:  # given in eval mode as a whole; single frozen modules keep their flag
             net.train()
@@ -45,16 +62,16 @@ class Learner:
     ) -> float:
         """Train up to step `until`; `before(step)` sets ratios, `progress(step, loss)` hears of every check.
 
-        lr_factor: step -> factor on the configured rate. Returns the mean loss since the last check. Raises
+        lr_factor: step -> factor on every group's own rate. Returns the mean loss since the last check. Raises
         TrainingError when the loss is not finite.
         """
         total, count, mean = torch.zeros((), device=self.accelerator.device), 0, float("nan")
         while self.step < until:
             if before is not None:
                 before(self.step)
-            rate = self.config.rate * lr_factor(self.step)
-            for group in self.optimizer.param_groups:
-                group["lr"] = rate
+            factor = lr_factor(self.step)
+            for group, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
+                group["lr"] = rate * factor
             total += self._update()
             count += 1
             self.step += 1
@@ -64,7 +81,7 @@ class Learner:
                     raise TrainingError(
                         f"the loss is no longer finite at step {self.step}",
                         found=f"loss {mean}",
-                        hint=f"a smaller rate: --lr {self.config.rate / 3:.2g}",
+                        hint=smaller_rate(self.config, self.own, self.rate),
                     )
                 total, count = torch.zeros_like(total), 0
                 if progress is not None:
@@ -77,12 +94,22 @@ class Learner:
         self.updates += 1
         self.optimizer.zero_grad(set_to_none=True)
         with self.accelerator.autocast():
-            loss = F.cross_entropy(self.net(x), y)
+            loss = self.loss(x, y)
         self.accelerator.backward(loss)
         if self.config.clip is not None:
             torch.nn.utils.clip_grad_norm_(self._parameters, self.config.clip)
-        self.optimizer.step()
+        if self.own.optimizer:
+            call_user(self.optimizer.step, "optimizer.step", path=self.own.path, error=UserCodeError)
+        else:
+            self.optimizer.step()
         return loss.detach()
+
+    def loss(self, x: Tensor, y: Tensor) -> Tensor:
+        """Loss of a batch, a scalar: the user's training_step or loss, else the default of the targets."""
+        if self.own.training_step:
+            return cast(Tensor, self.own.call("training_step", self.net, (x, y)))
+        output = self.net(x)
+        return cast(Tensor, self.own.call("loss", output, y)) if self.own.loss else default_loss(output, y)
 
     def state(self) -> dict[str, Any]:
         """Everything a resumed training needs, tensors and plain values only."""
@@ -101,6 +128,13 @@ class Learner:
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.samples, self.updates = state["step"], state["samples"], state["updates"]
         restore_random_state(state["rng"])
+
+
+def smaller_rate(config: TrainConfig, own: Overrides, rate: float = 1.0) -> str:
+    """What to type after a divergence at `rate` times the learning rate."""
+    if own.optimizer:
+        return "a smaller rate in your optimizer(parameters)"
+    return f"a smaller rate: --lr {rate * config.rate / 3:.2g}"
 
 
 @torch.no_grad()

@@ -7,6 +7,8 @@ import torch
 from torch import nn
 
 from depthprobe.config import TrainConfig
+from depthprobe.errors import UserCodeError
+from depthprobe.inputs.overrides import Overrides
 
 
 def make_optimizer(parameters: Iterable[nn.Parameter], config: TrainConfig) -> torch.optim.Optimizer:
@@ -19,6 +21,29 @@ def make_optimizer(parameters: Iterable[nn.Parameter], config: TrainConfig) -> t
         return torch.optim.SGD(live, lr=config.rate, momentum=config.momentum, weight_decay=config.weight_decay)
     kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
     return kind(live, lr=config.rate, weight_decay=config.weight_decay)
+
+
+def make_own_optimizer(parameters: Iterable[nn.Parameter], own: Overrides) -> torch.optim.Optimizer:
+    """The optimizer that the user's function makes of the trainable ones of `parameters`.
+
+    Raises UserCodeError for what it raises, and for anything else than an optimizer of these parameters.
+    """
+    live = [p for p in parameters if p.requires_grad]
+    optimizer = own.call("optimizer", live)
+    where, known = str(own.path) if own.path else None, {id(p) for p in live}
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        expected, found = "a torch.optim.Optimizer", type(optimizer).__name__
+        raise UserCodeError("optimizer does not return an optimizer", where=where, expected=expected, found=found)
+    groups = optimizer.param_groups
+    if not all(id(p) in known for group in groups for p in group["params"]):
+        raise UserCodeError(
+            "the optimizer holds parameters that it was not given",
+            where=where,
+            expected="those of optimizer(parameters): the network grows, and is copied to be measured",
+        )
+    if not all("lr" in group for group in groups):
+        raise UserCodeError("a parameter group of the optimizer has no learning rate", where=where)
+    return optimizer
 
 
 def lr_factor(shape: str, step: int, steps: int) -> float:

@@ -37,7 +37,7 @@ def test_readme_commands_run(tmp_path):
         words = shlex.split(line)
         if words[0] != "depthprobe" or "mnist" in line or "cifar" in line:
             continue
-        words = [str(ROOT / word) if word.startswith("examples/") else word for word in words]
+        words = [f"{ROOT}/{word}" if word.startswith("examples/") else word for word in words]
         runs = sorted((tmp_path / "runs").glob("grow-*")) if (tmp_path / "runs").exists() else []
         words = [str(runs[0]) if word == "RUN" else word for word in words]
         if words[1] in ("grow", "train"):

@@ -189,7 +189,7 @@ def test_cifar_damage_is_named(tmp_path):
 
 def test_npz_is_read(tmp_path):
     path = tmp_path / "d.npz"
-    np.savez(path, x=np.arange(12.0).reshape(6, 2), y=np.array([0, 1, 2, 0, 1, 2.0]))
+    np.savez(path, x=np.arange(12.0).reshape(6, 2), y=np.array([0, 1, 2, 0, 1, 2]))
     data = open_dataset(str(path))
     assert data.train.x[5].tolist() == [10, 11]
     assert data.classes == ("0", "1", "2")
@@ -223,10 +223,11 @@ NPZ_ERRORS = [
     ({"x": X.astype(object), "y": Y}, ["x is pickled"]),
     ({"x": X, "y": Y.astype(object)}, ["y is pickled"]),
     ({"x": X, "y": Y[:5]}, ["differ in length", "6 labels", "5"]),
-    ({"x": X, "y": Y + 0.5}, ["not integers", "0.5 at row 0"]),
-    ({"x": X, "y": np.array([0, 1, np.nan, 0, 1, 0])}, ["not integers", "nan at row 2"]),
+    ({"x": X, "y": np.array([0, 1, np.nan, 0, 1, 0])}, ["y holds NaN", "nan at row 2"]),
+    ({"x": X, "y": np.zeros((6, 2, 2))}, ["another shape", "(N, K)"]),
+    ({"x_train": X, "y_train": Y, "x_test": X, "y_test": Y * 1.0}, ["of another kind", "integers"]),
     ({"x": X, "y": Y - 1}, ["negative", "-1 at row 0"]),
-    ({"x": X, "y": np.eye(6)}, ["not one row", "argmax"]),
+    ({"x": X, "y": np.eye(6, dtype=int)}, ["not one row", "argmax"]),
     ({"x": X, "y": Y * 0}, ["fewer than two classes"]),
     ({"x": X, "y": Y * 2}, ["no training example of class 1"]),
     ({"x": X, "y": Y * 10**9}, ["label 1000000000 with 6"]),

@@ -17,7 +17,7 @@ def test_candidates_are_the_measured_ones(view):
     rows = view.curve.candidates
     assert [row.depth for row in rows] == [3, 4, 5, 6, 7]
     assert [row.added for row in rows] == [0, 1, 2, 3, 4]
-    assert rows[2].accuracy.value == pytest.approx(0.9787, abs=1e-4)
+    assert rows[2].score.value == pytest.approx(0.9787, abs=1e-4)
     assert (rows[2].params, rows[2].macs, rows[2].latency_ms) == (7290, 451744, 0.8244)
 
 
@@ -33,7 +33,7 @@ def test_walks_agree_with_the_answer(view):
     for index, row in enumerate(view.curve.candidates):
         downs = [walk.down[index] for walk in view.curve.walks]
         assert {depth for depth, _ in downs} == {row.depth}
-        assert sum(value for _, value in downs) / 3 == pytest.approx(row.accuracy.value)
+        assert sum(value for _, value in downs) / 3 == pytest.approx(row.score.value)
     assert view.curve.up[0] == (3, pytest.approx((0.87778 + 0.87222 + 0.83333) / 3, abs=1e-4))
 
 

@@ -12,6 +12,7 @@ import depthprobe as dp
 from depthprobe.config import TrainConfig
 from depthprobe.errors import TrainingError
 from depthprobe.inputs import Examples, Split
+from depthprobe.inputs.overrides import Overrides
 from depthprobe.probes.arms import branch_and_cool, measure, undisturbed
 from depthprobe.training.batches import Batches, mix_seed
 from depthprobe.training.device import open_device
@@ -195,3 +196,40 @@ def test_bf16_autocast_trains(batches):
     assert math.isfinite(loss)
     assert all(p.dtype == torch.float32 for p in learner.net.parameters())
     open_device("cpu", "no")
+
+
+class GroupedOptimizer:
+    """A user's optimizer: two groups with rates of their own, one of them changed while training."""
+
+    def __call__(self, parameters):
+        parameters = list(parameters)
+        groups = [{"params": [p for p in parameters if p.ndim == 1], "lr": 0.5}]
+        return torch.optim.Adam([{"params": [p for p in parameters if p.ndim > 1]}, *groups], lr=0.01)
+
+
+def test_groups_of_an_own_optimizer_keep_their_rates_and_go_along_with_a_branch(accelerator, batches):
+    torch.manual_seed(0)
+    edited = dp.apply(net(), [dp.Duplicate(unit="0", copies=1)], batches.x[:2])
+    edited.set_ratio(1.0)
+    learner = Learner(edited, batches, TrainConfig(), accelerator, Overrides(optimizer=GroupedOptimizer()))
+    learner.optimizer.param_groups[1]["weight_decay"] = 0.125
+    learner.run(3, lambda step: 0.5)
+    assert [group["lr"] for group in learner.optimizer.param_groups] == [0.005, 0.25]
+    branch = branch_and_cool(learner, edited, 0, seed=0)
+    assert [group["weight_decay"] for group in branch.optimizer.param_groups] == [0, 0.125]
+    assert all(branch.optimizer.state[p]["step"] == 3 for p in branch.net.parameters())
+    branch.run(branch.step + 2, lambda step: 0.1)
+    assert [group["lr"] for group in branch.optimizer.param_groups] == [0.001, 0.05]
+    assert all(learner.optimizer.state[p]["step"] == 3 for p in learner.net.parameters())
+
+
+def test_own_augmentation_is_a_function_of_seed_and_step(batches):
+    examples = Examples(batches.x, batches.y)
+    own = Batches(examples, 16, 5, lambda x: x + torch.randn_like(x), torch.device("cpu"))
+    before = torch.get_rng_state()
+    one = own.at(7)[0]
+    assert torch.equal(before, torch.get_rng_state())
+    torch.manual_seed(99)
+    assert torch.equal(one, own.at(7)[0])
+    assert not torch.equal(one, own.at(8)[0])
+    assert torch.equal(own.at(7, plain=True)[0], batches.at(7)[0])

@@ -1,0 +1,66 @@
+"""Where, not only how many: the copies of one stage, or of one site, alone in the network (`--by stage|site`)."""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from depthprobe.errors import ConfigError
+from depthprobe.graph.units import Unit
+from depthprobe.schedules import Schedule, StairLengths, close_gates
+from depthprobe.surgery import Duplicate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """A site, or a stage: neighbouring sites whose outputs have the same shape. gates: of its copies."""
+
+    name: str
+    units: tuple[str, ...]
+    gates: tuple[str, ...]
+
+
+def find_places(
+    by: str | None, edits: Sequence[Duplicate], gates: Sequence[str], units: Sequence[Unit]
+) -> tuple[Place, ...]:
+    """The places of a plan, in order of the data flow; none when `by` is None.
+
+    by: "stage" or "site". Raises ConfigError when there is one place only: nothing to compare.
+    """
+    if by is None:
+        return ()
+    shapes = {unit.name: unit.out_shape for unit in units}
+    groups: list[list[Duplicate]] = []
+    for edit in edits:
+        if by == "stage" and groups and shapes[groups[-1][-1].unit] == shapes[edit.unit]:
+            groups[-1].append(edit)
+        else:
+            groups.append([edit])
+    if len(groups) < 2:
+        raise ConfigError(
+            f"one {by} only: there is nothing to compare",
+            where="--by",
+            expected="sites of different output shapes" if by == "stage" else "several sites",
+            found=", ".join(edit.unit for edit in edits),
+            hint="--by site" if by == "stage" and len(edits) > 1 else "leave --by out",
+        )
+    places, begin = [], 0
+    for group in groups:
+        end = begin + sum(edit.copies for edit in group)
+        names = tuple(edit.unit for edit in group)
+        name = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
+        places.append(Place(name=name, units=names, gates=tuple(gates[begin:end])))
+        begin = end
+    return tuple(places)
+
+
+def leave_alone(
+    place: Place, gates: Sequence[str], closing: Sequence[str], start: int, lengths: StairLengths
+) -> Schedule:
+    """From step `start`, with all `gates` open, close those of the other places in the order `closing`, then hold."""
+    leaving = [gate for gate in closing if gate not in place.gates]
+    return close_gates(gates, leaving, start, lengths)
+
+
+def copied(state: dict[str, object]) -> dict[str, object]:
+    """A checkpoint of its own, which training the original does not change."""
+    return copy.deepcopy(state)
