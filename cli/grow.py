@@ -37,6 +37,8 @@ def grow(
     device: o.Device = None,
     precision: o.Precision = None,
     threads: o.Threads = None,
+    sensitivity: o.Sensitivity = False,
+    time_budget: o.TimeBudget = None,
     config: o.Config = None,
     resume: o.ResumeRun = None,
     json: o.Json = False,
@@ -52,24 +54,26 @@ def grow(
     probe = o.given(
         seeds=seeds, seed=seed, split_seed=split_seed, copies=copies, sites=o.parse_names(sites),
         candidates=o.parse_counts(candidates), max_depth=max_depth, kernel=kernel, init=init, mode=mode,
-        granularity=granularity, metric=metric, **o.parse_tolerance(tolerance),
+        granularity=granularity, metric=metric, sensitivity=sensitivity or None, **o.parse_tolerance(tolerance),
+        **o.parse_budget(time_budget),
     )  # fmt: skip
     train = o.given(
-        steps=steps, optimizer=optimizer, lr=lr, weight_decay=weight_decay, clip=clip, batch_size=batch_size,
+        steps=steps, optimizer=optimizer, weight_decay=weight_decay, clip=clip, batch_size=batch_size,
         augment=augment, device=device, precision=precision, threads=threads,
     )  # fmt: skip
+    train |= o.parse_rate(lr)
     from depthprobe.config import GrowConfig, TrainConfig
 
     file = o.read_config(config, {"train": o.known_keys(TrainConfig), "grow": o.known_keys(GrowConfig)})
-    grow_config = GrowConfig.from_json({**file["grow"], **probe})
-    train_config = TrainConfig.from_json({**file["train"], **train})
+    probe, train = {**o.in_words(file["grow"]), **probe}, {**o.in_words(file["train"]), **train}
+    grow_config, train_config = GrowConfig.from_json(probe), TrainConfig.from_json(train)
 
     from depthprobe.probes.grow import create_run, run_grow, set_up
     from depthprobe.probes.own import Asked
 
     opened, source = open_inputs(model, model_args, dataset, data_dir, limit_train, image_size, out)
-    asked = Asked(typed=frozenset({**file["train"], **train}))
-    setup = set_up(opened, source, grow_config, train_config, asked=asked)
+    asked = Asked(typed=frozenset(train))
+    setup = set_up(opened, source, grow_config, train_config, fixed=frozenset(probe), asked=asked)
     with watch(quiet=quiet) as listener, create_run(setup, out) as folder:
         listener.folder = folder.path
         result = run_grow(setup, folder, listener)

@@ -20,7 +20,7 @@ class Watcher(Listener):
 
     def __init__(self) -> None:
         self.folder: Path | None = None
-        self.rows: dict[tuple[int, str], dict[str, Any]] = {}
+        self.rows: dict[tuple[int, str, float], dict[str, Any]] = {}  # by seed, arm and factor on the rate
         self.total = 1
         self.done_before = 0
         self.finished_updates = 0
@@ -44,28 +44,28 @@ class Watcher(Listener):
         self.metric = setup.own.metric.name
         for arm in arms:
             self.length[arm.kind], self.per_arm[arm.kind] = arm_updates(setup, arm)
-            self.rows[arm.seed, arm.kind] = {"state": "waiting", "step": 0}
+            self.rows[key_of(arm)] = {"state": "waiting", "step": 0}
         for arm in arms[:done_arms]:
-            self.rows[arm.seed, arm.kind] = {"state": "done", "step": self.length[arm.kind]}
+            self.rows[key_of(arm)] = {"state": "done", "step": self.length[arm.kind]}
         self.total = sum(self.per_arm[arm.kind] for arm in arms)
         self.done_before = self.finished_updates = sum(self.per_arm[arm.kind] for arm in arms[:done_arms])
 
     def arm_begun(self, arm: Any, step: int) -> None:
         """Its row becomes the running one."""
-        self.rows[arm.seed, arm.kind].update(state="running", step=step)
+        self.rows[key_of(arm)].update(state="running", step=step)
 
     def arm_skipped(self, arm: Any) -> None:
         """It no longer counts."""
         self.total -= self.per_arm[arm.kind]
-        self.rows.pop((arm.seed, arm.kind), None)
+        self.rows.pop(key_of(arm), None)
 
     def progress(self, arm: Any, step: int, loss: float, ratios: list[float]) -> None:
         """Its step, loss and ratios."""
-        self.rows[arm.seed, arm.kind].update(state="running", step=step, loss=loss, ratios=ratios)
+        self.rows[key_of(arm)].update(state="running", step=step, loss=loss, ratios=ratios)
 
     def recorded(self, record: dict[str, Any]) -> None:
         """The metric from traces and measurements; the end of arms."""
-        row = self.rows[record["seed"], record["arm"]]
+        row = self.rows[record_key(record)]
         if record["kind"] in ("trace", "measurement"):
             row["value"] = record["value"]
         if record["kind"] == "measurement":
@@ -80,7 +80,7 @@ class Watcher(Listener):
         """Share of all updates done (0..1)."""
         running: float = sum(
             self.per_arm[kind] * min(1.0, row["step"] / max(1, self.length[kind]))
-            for (_, kind), row in self.rows.items()
+            for (_, kind, _), row in self.rows.items()
             if row["state"] == "running"
         )
         return min(1.0, (self.finished_updates + running) / max(1, self.total))
@@ -110,7 +110,7 @@ class PlainView(Watcher):
     def recorded(self, record: dict[str, Any]) -> None:
         """Say what was measured."""
         super().recorded(record)
-        place = f"seed {record['seed']} {record['arm']}"
+        place = f"seed {record['seed']} {arm_name(*record_key(record)[1:])}"
         if record["kind"] == "trace" and record["arm"] == "train":
             self.traces += 1
             if self.traces % 5 == 0:
@@ -120,6 +120,8 @@ class PlainView(Watcher):
                     file=sys.stderr,
                     flush=True,
                 )
+        if record["kind"] == "stop":
+            print(record["what"], file=sys.stderr)
         if record["kind"] == "failure":
             print(f"{place} FAILED: {record['what']}", file=sys.stderr)
         if record["kind"] == "measurement" and not (record["walk"] == "down" and self._twin(record)):
@@ -131,7 +133,7 @@ class PlainView(Watcher):
             )
 
     def _twin(self, record: dict[str, Any]) -> bool:
-        measured = self.rows[record["seed"], record["arm"]].get("measured", [])
+        measured = self.rows[record_key(record)].get("measured", [])
         return len(measured) > 1 and measured[-2] == measured[-1]
 
 
@@ -155,8 +157,8 @@ class LiveView(Watcher):
         last = f"gates, then layers: {self.metric}"
         for name in ("seed", "arm", "progress", "loss", self.metric, last):
             table.add_column(Text(name), no_wrap=name != last)
-        for (seed, kind), row in self.rows.items():
-            table.add_row(str(seed), kind, *self._cells(kind, row))
+        for (seed, kind, rate), row in self.rows.items():
+            table.add_row(str(seed), arm_name(kind, rate), *self._cells(kind, row))
         lines = [Text(line) for line in self.head]
         foot = Text(f"{100 * self.share():.0f} %, {self.time_left()} left", style="bold") if self.rows else Text("")
         return Group(*lines, table, foot)
@@ -173,6 +175,21 @@ class LiveView(Watcher):
         loss = f"{row['loss']:.3f}" if row.get("loss") is not None else ""
         value = short(row["value"]) if row.get("value") is not None else ""
         return [bar, Text(loss), Text(value), last_cell(row)]
+
+
+def key_of(arm: Any) -> tuple[int, str, float]:
+    """The row of an arm."""
+    return arm.seed, arm.kind, arm.rate
+
+
+def record_key(record: dict[str, Any]) -> tuple[int, str, float]:
+    """The row of a record; records of the main rate carry none."""
+    return record["seed"], record["arm"], record.get("rate", 1.0)
+
+
+def arm_name(kind: str, rate: float) -> str:
+    """The arm's kind, and at another rate than the main one its factor: grow lr*3."""
+    return kind if rate == 1.0 else f"{kind} lr/{1 / rate:.2g}" if rate < 1.0 else f"{kind} lr*{rate:.2g}"
 
 
 def last_cell(row: dict[str, Any]) -> Text:
@@ -203,15 +220,29 @@ def headline(setup: Any) -> list[str]:
         how = "growing in" if setup.config.grow else "with"
         added = ", ".join(f"{edit.copies} x after {edit.unit}" for edit in setup.edits)
         first = f"training: {setup.steps:,} updates" + (f", {how} {added}" if added else "")
-        return [first, *(f"note: {note}" for note in setup.notes)]
-    plan = setup.bench.plan
-    about = f", about {clock(forecast.seconds)} on this machine" if forecast.seconds else ""
+        return [setup.lr_note, first, *(f"note: {note}" for note in setup.notes)]
+    plan, rates = setup.bench.plan, " at three rates" if setup.config.sensitivity else ""
     return [
-        f"probing {', '.join(map(str, plan.depths))} weight layers with {setup.config.seeds} seeds: "
-        f"{forecast.updates:,} updates = {forecast.trainings:.1f} trainings of the deepest{about}",
+        setup.lr_note,
+        f"probing {', '.join(map(str, plan.depths))} weight layers with {count(setup.config.seeds, 'seed')}{rates}: "
+        f"{forecast.updates:,} updates = {forecast.trainings:.1f} trainings of the deepest{about(forecast.seconds)}",
+        *([setup.budget_note] if setup.budget_note else []),
         setup.tolerance_note,
         *(f"note: {note}" for note in setup.notes),
     ]
+
+
+def about(seconds: float | None) -> str:
+    """How long it will take, where it was timed."""
+    if seconds is None:
+        return ""
+    text = f"{round(seconds)} seconds" if seconds < 90 else f"{seconds / 60:.2g} minutes"
+    return f", about {text} on this machine"
+
+
+def count(number: int, noun: str) -> str:
+    """1 seed, 3 seeds."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def arm_updates(setup: Any, arm: Any) -> tuple[int, int]:
@@ -222,7 +253,8 @@ def arm_updates(setup: Any, arm: Any) -> tuple[int, int]:
     if arm.kind == "control":
         return plan.updates, plan.updates
     schedule = plan.schedule(arm.rank)
-    return schedule.steps, schedule.steps + plan.cool * len(schedule.holds)
+    rising = sum(hold.walk == "up" and hold.opened != plan.opened[-1] for hold in schedule.holds)
+    return schedule.steps, schedule.steps + plan.up_cool * rising + plan.cool * (len(schedule.holds) - rising)
 
 
 def clock(seconds: float) -> str:

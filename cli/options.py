@@ -1,5 +1,6 @@
 """Options shared by the verbs, and how they join with a config file."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -50,7 +51,13 @@ Metric = Annotated[
     ),
 ]
 Optimizer = Annotated[str | None, _option("--optimizer", text="sgd, adam or adamw (default: sgd)")]
-LearningRate = Annotated[float | None, _option("--lr", text="Learning rate (default: 0.02)")]
+LearningRate = Annotated[
+    str | None, _option("--lr", metavar="RATE", text="Learning rate, or auto: a range test chooses it (default: auto)")
+]
+Sensitivity = Annotated[bool, typer.Option("--sensitivity", help="Answer again at a third and three times the rate")]
+TimeBudget = Annotated[
+    str | None, _option("--time-budget", metavar="10m", text="Fit seeds, depths and steps into 90s, 10m, 1h30m")
+]
 LrShape = Annotated[str | None, _option("--lr-shape", text="constant, cosine or step (default: cosine)")]
 WeightDecay = Annotated[float | None, _option("--weight-decay", text="L2 penalty (default: 0.0005)")]
 Clip = Annotated[float | None, _option("--clip", text="Largest norm of the gradient (default: none)")]
@@ -136,6 +143,46 @@ def parse_tolerance(text: str | None) -> dict[str, Any]:
         raise ConfigError(
             "tolerance is not a number", where="--tolerance", expected="a fraction such as 0.005, or auto", found=text
         ) from None
+
+
+def parse_rate(text: str | None) -> dict[str, Any]:
+    """--lr: a number, or "auto", which wins over a config file."""
+    if text is None:
+        return {}
+    if text == "auto":
+        return {"lr": None}
+    try:
+        return {"lr": float(text)}
+    except ValueError:
+        raise ConfigError(
+            "the learning rate is not a number", where="--lr", expected="a number such as 0.02, or auto", found=text
+        ) from None
+
+
+def parse_budget(text: str | None) -> dict[str, Any]:
+    """--time-budget: 90s, 10m, 1h30m, or seconds."""
+    return {} if text is None else {"time_budget": parse_duration(text)}
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of 90s, 10m, 1h30m, 1.5h or a plain number of seconds."""
+    found = re.fullmatch(r"(?:([\d.]+)h)?(?:([\d.]+)m)?(?:([\d.]+)s)?", text) if text else None
+    try:
+        if found is None:
+            return float(text)
+        hours, minutes, seconds = (float(part or 0) for part in found.groups())
+    except ValueError:
+        raise ConfigError(
+            "the time budget is not a time", where="--time-budget", expected="90s, 10m, 1h30m or seconds", found=text
+        ) from None
+    return 3600 * hours + 60 * minutes + seconds
+
+
+def in_words(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings of a config file, where lr may be "auto" and time_budget "10m"."""
+    parsers = {"lr": parse_rate, "time_budget": parse_budget}
+    texts = {key: value for key, value in settings.items() if key in parsers and isinstance(value, str)}
+    return {**settings, **{name: v for key, text in texts.items() for name, v in parsers[key](text).items()}}
 
 
 def parse_names(text: str | None) -> tuple[str, ...] | None:

@@ -57,15 +57,16 @@ def train(
         mode=mode, granularity=granularity, schedule=schedule, metric=metric, grow=grow or None, deep=deep or None,
     )  # fmt: skip
     settings = o.given(
-        steps=steps, optimizer=optimizer, lr=lr, lr_shape=lr_shape, weight_decay=weight_decay, clip=clip,
+        steps=steps, optimizer=optimizer, lr_shape=lr_shape, weight_decay=weight_decay, clip=clip,
         batch_size=batch_size, augment=augment, device=device, precision=precision, threads=threads,
     )  # fmt: skip
+    settings |= o.parse_rate(lr)
     from depthprobe.config import TrainConfig, TrainingConfig
 
     sections = {"train": o.known_keys(TrainConfig), "training": o.known_keys(TrainingConfig)}
     file = o.read_config(config, sections)
     training_config = TrainingConfig.from_json({**file["training"], **training})
-    train_config = TrainConfig.from_json({**file["train"], **settings})
+    train_config = TrainConfig.from_json({**o.in_words(file["train"]), **settings})
     from depthprobe.cli.grow import open_inputs
     from depthprobe.probes.own import Asked
     from depthprobe.probes.train import create_training, run_training, set_up_training

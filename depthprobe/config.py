@@ -48,14 +48,15 @@ def unknown_key(key: str, known: set[str]) -> ConfigError:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig(_Settings):
-    """How a network is trained. lr: per step; weight_decay: L2; clip: norm of the gradient, None for none.
+    """How a network is trained. lr: per step, None is "auto" (a range test before training chooses it); weight_decay:
+    L2; clip: norm of the gradient, None for none.
 
     steps: updates of one conventional training (None: chosen from the size of the data). lr_shape: of a whole
     conventional training; probes hold it constant and cool their branches. augment: None means for colour images.
     """
 
     optimizer: str = "sgd"
-    lr: float = 0.02
+    lr: float | None = None
     momentum: float = 0.9
     weight_decay: float = 5e-4
     lr_shape: str = "cosine"
@@ -71,7 +72,8 @@ class TrainConfig(_Settings):
         _one_of("optimizer", self.optimizer, OPTIMIZERS)
         _one_of("lr_shape", self.lr_shape, LR_SHAPES)
         _one_of("precision", self.precision, PRECISIONS)
-        _number("lr", self.lr, above=0.0, below=100.0)
+        if self.lr is not None:
+            _number("lr", self.lr, above=0.0, below=100.0)
         _number("momentum", self.momentum, at_least=0.0, below=1.0)
         _number("weight_decay", self.weight_decay, at_least=0.0)
         _number("batch_size", self.batch_size, at_least=2, whole=True)
@@ -80,6 +82,13 @@ class TrainConfig(_Settings):
             _number("clip", self.clip, above=0.0)
         if self.steps is not None:
             _number("steps", self.steps, at_least=20, whole=True)
+
+    @property
+    def rate(self) -> float:
+        """The learning rate. Raises ConfigError while it is still "auto"."""
+        if self.lr is None:
+            raise ConfigError("the learning rate is not chosen yet", where="setting lr", expected="a number")
+        return self.lr
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,9 +127,10 @@ class GrowthConfig(_Settings):
 class GrowConfig(GrowthConfig):
     """A grow probe. seeds: how many; seed: the first; split_seed: of the data split. tolerance: in units of the metric,
     None is "auto". candidates: numbers of added layers to measure, 0 always among them (None: at most 8,
-    log-spaced). max_depth: most weight layers. by: "stage" or "site": also what the copies of each one
-    are worth alone. Lengths of the stairs are shares of `steps`; first_share is longer where
-    the way up is short.
+    log-spaced). max_depth: most weight layers. by: "stage" or "site": also what the copies of each one are worth
+    alone. sensitivity: the answer is repeated at a third and three times the rate. time_budget: seconds that everything
+    may take (None: no limit). Lengths of the stairs are shares of `steps`; first_share is longer where the way up is
+    short.
     """
 
     seeds: int = 3
@@ -130,6 +140,8 @@ class GrowConfig(GrowthConfig):
     candidates: tuple[int, ...] | None = None
     max_depth: int | None = None
     by: str | None = None
+    sensitivity: bool = False
+    time_budget: float | None = None
     closing: str = "alternate"
     first_share: float = 0.25
     up_share: float = 0.06
@@ -156,8 +168,17 @@ class GrowConfig(GrowthConfig):
             if self.metric in (None, "accuracy", "top5"):
                 refuse_large_tolerance(self.tolerance)
             _number("tolerance", self.tolerance, above=0.0)
+        if not isinstance(self.sensitivity, bool):
+            raise ConfigError("sensitivity is on or off", where="--sensitivity", found=repr(self.sensitivity))
+        if self.time_budget is not None:
+            _number("time_budget", self.time_budget, at_least=1.0)
         for count in self.candidates or ():
             _number("candidates", count, at_least=0, at_most=1000, whole=True)
+
+    @property
+    def rates(self) -> int:
+        """How many learning rates the answer is asked at."""
+        return 3 if self.sensitivity else 1
 
 
 @dataclass(frozen=True, kw_only=True)

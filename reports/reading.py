@@ -59,7 +59,7 @@ def read_run(path: Path) -> Run:
         config=config,
         environment=_read_object(path, "environment.json"),
         recommendation=_read_object(path, "recommendation.json"),
-        records=tuple(records),
+        records=tuple(r for r in records if "rate" not in r),  # arms at other rates than the main one carry it
     )
 
 

@@ -48,6 +48,7 @@ class Recommendation(Mapping[str, Any]):
     cost: dict[str, Any]
     gain: dict[str, Any] = field(default_factory=dict)
     test: dict[str, Any] | None = None
+    sensitivity: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     fraction: bool = True
 

@@ -41,10 +41,11 @@ def grow(
     or path as on the command line, or {"train", "valid", "test"} ("valid", "test" optional) of torch data sets
     or (x, y) pairs, x (N, ...) float, y (N,) int for classes, (N,) or (N, K) float for numbers. out: the run folder,
     which must not exist (None: a temporary one that lives as long as the result; `result.save(folder)` keeps it).
-    settings: fields of GrowConfig and TrainConfig, e.g. seeds=3, steps=1500, lr=0.02; and your own training,
-    functions that win over those of the model's file: loss(output, target), optimizer(parameters), schedule(done),
-    augment(x), training_step(model, batch), metric(output, target), the last a built-in name or "file.py:name" as
-    well. Raises UsageError for bad input, TrainingError when every seed failed.
+    settings: fields of GrowConfig and TrainConfig, e.g. seeds=3, steps=1500, lr=0.02 (None: a range test chooses),
+    sensitivity=True, time_budget=600.0 (seconds); and your own training, functions that win over those of the model's
+    file: loss(output, target), optimizer(parameters), schedule(done), augment(x), training_step(model, batch),
+    metric(output, target), the last a built-in name or "file.py:name" as well. Raises UsageError for bad input,
+    TrainingError when every seed failed.
     """
     sections: dict[str, dict[str, Any]] = {"grow": {}, "train": {}}
     names = {"grow": {f.name for f in fields(GrowConfig)}, "train": {f.name for f in fields(TrainConfig)}}
@@ -90,6 +91,7 @@ def _run(
         source,
         GrowConfig.from_json(sections["grow"]),
         TrainConfig.from_json(sections["train"]),
+        fixed=frozenset(sections["grow"]),
         asked=asked,
     )
     scratch = None if out is not None else tempfile.mkdtemp(prefix="depthprobe-")

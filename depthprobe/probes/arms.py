@@ -33,11 +33,12 @@ CHECKPOINT_SECONDS = 20.0
 
 @dataclass(frozen=True)
 class Arm:
-    """One training: the seed, its rank among the seeds, and "grow" or "control"."""
+    """One training: the seed, its rank among the seeds, "grow" or "control", and the factor on the learning rate."""
 
     seed: int
     rank: int
     kind: str
+    rate: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,7 +182,7 @@ def branch_and_cool(learner: Learner, edited: Edited, steps: int, seed: int, rat
     caller's to put back.
     """
     plain, became = settle_with_map(edited)
-    branch = Learner(plain, learner.batches, learner.config, learner.accelerator, learner.own)
+    branch = Learner(plain, learner.batches, learner.config, learner.accelerator, learner.own, learner.rate)
     for parameter, twin in became.items():
         state = learner.optimizer.state.get(parameter)
         if state:
@@ -204,7 +205,7 @@ def _learner(net: nn.Module, bench: Bench, split: Split, arm: Arm) -> Learner:
     batches = Batches(
         split.train, bench.train.batch_size, mix_seed(arm.seed, 4), bench.augment, bench.accelerator.device
     )
-    return Learner(net, batches, bench.train, bench.accelerator, bench.own)
+    return Learner(net, batches, bench.train, bench.accelerator, bench.own, arm.rate)
 
 
 def next_mark(step: int, every: int, others: list[int]) -> int:

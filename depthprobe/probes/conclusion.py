@@ -1,5 +1,6 @@
 """The conclusion of a grow probe: decide on its records, write recipe, model and recommendation."""
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from depthprobe.analysis.decision import Decision
 from depthprobe.analysis.rule import decide
 from depthprobe.analysis.sentence import say
 from depthprobe.analysis.tolerance import TARGET
+from depthprobe.analysis.units import Units
 from depthprobe.errors import TrainingError
 from depthprobe.graph.costs import count_macs, count_parameters, measure_latency_ms
 from depthprobe.probes.answer import (
@@ -26,6 +28,7 @@ from depthprobe.probes.grow_setup import Setup
 from depthprobe.probes.notebook import CANDIDATES
 from depthprobe.probes.plan import GrowPlan, candidate_net, grown
 from depthprobe.probes.result import Result
+from depthprobe.probes.sensitivity import at_rate, better_rates, finished_seeds, repeat_decision, say_sensitivity
 from depthprobe.probes.setup import about_model, recipe_network
 from depthprobe.runs import RunFolder
 from depthprobe.surgery import Duplicate, recipe_to_json
@@ -59,14 +62,15 @@ def conclude(setup: Setup, folder: RunFolder, seconds: float) -> Result:
     """Decide on the records of a completed probe; write recipe, model and, last, the recommendation."""
     plan, config, metric = setup.bench.plan, setup.config, setup.bench.metric
     tolerance = config.tolerance or TARGET
-    records = list(folder.records())
+    everything = list(folder.records())
+    records = at_rate(everything, 1.0)
     failures = read_failures(records)
-    seeds = [config.seed + rank for rank in range(config.seeds)]
+    seeds = finished_seeds(records, setup.seeds, 1.0)
     scores = read_scores(records, plan.opened, seeds)
     if not scores:
         raise _all_failed(setup, folder, failures)
-    decision = decide(
-        scores,
+    ask = partial(
+        decide,
         depths=plan.depths,
         current=plan.depths[0],
         tolerance=tolerance,
@@ -75,11 +79,20 @@ def conclude(setup: Setup, folder: RunFolder, seconds: float) -> Result:
         scale=1.0 if metric.known_scale else tolerance / TARGET,
         floor_is=FLOORS.get(metric.spec, ""),
     )
+    decision = ask(scores)
+    others: list[dict[str, Any]] = []
+    if config.sensitivity:
+        others = repeat_decision(everything, plan.opened, setup.seeds, setup.bench.train.lr, ask)
     opened = _opened_of(plan, decision)
     net, rank = _saved_network(setup, folder, decision, opened)
     recipe = plan.recipe(opened, rank)
     test = _score(setup, net, rank)
     notes = [f"seed {f.seed}: {f.what}" for f in failures] + list(decision.reasons) + list(setup.notes)
+    notes += [setup.lr_note] if setup.range_test or setup.bench.own.optimizer else []
+    units = Units(metric=metric.name, fraction=metric.fraction, tolerance=decision.tolerance)
+    notes += better_rates(decision, others, setup.bench.train.lr, units)
+    notes += [*([setup.budget_note] if setup.budget_note else [])]
+    notes += [record["what"] for record in everything if record["kind"] == "stop"]
     if len(plan.edits) > 1:
         orders = {plan.closing_gates(r) for r in range(config.seeds)}
         notes.append(
@@ -89,6 +102,7 @@ def conclude(setup: Setup, folder: RunFolder, seconds: float) -> Result:
     if decision.recommended == plan.depths[-1]:
         copies = 2 * max(edit.copies for edit in plan.edits)
         notes.append(f"the deepest candidate is the answer: more may pay, --copies {copies} looks further")
+    ended = say_sensitivity(decision, others) if others else []
     recommendation = Recommendation(
         command="grow",
         verdict=decision.verdict,
@@ -97,6 +111,7 @@ def conclude(setup: Setup, folder: RunFolder, seconds: float) -> Result:
             metric=metric.name,
             seeds=len(seeds),
             failed_seeds=len({f.seed for f in failures}),
+            notes=ended,
             fraction=metric.fraction,
         ),
         metric=metric.name,
@@ -111,9 +126,10 @@ def conclude(setup: Setup, folder: RunFolder, seconds: float) -> Result:
         remove=[],
         control=within(decision.control, metric.bounds),
         verified=None,
-        cost=cost_json(plan, config, records, seconds),
+        cost=cost_json(plan, config, everything, seconds),
         gain={"over_current": as_json(decision.gain), "over_control": as_json(decision.gain_over_control)},
         test=test,
+        sensitivity=others,
         notes=notes,
         fraction=metric.fraction,
     )

@@ -1,22 +1,44 @@
 """What a probe costs: forecast before training, reported after, in units of one conventional training."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import nn
-
-from depthprobe.config import GrowConfig, TrainConfig
-from depthprobe.inputs.overrides import Overrides
-from depthprobe.probes.arms import TRACE_EXAMPLES, TRACES
-from depthprobe.probes.plan import GrowPlan, candidate_net, grown
+from depthprobe.config import GrowConfig
+from depthprobe.probes.arms import trace_distance
+from depthprobe.probes.plan import GrowPlan
 from depthprobe.schedules import Schedule
-from depthprobe.training.batches import Batches
-from depthprobe.training.learner import Learner
 
-TIMED_STEPS = 6
+
+@dataclass(frozen=True)
+class Span:
+    """Seconds of one thing, of the base network and of the deepest; between them in proportion to the MACs."""
+
+    base: float
+    deepest: float
+
+    def at(self, share: float) -> float:
+        """Seconds when `share` (0..1) of the added multiply-accumulates are in."""
+        return self.base + share * (self.deepest - self.base)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prices:
+    """Seconds on this machine, timed. gated: an update of the walk, gates at rest; ramping: what an update costs more
+    while gates ramp; plain: an update of a settled network; score: BatchNorm re-estimated and all validation examples
+    scored; glance: a trace point; branch: settling, with a new optimizer; save: a checkpoint; begin: an arm's network
+    built; finish: from the last measurement to the written answer.
+    """
+
+    gated: Span
+    ramping: float
+    plain: Span
+    score: Span
+    glance: Span
+    branch: float
+    save: float
+    begin: float
+    finish: float
 
 
 @dataclass(frozen=True)
@@ -30,30 +52,52 @@ class Forecast:
     seconds: float | None
 
 
-def forecast(
-    plan: GrowPlan, seeds: int, step_seconds: tuple[float, float] | None, *, valid: int = 0, batch_size: int = 64
-) -> Forecast:
-    """Cost of a whole grow probe. step_seconds: of one update of the base and of the deepest network; valid: examples
-    scored at every measurement (a forward pass is taken as a third of an update).
-    """
+def forecast(plan: GrowPlan, seeds: int, prices: Prices | None = None, *, rates: int = 1) -> Forecast:
+    """Cost of a whole grow probe. rates: how many learning rates the answer is asked at."""
     base, deepest = plan.candidates[0].macs, plan.candidates[-1].macs
-    updates, work = 0, 0.0
-    for rank in range(seeds):
-        schedule = plan.schedule(rank)
-        up, down = cooled_macs(plan, rank)
-        updates += 2 * schedule.steps + plan.cool * (len(down) + 1) + plan.up_cool * len(up)
-        work += schedule.steps * mean_macs(plan, schedule) + plan.cool * sum(down) + plan.up_cool * sum(up)
+    updates, work, seconds = 0, 0.0, 0.0
+    schedules = [plan.schedule(rank) for rank in range(seeds)]
+    for rank, schedule in enumerate(schedules):
+        cooled = branches(plan, rank)
+        updates += schedule.steps + sum(steps for steps, _ in cooled) + plan.updates
+        work += schedule.steps * mean_macs(plan, schedule) + sum(steps * macs for steps, macs in cooled)
         work += plan.updates * base
-    trainings = work / (plan.steps * deepest)
-    seconds = None
-    if step_seconds is not None:
-        fast, slow = step_seconds
-        per_mac = (slow - fast) / max(1, deepest - base)
-        seconds = updates * (fast - per_mac * base) + work * per_mac
-        seconds = max(seconds, updates * min(fast, slow))
-        scored = seeds * (2 * len(plan.candidates) * valid + 2 * TRACES * min(valid, TRACE_EXAMPLES))
-        seconds *= 1.0 + scored / (3.0 * batch_size * updates)
-    return Forecast(updates, trainings, seconds)
+        if prices is not None:
+            seconds += _grow_seconds(plan, schedule, cooled, prices) + _control_seconds(plan, schedule, prices)
+    trainings = rates * work / (plan.steps * deepest)
+    total = None if prices is None else rates * seconds + prices.finish
+    return Forecast(rates * updates, trainings, total)
+
+
+def _grow_seconds(plan: GrowPlan, schedule: Schedule, cooled: Sequence[tuple[int, int]], prices: Prices) -> float:
+    walk = _share(plan, mean_macs(plan, schedule))
+    traces = schedule.steps / trace_distance(schedule.steps) + len(cooled)
+    seconds = schedule.steps * prices.gated.at(walk) + ramping_steps(schedule) * prices.ramping
+    seconds += traces * prices.glance.at(walk) + prices.begin
+    for steps, macs in cooled:
+        share = _share(plan, macs)
+        seconds += steps * prices.plain.at(share) + prices.score.at(share) + prices.branch + 1.5 * prices.save
+    return seconds
+
+
+def _control_seconds(plan: GrowPlan, schedule: Schedule, prices: Prices) -> float:
+    steps = schedule.steps + plan.cool
+    seconds = steps * prices.plain.base + steps / trace_distance(schedule.steps) * prices.glance.base
+    return seconds + prices.score.base + prices.branch + prices.begin + 2 * prices.save
+
+
+def _share(plan: GrowPlan, macs: float) -> float:
+    base, deepest = plan.candidates[0].macs, plan.candidates[-1].macs
+    return (macs - base) / max(1, deepest - base)
+
+
+def ramping_steps(schedule: Schedule) -> int:
+    """Steps at which some gate moves."""
+    steps, end = 0, 0
+    for ramp in sorted(schedule.ramps, key=lambda ramp: ramp.start):
+        begin, until = max(end, ramp.start), ramp.start + ramp.length
+        steps, end = steps + max(0, until - begin), max(end, until)
+    return steps
 
 
 def mean_macs(plan: GrowPlan, schedule: Schedule) -> float:
@@ -71,38 +115,15 @@ def cooled_macs(plan: GrowPlan, rank: int) -> tuple[list[int], list[int]]:
     return up, down
 
 
-def time_steps(
-    model: nn.Module,
-    plan: GrowPlan,
-    batches: Batches,
-    train: TrainConfig,
-    accelerator: Any,
-    own: Overrides | None = None,
-) -> tuple[float, float]:
-    """Seconds of one update of the base and of the deepest network, medians; nothing is kept."""
-    with torch.random.fork_rng(devices=[]):
-        edited = grown(model, plan.edits, batches.at(0)[0][:2].cpu(), 0)
-        return tuple(  # type: ignore[return-value]
-            _time(candidate_net(edited, plan.gates[:opened]), batches, train, accelerator, own)
-            for opened in (0, plan.candidates[-1].opened)
-        )
-
-
-def _time(
-    net: nn.Module, batches: Batches, train: TrainConfig, accelerator: Any, own: Overrides | None = None
-) -> float:
-    learner = Learner(net, batches, train, accelerator, own)
-    times = []
-    for _ in range(TIMED_STEPS):
-        begin = time.perf_counter()
-        learner.run(learner.step + 1, lambda step: 0.0)
-        times.append(time.perf_counter() - begin)
-    return sorted(times)[len(times) // 2]
+def branches(plan: GrowPlan, rank: int) -> list[tuple[int, int]]:
+    """Updates and multiply-accumulates of every branch that one seed cools."""
+    up, down = cooled_macs(plan, rank)
+    return [*((plan.up_cool, macs) for macs in up), *((plan.cool, macs) for macs in down)]
 
 
 def cost_json(plan: GrowPlan, config: GrowConfig, records: Sequence[dict[str, Any]], seconds: float) -> dict[str, Any]:
     """The `cost` part of a recommendation, from what was really trained."""
-    planned = forecast(plan, config.seeds, None)
+    planned = forecast(plan, config.seeds, rates=config.rates)
     done = [r for r in records if r["kind"] == "arm"]
     steps = sum(r["updates"] for r in done)
     return {

@@ -17,14 +17,21 @@ class RunNotebook:
     """Writes into the run folder and tells the listener.
 
     index: the arm's place in the order of the run; begun: `time.monotonic()` at which the run would have begun without
-    interruptions; failed: ranks of the seeds that failed before (the first that did not keeps its networks).
+    interruptions; failed: ranks of the seeds that failed before (the first that did not keeps its networks); rate: the
+    arm's factor on the learning rate, which its records carry unless it is 1.
     """
 
     def __init__(
-        self, folder: RunFolder, listener: Listener, begun: float, index: int = 0, failed: frozenset[int] = frozenset()
+        self,
+        folder: RunFolder,
+        listener: Listener,
+        begun: float,
+        index: int = 0,
+        failed: frozenset[int] = frozenset(),
+        rate: float = 1.0,
     ) -> None:
         self.folder, self.listener, self.begun = folder, listener, begun
-        self.index, self.failed = index, failed
+        self.index, self.failed, self.rate = index, failed, rate
         self.learner: Learner | None = None
 
     def watch(self, learner: Learner) -> None:
@@ -33,12 +40,17 @@ class RunNotebook:
 
     def record(self, record: dict[str, Any]) -> None:
         """Append one record."""
+        if self.rate != 1.0:
+            record = {**record, "rate": self.rate}
         self.folder.append(record)
         self.listener.recorded(record)
 
     def keep(self, arm: Arm, opened: int, net: nn.Module) -> None:
-        """Save the measured network of a candidate, or of the control, if this is the first seed that did not fail."""
-        if all(rank in self.failed for rank in range(arm.rank)):
+        """Save the measured network of a candidate, or of the control, if this is the first seed that did not fail.
+
+        Networks of another rate than the main one are not kept.
+        """
+        if self.rate == 1.0 and all(rank in self.failed for rank in range(arm.rank)):
             payload = {"rank": arm.rank, "seed": arm.seed, "state_dict": net.state_dict()}
             name = opened if arm.kind == "grow" else arm.kind
             self.folder.write_torch(f"{CANDIDATES}/{name}.pt", payload)
@@ -54,6 +66,10 @@ class RunNotebook:
     def close_arm(self) -> None:
         """Checkpoint between two arms."""
         self._save(self.index + 1, None)
+
+    def close_run(self, arms: int) -> None:
+        """Checkpoint after the last arm that will run, of `arms` planned."""
+        self._save(arms, None)
 
     def _save(self, index: int, state: dict[str, Any] | None) -> None:
         self.folder.save({"arm": index, "learner": state, "seconds": time.monotonic() - self.begun})

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -24,6 +24,7 @@ from depthprobe.training.rates import Rates, make_rates
 SETTING_OF = {"optimizer": "optimizer", "augment": "augment", "schedule": "lr_shape"}
 # Settings that would silently do nothing beside an optimizer of the user's.
 MOOT = ("lr", "momentum", "weight_decay")
+TRIAL_RATE = 0.001  # for trying out, where the rate is not chosen yet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,11 +69,12 @@ def open_own(model: Source, data: Dataset, train: TrainConfig, metric: str | Non
     """
     functions, notes = _choose(model, asked)
     origins = {name: PYTHON if name in asked.functions else str(functions.path) for name in functions.names}
-    if functions.optimizer and (moot := [name for name in MOOT if name in asked.typed]):
+    moot = [name for name in MOOT if name in asked.typed and getattr(train, name) is not None]  # lr: None is "auto"
+    if functions.optimizer and moot:
         name = moot[0].replace("_", "-")
         raise ConfigError(
             f"--{name} has no effect on your own optimizer",
-            where=f"optimizer in {_short(origins['optimizer'])}",
+            where=f"optimizer in {short(origins['optimizer'])}",
             hint=f"set it inside optimizer(parameters), or type --optimizer {train.optimizer} to use the built-in one",
         )
     measured = open_metric(metric, classes=bool(data.classes), own=functions, function=asked.metric)
@@ -81,9 +83,9 @@ def open_own(model: Source, data: Dataset, train: TrainConfig, metric: str | Non
     by_origin: dict[str, list[str]] = {}
     for name, origin in origins.items():
         by_origin.setdefault(origin, []).append(name)
-    notes = [f"from {_short(origin)}: {', '.join(names)}" for origin, names in by_origin.items()] + notes
+    notes = [f"from {short(origin)}: {', '.join(names)}" for origin, names in by_origin.items()] + notes
     if measured.sha256 or measured.spec == PYTHON:
-        notes.append(f"metric {measured.name} from {_short(measured.spec.rpartition(':')[0] or PYTHON)}")
+        notes.append(f"metric {measured.name} from {short(measured.spec.rpartition(':')[0] or PYTHON)}")
     return Own(functions=functions, rates=make_rates(functions), metric=measured, notes=tuple(notes), origins=origins)
 
 
@@ -103,7 +105,7 @@ def _choose(model: Source, asked: Asked) -> tuple[Overrides, list[str]]:
         setting = SETTING_OF.get(name)
         if setting in asked.typed and name not in asked.functions:
             flag = f"--{setting.replace('_', '-')}"
-            notes.append(f"{name} in {_short(str(found.path))} is not used: {flag} was given")
+            notes.append(f"{name} in {short(str(found.path))} is not used: {flag} was given")
             found = found.having({name: None})
     for name, function in asked.functions.items():
         check_function(name, function, None)
@@ -114,7 +116,8 @@ def _choose(model: Source, asked: Asked) -> tuple[Overrides, list[str]]:
     return found, notes
 
 
-def _short(origin: str) -> str:
+def short(origin: str) -> str:
+    """The file's name, or "Python"."""
     return "Python" if origin == PYTHON else origin.rpartition("/")[2]
 
 
@@ -145,8 +148,9 @@ def try_out(
     own: Own, networks: list[nn.Module], split: Split, batches: Batches, train: TrainConfig, accelerator: Accelerator
 ) -> None:
     """Call every function of the user's once on a real batch, on throw-away networks. Raises ModelError or ConfigError
-    with the line that raised.
+    with the line that raised. train: its rate may be open.
     """
+    train = train if train.lr is not None else replace(train, lr=TRIAL_RATE)
     with torch.random.fork_rng(devices=[accelerator.device] if accelerator.device.type == "cuda" else []):
         try:
             for net in networks if own.functions.names else []:

@@ -21,6 +21,7 @@ from depthprobe.probes.listener import Listener
 from depthprobe.probes.notebook import RunNotebook
 from depthprobe.probes.own import Asked, Own, check_targets, open_own, try_out
 from depthprobe.probes.plan import choose_sites, default_steps, grown, spread_copies
+from depthprobe.probes.rate import find_rate
 from depthprobe.probes.setup import (
     DataSource,
     Source,
@@ -52,10 +53,12 @@ class TrainSetup:
     schedule: Schedule | None
     accelerator: Any
     own: Own = field(default_factory=Own)
+    lr_note: str
+    range_test: list[dict[str, list[float]]]
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What to know beside the plan."""
+        """What to know beside the plan and the rate."""
         return self.own.notes
 
     @property
@@ -75,6 +78,8 @@ class TrainSetup:
             "data": self.data_source.to_json(self.data),
             "train": self.train.to_json(),
             "training": self.config.to_json(),
+            "lr_note": self.lr_note,
+            "lr_range_test": self.range_test,
             **self.own.to_json(),
         }
 
@@ -106,16 +111,27 @@ def set_up_training(
     networks = [model.build(config.seed), *([grown(network, edits, example, config.seed)] if edits else [])]
     try_out(own, networks, split, batches, train, accelerator)
     schedule = make_schedule(list(edited.gates), steps, config) if config.grow and edited else None
+    choice = find_rate(
+        model.build,
+        split.train,
+        train,
+        augment=batches.augment,
+        accelerator=accelerator,
+        seed=config.seed,
+        own=own,
+    )
     return TrainSetup(
         model=model,
         data_source=source,
         data=data,
         config=replace(config, metric=own.metric.spec),
-        train=train,
+        train=replace(train, lr=choice.lr),
         edits=edits,
         schedule=schedule,
         accelerator=accelerator,
         own=own,
+        lr_note=choice.note,
+        range_test=choice.to_json(),
     )
 
 
@@ -211,8 +227,9 @@ def _conclude(
         "params": count_parameters(learner.net),
         "added": sum(edit.copies for edit in setup.edits),
         "steps": learner.step,
+        "lr": setup.train.lr,
         "wall_seconds": round(seconds, 2),
-        "notes": list(setup.notes),
+        "notes": [*setup.notes, *([setup.lr_note] if setup.range_test or setup.own.functions.optimizer else [])],
     }
     about = about_model(
         setup.model, setup.data_source, setup.data, setup.config.split_seed, text, str(setup.accelerator.device)
@@ -243,4 +260,4 @@ def reopen_training(folder: RunFolder) -> TrainSetup:
     except ModelError as error:
         raise other_model(folder, error) from error
     check_same_data(folder, setup.data)
-    return setup
+    return replace(setup, lr_note=config.get("lr_note", setup.lr_note), range_test=config.get("lr_range_test", []))

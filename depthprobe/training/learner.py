@@ -23,8 +23,9 @@ Hook = Callable[[int], None]
 class Learner:
     """A network, its optimizer and its batches.
 
-    own: the user's functions that replace parts of the training. step: where it stands; updates, samples: what was
-    computed for it, measured branches included.
+    own: the user's functions that replace parts of the training; rate: factor on the rate of every parameter group,
+    whoever made the optimizer. step: where it stands; updates, samples: what was computed for it, measured branches
+    included.
     """
 
     def __init__(
@@ -34,16 +35,17 @@ class Learner:
         config: TrainConfig,
         accelerator: Accelerator,
         own: Overrides | None = None,
+        rate: float = 1.0,
     ) -> None:
         self.net = net.to(accelerator.device)
-        self.batches, self.config, self.accelerator = batches, config, accelerator
+        self.batches, self.config, self.accelerator, self.rate = batches, config, accelerator, rate
         self.own = move_modules(own or Overrides(), accelerator.device)
         self.optimizer = (
             make_own_optimizer(net.parameters(), self.own)
             if self.own.optimizer
             else make_optimizer(net.parameters(), config)
         )
-        self._rates = [group["lr"] for group in self.optimizer.param_groups]
+        self._rates = [rate * group["lr"] for group in self.optimizer.param_groups]
         self._parameters = [p for p in net.parameters() if p.requires_grad]
         if not net.training:  # given in eval mode as a whole; single frozen modules keep their flag
             net.train()
@@ -79,7 +81,7 @@ class Learner:
                     raise TrainingError(
                         f"the loss is no longer finite at step {self.step}",
                         found=f"loss {mean}",
-                        hint=smaller_rate(self.config, self.own),
+                        hint=smaller_rate(self.config, self.own, self.rate),
                     )
                 total, count = torch.zeros_like(total), 0
                 if progress is not None:
@@ -128,11 +130,11 @@ class Learner:
         restore_random_state(state["rng"])
 
 
-def smaller_rate(config: TrainConfig, own: Overrides) -> str:
-    """What to type after a divergence."""
+def smaller_rate(config: TrainConfig, own: Overrides, rate: float = 1.0) -> str:
+    """What to type after a divergence at `rate` times the learning rate."""
     if own.optimizer:
         return "a smaller rate in your optimizer(parameters)"
-    return f"a smaller rate: --lr {config.lr / 3:.2g}"
+    return f"a smaller rate: --lr {rate * config.rate / 3:.2g}"
 
 
 @torch.no_grad()

@@ -18,9 +18,9 @@ def make_optimizer(parameters: Iterable[nn.Parameter], config: TrainConfig) -> t
     """
     live = [p for p in parameters if p.requires_grad]
     if config.optimizer == "sgd":
-        return torch.optim.SGD(live, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay)
+        return torch.optim.SGD(live, lr=config.rate, momentum=config.momentum, weight_decay=config.weight_decay)
     kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
-    return kind(live, lr=config.lr, weight_decay=config.weight_decay)
+    return kind(live, lr=config.rate, weight_decay=config.weight_decay)
 
 
 def make_own_optimizer(parameters: Iterable[nn.Parameter], own: Overrides) -> torch.optim.Optimizer:

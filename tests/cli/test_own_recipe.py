@@ -82,3 +82,29 @@ def test_bad_metrics_end_in_few_lines(net, cli, tmp_path, words, said):
     assert said in err
     assert len(err.strip().splitlines()) <= 6
     assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_the_lines_of_both_appear_once_and_auto_is_no_conflict(net, cli, tmp_path):
+    """What the rate is, what is probed, what was found: for an own optimizer, which knows its rates, too."""
+    tuned = NET + "def optimizer(parameters):\n    return torch.optim.AdamW(parameters, lr=0.01)\n"
+    (tmp_path / "tuned.py").write_text(tuned)
+    words = ["tuned.py", "--dataset", "tuned.py:data", *SHORT, "--lr", "auto", "--candidates", "1"]
+    code, out, err = cli("grow", *words, "--seeds", 2, "--time-budget", "10m", "--out", "run", "--json")
+    assert code == 0, err
+    said = [line for line in err.splitlines() if line != "a word of the user's"]
+    assert said[0] == "the optimizer of tuned.py sets its own rates"
+    assert said[1].startswith("probing 2, 3 weight layers with 2 seeds")
+    assert said[2].startswith("time budget 10 m")
+    assert said[3].startswith("tolerance")
+    assert said[4] == "note: from tuned.py: loss, optimizer, schedule"
+    assert all(err.count(line) == 1 for line in said[:5])
+    code, out, err = cli("train", *words[:-2], "--out", "one", "--json")
+    assert code == 0, err
+    assert json.loads(out)["lr"] is None
+    assert "the optimizer of tuned.py sets its own rates" in json.loads(out)["notes"]
+    code, out, err = cli("grow", *net, "--metric", "net.py:median", "--tolerance", "0.05", "--seeds", 1, "-o", "two")
+    assert code == 0, err
+    assert err.count("range test on the base network") == 1
+    code, _, err = cli("grow", *words, "--lr", "0.1")
+    assert code == 2
+    assert "--lr has no effect on your own optimizer" in err

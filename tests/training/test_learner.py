@@ -128,12 +128,12 @@ def test_a_branch_starts_with_the_trunks_optimizer_state(optimizer, accelerator,
 def test_a_frozen_batch_norm_stays_frozen(accelerator, batches):
     model = net()
     model[1].eval()
-    learner = Learner(model, batches, TrainConfig(), accelerator)
+    learner = Learner(model, batches, TrainConfig(lr=0.02), accelerator)
     learner.run(5, lambda step: 1.0)
     assert torch.equal(model[1].running_mean, torch.zeros(4))
     assert model.training
     assert not model[1].training
-    whole = Learner(net().eval(), batches, TrainConfig(), accelerator)
+    whole = Learner(net().eval(), batches, TrainConfig(lr=0.02), accelerator)
     assert whole.net.training
 
 
@@ -186,12 +186,12 @@ def test_learning_rate_shapes(shape, step, factor):
 def test_frozen_parameters_stay_out_of_the_optimizer():
     model = net()
     model[0].weight.requires_grad_(False)
-    optimizer = make_optimizer(model.parameters(), TrainConfig())
+    optimizer = make_optimizer(model.parameters(), TrainConfig(lr=0.02))
     assert all(p is not model[0].weight for p in optimizer.param_groups[0]["params"])
 
 
 def test_bf16_autocast_trains(batches):
-    learner = Learner(net(), batches, TrainConfig(precision="bf16"), open_device("cpu", "bf16"))
+    learner = Learner(net(), batches, TrainConfig(lr=0.02, precision="bf16"), open_device("cpu", "bf16"))
     loss = learner.run(20, lambda step: 1.0)
     assert math.isfinite(loss)
     assert all(p.dtype == torch.float32 for p in learner.net.parameters())
