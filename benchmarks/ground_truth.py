@@ -1,6 +1,6 @@
 """Ground truth: twelve cases, every depth from 1 to 8 trained from scratch and grown.
 
-Run: python benchmarks/ground_truth.py sweep --data-dir DATA [--cases digits-mlp ...]      (resumable; start two)
+Run: python benchmarks/ground_truth.py sweep --data-dir DATA [--cases digits-mlp ...] [--backwards]   (resumable)
      python benchmarks/ground_truth.py probe --data-dir DATA --runs FOLDER [--set cool_share=0.15 ...]   (resumable)
      python benchmarks/ground_truth.py judge --data-dir DATA --runs FOLDER
      python benchmarks/ground_truth.py controls --data-dir DATA [--nulls 20] [--parities 5]
@@ -37,6 +37,7 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--store", type=Path, default=STORE)
     parser.add_argument("--runs", type=Path)
+    parser.add_argument("--backwards", action="store_true", help="from the last case and training on")
     parser.add_argument("--cases", nargs="*", default=[case.name for case in CASES])
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="settings of the probe")
     parser.add_argument("--nulls", type=int, default=20)
@@ -54,10 +55,8 @@ def store_of(chosen, case: Case) -> Store:
 
 
 def sweep(chosen, cases) -> None:
-    for case in cases:
-        with alone(chosen.store / f"{case.name}.jsonl") as free:
-            if free:
-                run_case(case, store_of(chosen, case), chosen.data_dir)
+    for case in reversed(cases) if chosen.backwards else cases:
+        run_case(case, chosen.store / f"{case.name}.jsonl", chosen.data_dir, backwards=chosen.backwards)
 
 
 def run_probes(chosen, cases) -> None:

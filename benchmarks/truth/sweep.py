@@ -75,14 +75,20 @@ class Store:
         return [row for row in self.rows if row["kind"] == "pilot" and row["seed"] == seed]
 
 
-def run_case(case: Case, store: Store, data_dir: Path | None, say=print) -> None:
-    """Train what is missing of one case."""
-    for task in tasks(store.best_rate):
-        if store.find(**task):
-            continue
-        row = {**task, **train(case, task, data_dir)}
-        store.add(row)
-        say(f"{case.name} {task} valid {row['valid']:.4f} test {row['test']:.4f} {row['seconds']:.0f}s", flush=True)
+def run_case(case: Case, path: Path, data_dir: Path | None, *, backwards: bool = False, say=print) -> None:
+    """Train what is missing of one case. Two processes may share the work, one of them backwards."""
+    for pilot in (True, False):
+        listed = [task for task in tasks(Store(path).best_rate if not pilot else float) if _is_pilot(task) == pilot]
+        for task in reversed(listed) if backwards else listed:
+            store = Store(path)  # another process may have added to it
+            if not store.find(**task):
+                row = {**task, **train(case, task, data_dir)}
+                store.add(row)
+                say(f"{case.name} {task} valid {row['valid']:.4f} {row['seconds']:.0f}s", flush=True)
+
+
+def _is_pilot(task) -> bool:
+    return task["kind"] == "pilot"
 
 
 def train(case: Case, task, data_dir: Path | None):
