@@ -23,7 +23,7 @@ from torch.nn import functional as F
 import depthprobe as dp
 from depthprobe.config import TrainConfig, TrainingConfig
 from depthprobe.inputs import open_model
-from depthprobe.probes.arms import RatioDriver
+from depthprobe.probes.bench import RatioDriver
 from depthprobe.probes.listener import Listener
 from depthprobe.probes.setup import DataSource
 from depthprobe.probes.train import create_training, run_training, set_up_training

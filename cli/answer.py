@@ -57,6 +57,13 @@ def facts(recommendation: Any) -> list[str]:
     control, cost, units = recommendation.control, recommendation.cost, units_of(recommendation)
     lines = [f"control (no growth, as many updates): {units.value(control['value'])} ({interval(units, control)})"]
     lines += [f"add: {edit['copies']} x after {edit['after']}" for edit in recommendation.add]
+    for row in recommendation.places:
+        gain, pays = row["gain"], {"yes": "pays", "no": "does not pay", "unclear": "unclear"}[row["pays"]]
+        low, high = units.signed(gain["low"], unit=False), units.signed(gain["high"])
+        lines.append(
+            f"alone: {row['copies']} x at {row['place']}: {units.value(row['value'])}, "
+            f"{units.signed(gain['value'], unit=False)} ({low} to {high}): {pays}"
+        )
     if recommendation.test:
         lines.append(f"test {recommendation.metric} of model.pt: {units.value(recommendation.test['value'])}")
     lines.append(

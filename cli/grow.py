@@ -23,6 +23,7 @@ def grow(
     sites: o.Sites = None,
     candidates: o.Candidates = None,
     max_depth: o.MaxDepth = None,
+    by: o.By = None,
     kernel: o.Kernel = None,
     init: o.Init = None,
     mode: o.Mode = None,
@@ -53,9 +54,9 @@ def grow(
         return
     probe = o.given(
         seeds=seeds, seed=seed, split_seed=split_seed, copies=copies, sites=o.parse_names(sites),
-        candidates=o.parse_counts(candidates), max_depth=max_depth, kernel=kernel, init=init, mode=mode,
-        granularity=granularity, metric=metric, sensitivity=sensitivity or None, **o.parse_tolerance(tolerance),
-        **o.parse_budget(time_budget),
+        candidates=o.parse_counts(candidates), max_depth=max_depth, by=by, kernel=kernel, init=init,
+        mode=mode, granularity=granularity, metric=metric, sensitivity=sensitivity or None,
+        **o.parse_tolerance(tolerance), **o.parse_budget(time_budget),
     )  # fmt: skip
     train = o.given(
         steps=steps, optimizer=optimizer, weight_decay=weight_decay, clip=clip, batch_size=batch_size,

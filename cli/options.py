@@ -54,6 +54,9 @@ Optimizer = Annotated[str | None, _option("--optimizer", text="sgd, adam or adam
 LearningRate = Annotated[
     str | None, _option("--lr", metavar="RATE", text="Learning rate, or auto: a range test chooses it (default: auto)")
 ]
+By = Annotated[
+    str | None, _option("--by", metavar="stage|site", text="Also measure the copies of each stage, or site, alone")
+]
 Sensitivity = Annotated[bool, typer.Option("--sensitivity", help="Answer again at a third and three times the rate")]
 TimeBudget = Annotated[
     str | None, _option("--time-budget", metavar="10m", text="Fit seeds, depths and steps into 90s, 10m, 1h30m")

@@ -20,6 +20,7 @@ def view_course(run: Run) -> Course:
                 value=float(r["value"]),
             )
             for r in run.of("measurement")
+            if r["walk"] != "alone"  # of another network, at the same step
         ),
         units=run.units,
     )

@@ -110,6 +110,8 @@ def _candidate(row: dict[str, Any], current: int) -> Candidate:
 def _walk(run: Run, seed: int) -> SeedWalk:
     ways: dict[str, list[tuple[int, float]]] = {"up": [], "down": [], "control": []}
     for record in run.of("measurement", seed=seed):
+        if record["walk"] == "alone":  # the copies of one place: not on the way
+            continue
         ways[record["walk"]].append((int(record["depth"]), float(record["value"])))
     return SeedWalk(
         seed=seed,

@@ -13,7 +13,7 @@ import depthprobe as dp
 from depthprobe.config import TrainConfig
 from depthprobe.errors import TrainingError
 from depthprobe.graph.costs import count_macs
-from depthprobe.probes.arms import RatioDriver
+from depthprobe.probes.bench import RatioDriver
 from depthprobe.probes.plan import grown
 from depthprobe.schedules import staggered
 from depthprobe.training.batches import Batches, mix_seed

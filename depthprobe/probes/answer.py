@@ -49,6 +49,7 @@ class Recommendation(Mapping[str, Any]):
     gain: dict[str, Any] = field(default_factory=dict)
     test: dict[str, Any] | None = None
     sensitivity: list[dict[str, Any]] = field(default_factory=list)
+    places: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     fraction: bool = True
 
@@ -89,7 +90,7 @@ def find_collapse(
     """
     if chance is None:
         return None
-    mine = [r for r in records if r["kind"] == "measurement" and r["seed"] == seed and r["arm"] == "grow"]
+    mine = [r for r in records if r["kind"] == "measurement" and r["seed"] == seed and r["walk"] in ("up", "down")]
     if not mine:
         return None
     learned = mine[0]["value"] - chance

@@ -15,7 +15,7 @@ from depthprobe.config import GrowConfig, TrainConfig, unknown_key
 from depthprobe.errors import ConfigError
 from depthprobe.inputs import Dataset, as_dataset, open_model
 from depthprobe.inputs.overrides import NAMES
-from depthprobe.probes.arms import undisturbed
+from depthprobe.probes.bench import undisturbed
 from depthprobe.probes.grow import create_run, run_grow, set_up
 from depthprobe.probes.listener import Listener
 from depthprobe.probes.own import Asked

@@ -7,7 +7,9 @@ import torch
 from torch import nn
 
 from depthprobe.analysis.decision import Decision
+from depthprobe.analysis.places import value_places
 from depthprobe.analysis.rule import decide
+from depthprobe.analysis.scores import SeedScores
 from depthprobe.analysis.sentence import say
 from depthprobe.analysis.tolerance import TARGET
 from depthprobe.analysis.units import Units
@@ -20,12 +22,14 @@ from depthprobe.probes.answer import (
     depth_json,
     read_failures,
     read_scores,
+    unpack_scores,
     within,
 )
-from depthprobe.probes.arms import Bench
+from depthprobe.probes.bench import Bench
 from depthprobe.probes.cost import cost_json
 from depthprobe.probes.grow_setup import Setup
 from depthprobe.probes.notebook import CANDIDATES
+from depthprobe.probes.places import places_json, read_places, say_places
 from depthprobe.probes.plan import GrowPlan, candidate_net, grown
 from depthprobe.probes.result import Result
 from depthprobe.probes.sensitivity import at_rate, better_rates, finished_seeds, repeat_decision, say_sensitivity
@@ -103,6 +107,8 @@ def conclude(setup: Setup, folder: RunFolder, seconds: float) -> Result:
         copies = 2 * max(edit.copies for edit in plan.edits)
         notes.append(f"the deepest candidate is the answer: more may pay, --copies {copies} looks further")
     ended = say_sensitivity(decision, others) if others else []
+    places = _value_places(setup, records, scores, decision)
+    ended += say_places(places, units) if places else []
     recommendation = Recommendation(
         command="grow",
         verdict=decision.verdict,
@@ -130,11 +136,28 @@ def conclude(setup: Setup, folder: RunFolder, seconds: float) -> Result:
         gain={"over_current": as_json(decision.gain), "over_control": as_json(decision.gain_over_control)},
         test=test,
         sensitivity=others,
+        places=places,
         notes=notes,
         fraction=metric.fraction,
     )
     _write_answer(setup, folder, recipe, net, recommendation)
     return Result(folder.path, recommendation, net)
+
+
+def _value_places(
+    setup: Setup, records: list[dict[str, Any]], scores: list[SeedScores], decision: Decision
+) -> list[dict[str, Any]]:
+    """What the copies of one stage or site are worth alone; nothing without `--by`."""
+    places = setup.bench.plan.places
+    if not places:
+        return []
+    values = value_places(
+        read_places(records, places, scores, unpack_scores),
+        tolerance=decision.tolerance,
+        confidence=decision.confidence,
+        scale=1.0 if setup.bench.metric.known_scale else decision.tolerance / TARGET,
+    )
+    return places_json(places, values)
 
 
 def _write_answer(

@@ -6,6 +6,7 @@ from typing import Any
 
 from depthprobe.config import GrowConfig
 from depthprobe.probes.arms import trace_distance
+from depthprobe.probes.places import leave_alone
 from depthprobe.probes.plan import GrowPlan
 from depthprobe.schedules import Schedule
 
@@ -116,9 +117,15 @@ def cooled_macs(plan: GrowPlan, rank: int) -> tuple[list[int], list[int]]:
 
 
 def branches(plan: GrowPlan, rank: int) -> list[tuple[int, int]]:
-    """Updates and multiply-accumulates of every branch that one seed cools."""
+    """Updates and multiply-accumulates of every branch that one seed cools; of places alone, of their closing too."""
     up, down = cooled_macs(plan, rank)
-    return [*((plan.up_cool, macs) for macs in up), *((plan.cool, macs) for macs in down)]
+    cooled = [*((plan.up_cool, macs) for macs in up), *((plan.cool, macs) for macs in down)]
+    cost = dict(zip(plan.gates, plan.gate_macs, strict=True))
+    for place in plan.places:
+        alone = plan.candidates[0].macs + sum(cost[gate] for gate in place.gates)
+        closing = leave_alone(place, plan.gates, plan.closing_gates(rank), 0, plan.lengths).steps
+        cooled += [(closing, (down[-1] + alone) // 2), (plan.cool, alone)]
+    return cooled
 
 
 def cost_json(plan: GrowPlan, config: GrowConfig, records: Sequence[dict[str, Any]], seconds: float) -> dict[str, Any]:

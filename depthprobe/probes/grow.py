@@ -5,7 +5,8 @@ from typing import Any
 
 from depthprobe.errors import TrainingError
 from depthprobe.probes.answer import Failure, find_collapse, read_failures
-from depthprobe.probes.arms import Arm, run_control_arm, run_grow_arm
+from depthprobe.probes.arms import run_control_arm, run_grow_arm
+from depthprobe.probes.bench import Arm
 from depthprobe.probes.budget import must_stop
 from depthprobe.probes.conclusion import chance, conclude
 from depthprobe.probes.grow_setup import Setup, create_run, reopen, set_up

@@ -14,7 +14,7 @@ from depthprobe.analysis.tolerance import Tolerance, auto_tolerance
 from depthprobe.config import GrowConfig, TrainConfig
 from depthprobe.errors import ModelError
 from depthprobe.inputs import Dataset, ModelSource, is_small
-from depthprobe.probes.arms import Arm, Bench
+from depthprobe.probes.bench import Arm, Bench
 from depthprobe.probes.budget import Fit, Size, fit, resized, say_fit, thin
 from depthprobe.probes.cost import Forecast, Prices, forecast
 from depthprobe.probes.environment import describe_environment

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from depthprobe.probes.arms import Arm
+from depthprobe.probes.bench import Arm
 from depthprobe.probes.listener import Listener
 from depthprobe.runs import RunFolder
 from depthprobe.training.learner import Learner

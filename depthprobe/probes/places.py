@@ -1,8 +1,14 @@
 """Where, not only how many: the copies of one stage, or of one site, alone in the network (`--by stage|site`)."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
+import numpy as np
+
+from depthprobe.analysis.places import PlaceValue
+from depthprobe.analysis.scores import SeedScores
+from depthprobe.analysis.units import Units
 from depthprobe.errors import ConfigError
 from depthprobe.graph.units import Unit
 from depthprobe.schedules import Schedule, StairLengths, close_gates
@@ -58,3 +64,46 @@ def leave_alone(
     """From step `start`, with all `gates` open, close those of the other places in the order `closing`, then hold."""
     leaving = [gate for gate in closing if gate not in place.gates]
     return close_gates(gates, leaving, start, lengths)
+
+
+def read_places(
+    records: Sequence[Mapping[str, Any]], places: Sequence[Place], scores: Sequence[SeedScores], unpack: Any
+) -> list[SeedScores]:
+    """What `value_places` takes: of every seed in `scores` the network without copies, then each place alone.
+
+    unpack: record -> scores of its examples.
+    """
+    read = []
+    for one in scores:
+        mine = {r["place"]: r for r in records if r.get("walk") == "alone" and r["seed"] == one.seed}
+        table = [one.candidates[0], *(unpack(mine[place.name]) for place in places)]
+        read.append(SeedScores(seed=one.seed, candidates=np.stack(table), control=one.control, examples=one.examples))
+    return read
+
+
+def places_json(places: Sequence[Place], values: Sequence[PlaceValue]) -> list[dict[str, Any]]:
+    """The `places` part of a recommendation."""
+    return [
+        {
+            "place": place.name,
+            "units": list(place.units),
+            "copies": len(place.gates),
+            **asdict(value.estimate),
+            "gain": asdict(value.gain),
+            "gain_over_control": asdict(value.gain_over_control),
+            "pays": value.pays,
+        }
+        for place, value in zip(places, values, strict=True)
+    ]
+
+
+def say_places(rows: Sequence[Mapping[str, Any]], units: Units) -> list[str]:
+    """What the sentence ends with: which places profit from copies of their own, which do not."""
+    parts = []
+    for pays, words in (("yes", "copies pay at"), ("no", "not at"), ("unclear", "unclear at")):
+        named = [f"{row['place']} ({units.signed(row['gain']['value'])})" for row in rows if row["pays"] == pays]
+        parts += [f"{words} {', '.join(named)}"] if named else []
+    text = ", ".join(parts)
+    return [
+        "alone, " + text.replace("not at", "copies do not pay at", 1) if text.startswith("not") else "alone, " + text
+    ]

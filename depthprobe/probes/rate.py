@@ -16,7 +16,7 @@ from depthprobe.config import TrainConfig
 from depthprobe.errors import ConfigError, TrainingError, UserCodeError
 from depthprobe.inputs import Examples
 from depthprobe.inputs.overrides import Overrides
-from depthprobe.probes.arms import undisturbed
+from depthprobe.probes.bench import undisturbed
 from depthprobe.probes.own import Own, short
 from depthprobe.training.batches import Augment, Batches, mix_seed
 from depthprobe.training.learner import Learner

@@ -7,7 +7,7 @@ from depthprobe.analysis.decision import Decision
 from depthprobe.analysis.scores import SeedScores
 from depthprobe.analysis.units import Units
 from depthprobe.probes.answer import read_failures, read_scores
-from depthprobe.probes.arms import Arm
+from depthprobe.probes.bench import Arm
 
 FACTORS = (1.0 / 3.0, 3.0)
 WORDS = ("a third", "three times")

@@ -13,8 +13,10 @@ from depthprobe.analysis.rule import decide
 from depthprobe.analysis.scores import SeedScores
 from depthprobe.errors import TrainingError
 from depthprobe.inputs import Split
-from depthprobe.probes.arms import TRACE_EXAMPLES, Bench, branch_and_cool, measure, undisturbed
+from depthprobe.probes.arms import TRACE_EXAMPLES
+from depthprobe.probes.bench import Bench, undisturbed
 from depthprobe.probes.cost import Prices, Span
+from depthprobe.probes.holds import branch_and_cool, measure
 from depthprobe.probes.plan import GrowPlan, candidate_net, grown
 from depthprobe.training.batches import Batches
 from depthprobe.training.checkpoints import write_torch

@@ -15,8 +15,10 @@ from depthprobe.graph.costs import count_parameters
 from depthprobe.graph.trace import trace
 from depthprobe.graph.units import find_units, forks_and_joins
 from depthprobe.inputs import Dataset, ModelSource
-from depthprobe.probes.arms import CHECKPOINT_SECONDS, Arm, RatioDriver, measure, next_mark, trace_distance, trace_point
+from depthprobe.probes.arms import CHECKPOINT_SECONDS, next_mark, trace_distance, trace_point
+from depthprobe.probes.bench import Arm, RatioDriver
 from depthprobe.probes.environment import describe_environment
+from depthprobe.probes.holds import measure
 from depthprobe.probes.listener import Listener
 from depthprobe.probes.notebook import RunNotebook
 from depthprobe.probes.own import Asked, Own, check_targets, open_own, try_out

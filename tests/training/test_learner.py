@@ -13,7 +13,8 @@ from depthprobe.config import TrainConfig
 from depthprobe.errors import TrainingError
 from depthprobe.inputs import Examples, Split
 from depthprobe.inputs.overrides import Overrides
-from depthprobe.probes.arms import branch_and_cool, measure, undisturbed
+from depthprobe.probes.bench import undisturbed
+from depthprobe.probes.holds import branch_and_cool, measure
 from depthprobe.training.batches import Batches, mix_seed
 from depthprobe.training.device import open_device
 from depthprobe.training.learner import Learner, predict, refresh_batch_norm

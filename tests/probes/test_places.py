@@ -1,0 +1,83 @@
+"""Copies of one stage, or of one site, alone in the network (`--by stage|site`)."""
+
+import json
+
+import pytest
+import torch
+from torch import nn
+
+import depthprobe as dp
+from depthprobe.config import GrowConfig, TrainConfig
+from depthprobe.errors import ConfigError
+from depthprobe.probes.plan import plan_grow
+
+
+def staged():
+    return nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(4, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 10),
+    )  # fmt: skip
+
+
+def plan(by, copies=2):
+    config = GrowConfig(by=by, copies=copies)
+    return plan_grow(staged(), torch.zeros(2, 1, 8, 8), config, TrainConfig(steps=100), 200)
+
+
+def test_a_stage_is_neighbouring_sites_of_one_shape_and_has_all_their_gates():
+    stages = plan("stage").places
+    assert [place.units for place in stages] == [("0",), ("2",), ("5",)] or [p.units for p in stages] == [
+        ("0", "2"), ("5",),
+    ]  # fmt: skip
+    assert sum((place.gates for place in stages), ()) == plan("stage").gates
+
+
+def test_a_site_is_one_unit():
+    assert [place.units for place in plan("site").places] == [("0",), ("2",), ("5",)]
+
+
+def test_one_place_only_is_refused():
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, 10))
+    with pytest.raises(ConfigError, match="one site only"):
+        plan_grow(net, torch.zeros(2, 1, 8, 8), GrowConfig(by="site"), TrainConfig(steps=100), 200)
+
+
+def test_measuring_places_changes_nothing_else_and_is_reported(tmp_path):
+    settings = {"seeds": 2, "steps": 40, "lr": 0.05, "copies": 1, "threads": 1, "limit_train": 400}
+    plain = dp.grow(staged(), "digits", out=tmp_path / "plain", **settings)
+    result = dp.grow(staged(), "digits", out=tmp_path / "by", by="site", **settings)
+    lines = [json.loads(line) for line in (tmp_path / "by" / "records.jsonl").read_text().splitlines()]
+    alone = [line for line in lines if line.get("walk") == "alone"]
+    assert [(line["seed"], line["place"]) for line in alone] == [(s, n) for s in (0, 1) for n in ("0", "2", "5")]
+    before = [json.loads(line) for line in (tmp_path / "plain" / "records.jsonl").read_text().splitlines()]
+    rest = [line for line in lines if line.get("walk") != "alone"]
+    bills = ("samples", "updates")
+    assert [{k: v for k, v in line.items() if k not in bills} for line in rest] == [
+        {k: v for k, v in line.items() if k not in bills} for line in before
+    ]
+    rows = result.recommendation["places"]
+    assert [row["place"] for row in rows] == ["0", "2", "5"]
+    assert all(row["gain"]["low"] <= row["gain"]["value"] <= row["gain"]["high"] for row in rows)
+    assert plain.recommendation["places"] == []
+    assert result.recommendation["cost"]["steps"] > plain.recommendation["cost"]["steps"]
+    assert "alone, " in result.recommendation["sentence"]
+    result.report(tmp_path / "report.html")
+    assert (tmp_path / "report.html").stat().st_size > 10_000
+
+
+def test_the_value_of_a_place_is_that_of_the_network_with_its_copies_only(tmp_path, monkeypatch):
+    from depthprobe.probes import holds
+
+    seen = []
+    settle = holds.settle_with_map
+
+    def spy(edited):
+        seen.append({name: gate.ratio for name, gate in edited.gates.items()})
+        return settle(edited)
+
+    monkeypatch.setattr(holds, "settle_with_map", spy)
+    dp.grow(staged(), "digits", by="site", seeds=1, steps=40, lr=0.05, copies=1, threads=1, limit_train=400)
+    gates = list(seen[0])
+    for rank in range(3):
+        assert {name: float(name == gates[rank]) for name in gates} in seen
