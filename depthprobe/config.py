@@ -146,7 +146,6 @@ class GrowConfig(GrowthConfig):
     first_share: float = 0.25
     up_share: float = 0.06
     up_hold_share: float = 0.02
-    top_share: float = 0.0
     down_share: float = 0.04
     down_hold_share: float = 0.02
     cool_share: float = 0.10
@@ -161,7 +160,6 @@ class GrowConfig(GrowthConfig):
         _number("confidence", self.confidence, above=0.5, below=1.0)
         for name in _SHARES:
             _number(name, getattr(self, name), above=0.0, at_most=2.0)
-        _number("top_share", self.top_share, at_least=0.0, at_most=2.0)
         if self.max_depth is not None:
             _number("max_depth", self.max_depth, at_least=1, whole=True)
         if self.tolerance is not None:

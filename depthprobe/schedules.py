@@ -139,9 +139,8 @@ def staggered(
 
 @dataclass(frozen=True, kw_only=True)
 class StairLengths:
-    """Lengths of a probe's stairs in steps. first: before the first hold; up, down: one gate's ramp; top: how much
-    longer the deepest candidate, whose layers are the youngest, is held; overlap: how many gates of one stair ramp at
-    a time.
+    """Lengths of a probe's stairs in steps. first: before the first hold; up, down: one gate's ramp; overlap: how many
+    gates of one stair ramp at a time.
     """
 
     first: int
@@ -149,7 +148,6 @@ class StairLengths:
     up_hold: int
     down: int
     down_hold: int
-    top: int = 0
     overlap: int = 3
 
 
@@ -180,9 +178,8 @@ def stairs(
         length = window_length(high - low, lengths.up, lengths.overlap)
         ramps += _windows(gates[low:high], now, length, lengths.overlap, 0.0, 1.0)
         now += length
-        length = lengths.up_hold + (lengths.top if high == opened[-1] else 0)
-        holds.append(Hold(start=now, length=length, opened=high, walk="up"))
-        now += length
+        holds.append(Hold(start=now, length=lengths.up_hold, opened=high, walk="up"))
+        now += lengths.up_hold
     levels = list(reversed(opened))
     for high, low in pairwise(levels):
         leaving = order[: high - low]

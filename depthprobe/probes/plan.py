@@ -178,15 +178,13 @@ def stair_lengths(config: GrowConfig, steps: int, opened: Sequence[int]) -> Stai
     """Shares of `steps` as updates. The first hold is longer where few gates open: the deepest candidate is measured
     after at least READY of a conventional training.
     """
-    up, hold, top = (_steps(share, steps) for share in (config.up_share, config.up_hold_share, config.top_share))
-    top = top if config.top_share else 0
-    climb = sum(window_length(b - a, up, config.overlap) + hold for a, b in pairwise(opened)) + top
+    up, hold = _steps(config.up_share, steps), _steps(config.up_hold_share, steps)
+    climb = sum(window_length(b - a, up, config.overlap) + hold for a, b in pairwise(opened))
     ready = _steps(READY, steps) - climb - _steps(config.cool_share, steps)
     return StairLengths(
         first=max(_steps(config.first_share, steps), ready),
         up=up,
         up_hold=hold,
-        top=top,
         down=_steps(config.down_share, steps),
         down_hold=_steps(config.down_hold_share, steps),
         overlap=config.overlap,
