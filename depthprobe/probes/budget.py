@@ -1,12 +1,12 @@
 """A probe that fits into a time budget: how many seeds, candidates and steps."""
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from math import ceil
 
+from depthprobe.config import GrowConfig
 from depthprobe.errors import ConfigError
-from depthprobe.probes.plan import GrowPlan
-from depthprobe.schedules import StairLengths
+from depthprobe.probes.plan import GrowPlan, share_of, stair_lengths
 
 FILL = 0.95  # of the budget is planned
 SLACK = 1.15  # times the budget at which a slower machine ends the run early
@@ -96,18 +96,16 @@ def thin(opened: Sequence[int], count: int) -> tuple[int, ...]:
     return tuple(opened[round(i * (len(opened) - 1) / (count - 1))] for i in range(count))
 
 
-def resized(plan: GrowPlan, size: Size) -> GrowPlan:
-    """`plan` with fewer candidates and other steps, for pricing: lengths in proportion, nothing traced anew."""
-    scale, kept = size.steps / plan.steps, thin(plan.opened, size.candidates)
-    lengths = {f.name: getattr(plan.lengths, f.name) for f in fields(StairLengths)}
-    lengths = {name: value if name == "overlap" else max(1, round(scale * value)) for name, value in lengths.items()}
+def resized(plan: GrowPlan, size: Size, config: GrowConfig) -> GrowPlan:
+    """`plan` with fewer candidates and other steps, for pricing: nothing is traced anew. config: of the plan."""
+    kept = thin(plan.opened, size.candidates)
     return replace(
         plan,
         candidates=tuple(candidate for candidate in plan.candidates if candidate.opened in kept),
         steps=size.steps,
-        cool=max(1, round(scale * plan.cool)),
-        up_cool=max(1, round(scale * plan.up_cool)),
-        lengths=StairLengths(**lengths),
+        cool=share_of(config.cool_share, size.steps),
+        up_cool=share_of(config.up_cool_share, size.steps),
+        lengths=stair_lengths(config, size.steps, kept),
     )
 
 

@@ -252,7 +252,7 @@ def _fit(
     default = Size(config.seeds, len(plan.candidates), plan.steps)
 
     def price(size: Size) -> float:
-        return spent + (forecast(resized(plan, size), size.seeds, prices, rates=config.rates).seconds or 0.0)
+        return spent + (forecast(resized(plan, size, config), size.seeds, prices, rates=config.rates).seconds or 0.0)
 
     found = fit(price, default, budget, fixed=kept)
     return found, say_fit(found, default, budget, spent)

@@ -165,8 +165,8 @@ def plan_grow(
         gates=tuple(edited.gates),
         candidates=candidates,
         steps=steps,
-        cool=_steps(config.cool_share, steps),
-        up_cool=_steps(config.up_cool_share, steps),
+        cool=share_of(config.cool_share, steps),
+        up_cool=share_of(config.up_cool_share, steps),
         lengths=lengths,
         closing=config.closing,
         gate_macs=tuple(_gate_macs(edited, traced)),
@@ -178,15 +178,15 @@ def stair_lengths(config: GrowConfig, steps: int, opened: Sequence[int]) -> Stai
     """Shares of `steps` as updates. The first hold is longer where few gates open: the deepest candidate is measured
     after at least READY of a conventional training.
     """
-    up, hold = _steps(config.up_share, steps), _steps(config.up_hold_share, steps)
+    up, hold = share_of(config.up_share, steps), share_of(config.up_hold_share, steps)
     climb = sum(window_length(b - a, up, config.overlap) + hold for a, b in pairwise(opened))
-    ready = _steps(READY, steps) - climb - _steps(config.cool_share, steps)
+    ready = share_of(READY, steps) - climb - share_of(config.cool_share, steps)
     return StairLengths(
-        first=max(_steps(config.first_share, steps), ready),
+        first=max(share_of(config.first_share, steps), ready),
         up=up,
         up_hold=hold,
-        down=_steps(config.down_share, steps),
-        down_hold=_steps(config.down_hold_share, steps),
+        down=share_of(config.down_share, steps),
+        down_hold=share_of(config.down_hold_share, steps),
         overlap=config.overlap,
     )
 
@@ -269,5 +269,6 @@ def candidate_net(edited: Edited, live: Collection[str]) -> nn.Module:
         edited.set_ratios(ratios)
 
 
-def _steps(share: float, steps: int) -> int:
+def share_of(share: float, steps: int) -> int:
+    """So many of `steps` updates, at least one."""
     return max(1, round(share * steps))

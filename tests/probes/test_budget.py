@@ -106,10 +106,11 @@ def small_plan(**settings):
 
 
 def test_a_resized_plan_is_what_planning_anew_gives():
-    quick, anew = budget.resized(small_plan(), Size(2, 4, 400)), small_plan(candidates=(0, 2, 4, 6))
+    config, anew = GrowConfig(copies=6), small_plan(candidates=(0, 2, 4, 6))
+    quick = budget.resized(small_plan(), Size(2, 4, 400), config)
     assert quick.opened == anew.opened
     assert quick.steps == 400
-    assert budget.resized(anew, Size(2, 4, 200)) == anew
+    assert budget.resized(small_plan(), Size(2, 4, 200), config) == anew
 
 
 PRICES = Prices(

@@ -177,5 +177,5 @@ def test_branches_on_the_way_up_are_forecast(path):
     trunk = sum(plan.schedule(rank).steps + plan.updates for rank in range(2))
     assert forecast(plan, 2).updates == trunk + 2 * (2 * 50 + 3 * 10)
     assert sum(arm_updates(setup, arm)[1] for arm in setup.arms) == forecast(plan, 2).updates
-    assert resized(plan, Size(2, 3, 200)).up_cool == 100
+    assert resized(plan, Size(2, 3, 200), config).up_cool == 100
     assert setup.lr_note == "learning rate 0.01 (as asked)"
