@@ -1,6 +1,7 @@
 """Settings: frozen keyword-only dataclasses, validated at birth, JSON both ways."""
 
 import dataclasses
+import math
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -163,7 +164,7 @@ class GrowConfig(GrowthConfig):
         if self.max_depth is not None:
             _number("max_depth", self.max_depth, at_least=1, whole=True)
         if self.tolerance is not None:
-            if self.metric in (None, "accuracy", "top5"):
+            if self.metric in ("accuracy", "top5"):  # else the data decide what the metric is
                 refuse_large_tolerance(self.tolerance)
             _number("tolerance", self.tolerance, above=0.0)
         if not isinstance(self.sensitivity, bool):
@@ -223,7 +224,7 @@ def _number(
         (above, "above", operator.gt),
         (below, "below", operator.lt),
     ]
-    right = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
+    right = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool) and math.isfinite(value)
     if not right or not all(bound is None or holds(value, bound) for bound, _, holds in bounds):
         wanted = " and ".join(f"{word} {bound:g}" for bound, word, _ in bounds if bound is not None)
         raise ConfigError(

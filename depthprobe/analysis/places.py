@@ -18,8 +18,8 @@ class PlaceValue:
     """What copies at one place alone are worth, in units of the metric.
 
     estimate: the network with this place's copies only. gain: over the network without copies; gain_over_control: over
-    the control; both at the confidence asked for, shared by all places. pays: "yes" when both gains have bounds above
-    zero, "no" when one of them has its upper bound within the tolerance, else "unclear".
+    the control; both at the confidence asked for, shared by all places. pays: "no" when one of the two gains has its
+    upper bound within the tolerance, else "yes" when both have bounds above zero, else "unclear".
     """
 
     estimate: Estimate
@@ -45,10 +45,10 @@ def _value(spread: Spread, column: int, tolerance: float, confidence: float, bia
     low, high = spread.interval(column, confidence)
     gain, over = (_difference(spread, column, against, confidence, bias) for against in (0, -1))
     pays: Pays = "unclear"
-    if gain.low > 0 and over.low > 0:
-        pays = "yes"
-    elif min(gain.high, over.high) <= tolerance:
+    if min(gain.high, over.high) <= tolerance:
         pays = "no"
+    elif gain.low > 0 and over.low > 0:
+        pays = "yes"
     return PlaceValue(
         estimate=Estimate(value=float(spread.means[column]), low=low, high=high),
         gain=gain,

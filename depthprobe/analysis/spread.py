@@ -16,8 +16,10 @@ SEED_BY_DEPTH_SD = 0.003
 SEED_SD = 0.003
 PRIOR_DF = 4.0
 # Depths this far below the best tell how seeds differ where nobody doubts the answer: a one-layer network at 40 %
-# scatters ten times as much as those at 97 % among which one has to choose. They keep their larger variance.
+# scatters ten times as much as those at 97 % among which one has to choose. They keep a variance of their own, in which
+# the pooled one weighs as FAR_DF seeds do.
 NEAR = 0.04
+FAR_DF = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,8 +28,8 @@ class Spread:
 
     means: (K + 1,) mean over seeds. by_seed: (S, K + 1) mean over examples. example_cov: (K + 1, K + 1)
     covariance of `means` that comes from the finite validation set. seed_variance: (K + 1,) variance of one
-    seed-by-depth effect, with seed_df degrees of freedom: pooled over the depths near the best, and for those
-    far below, where it is larger, over all. total_seed_variance: (K + 1,) the same with the effect of the seed
+    seed-by-depth effect, with seed_df degrees of freedom: pooled over the depths near the best; those far below,
+    `far` (K + 1,) bool, have their own. total_seed_variance: (K + 1,) the same with the effect of the seed
     on all depths together; only for intervals of single means (it cancels in differences), with total_df.
     """
 
@@ -38,6 +40,7 @@ class Spread:
     seed_df: float
     total_seed_variance: FloatArray
     total_df: float
+    far: np.ndarray
 
     @property
     def seeds(self) -> int:
@@ -60,19 +63,22 @@ class Spread:
     def margin(self, contrast: FloatArray, confidence: float) -> float:
         """Half the width of the two-sided interval of contrast @ means; contrast: (K + 1,), summing to zero.
 
-        The control is a training of its own: where it takes part, the scatter of the contrast over the
-        seeds counts instead, if that is larger.
+        The control is a training of its own, and depths far below the best scatter in their own way: where one takes
+        part, the scatter of the contrast over the seeds counts instead, if that is larger.
         """
-        variance = max(float(contrast @ self.cov @ contrast), 0.0)
-        if contrast[-1] != 0 and self.seeds > 1:
-            own = float((self.by_seed @ contrast).var(ddof=1)) / self.seeds
-            variance = max(variance, (PRIOR_DF * variance + (self.seeds - 1) * own) / (PRIOR_DF + self.seeds - 1))
-        return float(stats.t.ppf(0.5 + confidence / 2, self.df)) * float(np.sqrt(variance))
+        variance, df = max(float(contrast @ self.cov @ contrast), 0.0), self.df
+        far = bool((contrast[self.far] != 0).any())
+        if (contrast[-1] != 0 or far) and self.seeds > 1:
+            own, prior = float((self.by_seed @ contrast).var(ddof=1)) / self.seeds, FAR_DF if far else PRIOR_DF
+            blended = (prior * variance + (self.seeds - 1) * own) / (prior + self.seeds - 1)
+            df = min(df, prior + self.seeds - 1) if far and blended > variance else df
+            variance = max(variance, blended)
+        return float(stats.t.ppf(0.5 + confidence / 2, df)) * float(np.sqrt(variance))
 
     def interval(self, column: int, confidence: float) -> tuple[float, float]:
         """Two-sided interval (low, high) of one mean, seed and example variance together."""
         seed_part, noise = float(self.total_seed_variance[column]) / self.seeds, float(self.example_cov[column, column])
-        df = _satterthwaite(noise, seed_part, self.total_df)
+        df = _satterthwaite(noise, seed_part, FAR_DF + self.seeds - 1 if self.far[column] else self.total_df)
         margin = float(stats.t.ppf(0.5 + confidence / 2, df)) * (seed_part + noise) ** 0.5
         return float(self.means[column]) - margin, float(self.means[column]) + margin
 
@@ -110,18 +116,25 @@ def estimate_spread(scores: Sequence[SeedScores], scale: float = 1.0) -> Spread:
     if near.sum() < 2:
         near[:] = True
     chosen = _pool(np.ascontiguousarray(by_seed[:, :-1][:, near]), unshared[:-1, :-1][np.ix_(near, near)], scale)
-    every = _pool(by_seed[:, :-1], unshared[:-1, :-1], scale)
-    # The control is a training of its own; `margin` looks at its scatter.
-    far = np.append(~near, False)
+    far = np.append(~near, False)  # the control is a training of its own; `margin` looks at its scatter
+    depth_effect = by_seed - by_seed[:, :-1][:, near].mean(axis=1, keepdims=True)
     return Spread(
         means=means,
         by_seed=by_seed,
         example_cov=total / seeds**2,
-        seed_variance=np.where(far, max(chosen.variance, every.variance), chosen.variance),
+        seed_variance=np.where(far, _own(depth_effect, chosen.variance), chosen.variance),
         seed_df=chosen.df,
-        total_seed_variance=np.where(far, max(chosen.total, every.total), chosen.total),
+        total_seed_variance=np.where(far, _own(by_seed, chosen.total), chosen.total),
         total_df=PRIOR_DF + seeds - 1,
+        far=far,
     )
+
+
+def _own(table: FloatArray, pooled: float) -> FloatArray:
+    """(K + 1,) variances of the columns over the seeds, never below the pooled one; example noise is left in."""
+    seeds = len(table)
+    own = table.var(axis=0, ddof=1) if seeds > 1 else np.zeros(table.shape[1])
+    return np.maximum(pooled, (FAR_DF * pooled + (seeds - 1) * own) / (FAR_DF + seeds - 1))
 
 
 @dataclass(frozen=True)

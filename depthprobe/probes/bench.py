@@ -1,10 +1,12 @@
 """What the arms of a probe share: the bench they work on, the notebook they write into, and how a training begins."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import nn
@@ -95,14 +97,24 @@ class RatioDriver:
         return [gate.ratio for gate in self.gates.values()]
 
 
-def undisturbed(device: torch.device) -> AbstractContextManager[None]:
-    """Random states, the device's too, are after the block what they were before."""
-    return torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
+@contextmanager
+def undisturbed(device: torch.device) -> Iterator[None]:
+    """Random states (torch's, the device's, numpy's, Python's) are after the block what they were before."""
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            yield
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)
 
 
 def begin_training(net: nn.Module, bench: Bench, split: Split, arm: Arm) -> Learner:
-    """The training of one arm, at step 0; torch's generator is seeded."""
-    torch.manual_seed(mix_seed(arm.seed, 3))
+    """The training of one arm, at step 0; the generators of torch, numpy and Python are seeded."""
+    seed = mix_seed(arm.seed, 3)
+    torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)
+    random.seed(seed)
     batches = Batches(
         split.train, bench.train.batch_size, mix_seed(arm.seed, 4), bench.augment, bench.accelerator.device
     )

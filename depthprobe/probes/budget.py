@@ -124,16 +124,16 @@ def say_fit(found: Fit, default: Size, budget: float, spent: float) -> str:
     return line
 
 
-def must_stop(elapsed: float, before: float, done: int, planned: int, least: int, budget: float) -> bool:
-    """Whether the trainings that are left would overshoot `budget` by more than 15 %.
+def must_stop(elapsed: float, before: float, done: int, least: int, budget: float) -> bool:
+    """Whether one more seed would overshoot `budget` by more than 15 %.
 
-    elapsed: seconds so far, `before` of them before the first training; done, planned: seeds (at each rate); least: how
+    elapsed: seconds so far, `before` of them before the first training; done: seeds finished (at each rate); least: how
     many are trained in any case.
     """
-    if not min(least, planned) <= done < planned:
+    if done < least:
         return False
     pace = (elapsed - before) / done
-    return elapsed + pace * (planned - done) > SLACK * budget
+    return elapsed + pace > SLACK * budget
 
 
 def words(seconds: float) -> str:

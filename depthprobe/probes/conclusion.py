@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from depthprobe.analysis.automatic import decide_automatically
 from depthprobe.analysis.decision import Decision
 from depthprobe.analysis.places import value_places
 from depthprobe.analysis.rule import decide
@@ -74,7 +75,7 @@ def conclude(setup: Setup, folder: RunFolder, seconds: float) -> Result:
     if not scores:
         raise _all_failed(setup, folder, failures)
     ask = partial(
-        decide,
+        decide_automatically if setup.tolerance_auto else decide,
         depths=plan.depths,
         current=plan.depths[0],
         tolerance=tolerance,
@@ -86,7 +87,8 @@ def conclude(setup: Setup, folder: RunFolder, seconds: float) -> Result:
     decision = ask(scores)
     others: list[dict[str, Any]] = []
     if config.sensitivity:
-        others = repeat_decision(everything, plan.opened, setup.seeds, setup.bench.train.lr, ask)
+        again = partial(decide, **{**ask.keywords, "tolerance": decision.tolerance})
+        others = repeat_decision(everything, plan.opened, setup.seeds, setup.bench.train.lr, again)
     opened = _opened_of(plan, decision)
     net, rank = _saved_network(setup, folder, decision, opened)
     recipe = plan.recipe(opened, rank)
@@ -94,9 +96,14 @@ def conclude(setup: Setup, folder: RunFolder, seconds: float) -> Result:
     notes = [f"seed {f.seed}: {f.what}" for f in failures] + list(decision.reasons) + list(setup.notes)
     notes += [setup.lr_note] if setup.range_test or setup.bench.own.optimizer else []
     units = Units(metric=metric.name, fraction=metric.fraction, tolerance=decision.tolerance)
+    if decision.tolerance > tolerance:
+        notes.append(
+            f"decided at a tolerance of {units.size(decision.tolerance)}, not the planned {units.size(tolerance)}: "
+            "as measured these data resolve no better; more validation data or seeds would"
+        )
     notes += better_rates(decision, others, setup.bench.train.lr, units)
     notes += [*([setup.budget_note] if setup.budget_note else [])]
-    notes += [record["what"] for record in everything if record["kind"] == "stop"]
+    notes += [record["what"] for record in everything if record["kind"] in ("stop", "note")]
     if len(plan.edits) > 1:
         orders = {plan.closing_gates(r) for r in range(config.seeds)}
         notes.append(
@@ -149,10 +156,11 @@ def _value_places(
 ) -> list[dict[str, Any]]:
     """What the copies of one stage or site are worth alone; nothing without `--by`."""
     places = setup.bench.plan.places
-    if not places:
+    read = read_places(records, places, scores, unpack_scores) if places else []
+    if not read:
         return []
     values = value_places(
-        read_places(records, places, scores, unpack_scores),
+        read,
         tolerance=decision.tolerance,
         confidence=decision.confidence,
         scale=1.0 if setup.bench.metric.known_scale else decision.tolerance / TARGET,

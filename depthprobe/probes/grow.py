@@ -46,7 +46,7 @@ def _stops(setup: Setup, arm: Arm, done: int, notebook: RunNotebook) -> bool:
     """Whether the time budget ends the run before `arm`, `done` seeds (at each rate) being finished; written down."""
     budget, planned = setup.config.time_budget, len(setup.arms) // 2
     elapsed = setup.setup_seconds + time.monotonic() - notebook.begun
-    if budget is None or not must_stop(elapsed, setup.setup_seconds, done, planned, 2, budget):
+    if budget is None or not must_stop(elapsed, setup.setup_seconds, done, min(2, planned), budget):
         return False
     rates = f" ({len(setup.seeds)} at each of {setup.config.rates} rates)" if setup.config.sensitivity else ""
     what = f"slower than forecast: stopped after {done} of {planned} seeds{rates}, to keep the time budget"

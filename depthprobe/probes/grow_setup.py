@@ -12,7 +12,7 @@ from torch import nn
 
 from depthprobe.analysis.tolerance import Tolerance, auto_tolerance
 from depthprobe.config import GrowConfig, TrainConfig
-from depthprobe.errors import ModelError
+from depthprobe.errors import ModelError, RunFolderError
 from depthprobe.inputs import Dataset, ModelSource, is_small
 from depthprobe.probes.bench import Arm, Bench
 from depthprobe.probes.budget import Fit, Size, fit, resized, say_fit, thin
@@ -41,7 +41,9 @@ from depthprobe.training.metrics import Metric
 
 @dataclass(frozen=True, kw_only=True)
 class Setup:
-    """Everything resolved and checked, nothing created yet. setup_seconds: what that took."""
+    """Everything resolved and checked, nothing created yet. setup_seconds: what that took.
+    tolerance_auto: nobody asked for the tolerance, a coarser one may be decided on where the data resolve no better.
+    """
 
     model: Source
     data_source: DataSource
@@ -56,6 +58,7 @@ class Setup:
     range_test: list[dict[str, list[float]]]
     budget_note: str | None = None
     setup_seconds: float = 0.0
+    tolerance_auto: bool = False
 
     @property
     def seeds(self) -> list[int]:
@@ -80,6 +83,7 @@ class Setup:
             "lr_note": self.lr_note,
             "lr_range_test": self.range_test,
             "tolerance_note": self.tolerance_note,
+            "tolerance_auto": self.tolerance_auto,
             "budget_note": self.budget_note,
             "setup_seconds": round(self.setup_seconds, 2),
             "forecast_seconds": None if self.forecast.seconds is None else round(self.forecast.seconds, 2),
@@ -126,6 +130,7 @@ def set_up(
             resolved = replace(train, lr=choice.lr, steps=found.size.steps)
             draft = _draft(model, data, network, config, resolved, accelerator, lambda *_: own)
     auto, folds, examples = draft.tolerance, draft.folds, len(draft.bench.split(0).valid)
+    automatic = config.tolerance is None
     config = replace(config, metric=own.metric.spec)
     config = replace(config, tolerance=config.tolerance if config.tolerance is not None else round(auto.value, 4))
     return Setup(
@@ -142,6 +147,7 @@ def set_up(
         range_test=choice.to_json(),
         budget_note=budget_note,
         setup_seconds=time.monotonic() - begun,
+        tolerance_auto=automatic,
     )
 
 
@@ -298,6 +304,12 @@ def create_run(setup: Setup, out: Path | None) -> RunFolder:
 def reopen(folder: RunFolder) -> Setup:
     """The setup of an interrupted run. Raises when the model or the data are no longer the same."""
     config: Mapping[str, Any] = folder.config
+    if "up_cool_share" not in config["grow"]:
+        raise RunFolderError(
+            "the run was begun by an older depthprobe, whose stairs were others",
+            where=str(folder.path),
+            hint="start a new run; finished ones can still be reported",
+        )
     source = DataSource.from_json(config["data"])
     try:
         setup = set_up(
@@ -318,4 +330,5 @@ def reopen(folder: RunFolder) -> Setup:
         range_test=config.get("lr_range_test", []),
         budget_note=config.get("budget_note"),
         setup_seconds=config.get("setup_seconds", 0.0),
+        tolerance_auto=config.get("tolerance_auto", False),
     )

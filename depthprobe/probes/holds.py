@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from depthprobe.errors import TrainingError
 from depthprobe.inputs import Split
 from depthprobe.probes.bench import Arm, Bench, Notebook, RatioDriver, begin_training, undisturbed
 from depthprobe.probes.places import Place, leave_alone
@@ -57,21 +58,27 @@ def measure_hold(
 def measure_alone(bench: Bench, arm: Arm, learner: Learner, split: Split, place: Place) -> dict[str, Any]:
     """The record of a place's copies alone: in a twin of the training the other gates close, then it is cooled.
 
-    The training itself is left as it is, but pays: updates and samples are added. Random states are the caller's.
+    The training itself is left as it is, but pays: updates and samples are added. A twin that diverges is noted,
+    nothing else. Random states are the caller's.
     """
     edited = grown(bench.build(arm.seed), bench.plan.edits, split.train.x[:2], arm.seed)
     twin = begin_training(edited, bench, split, arm)
     twin.load(copy.deepcopy(learner.state()))
-    schedule = leave_alone(
-        place, bench.plan.gates, bench.plan.closing_gates(arm.rank), learner.step, bench.plan.lengths
-    )
+    closing, lengths = bench.plan.closing_gates(arm.rank), bench.plan.lengths
+    schedule = leave_alone(place, bench.plan.gates, closing, learner.step, lengths)
     driver = RatioDriver(edited, schedule)
-    twin.run(schedule.steps, bench.rates.hold, driver)
-    driver(twin.step)
-    branch = branch_and_cool(twin, edited, bench.plan.cool, arm.seed, bench.rates)
-    scores = measure(branch, split, bench.metric)
-    learner.samples = twin.samples + branch.samples
-    learner.updates = twin.updates + branch.updates
+    try:
+        twin.run(schedule.steps, bench.rates.hold, driver)
+        driver(twin.step)
+        branch = branch_and_cool(twin, edited, bench.plan.cool, arm.seed, bench.rates)
+        scores = measure(branch, split, bench.metric)
+    except TrainingError as error:
+        what = f"seed {arm.seed}, the copies at {place.name} alone: {error.what}"
+        return {"kind": "note", "arm": arm.kind, "seed": arm.seed, "what": what}
+    finally:
+        learner.samples, learner.updates = twin.samples, twin.updates
+    learner.samples += branch.samples
+    learner.updates += branch.updates
     opened, base = len(place.gates), bench.plan.depths[0]
     record = measurement(
         arm, learner, scores, walk="alone", opened=opened, depth=base + opened, valid_id=split.valid_id

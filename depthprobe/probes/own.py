@@ -10,7 +10,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from depthprobe.config import TrainConfig
-from depthprobe.errors import ConfigError, ModelError, RunFolderError, TrainingError, UserCodeError
+from depthprobe.errors import ConfigError, DataError, ModelError, RunFolderError, TrainingError, UserCodeError
 from depthprobe.inputs import Dataset, Split
 from depthprobe.inputs.overrides import Overrides, check_function
 from depthprobe.probes.setup import Source
@@ -129,6 +129,8 @@ def check_targets(network: nn.Module, example: Tensor, data: Dataset, own: Own) 
     loss, measured = functions.loss or functions.training_step, metric.sha256 or metric.spec in (PYTHON, "neg_loss")
     if data.classes:
         return not (loss and measured)
+    if metric.spec == "r2":
+        _check_varies(data)
     outputs = predict(network, example, next(network.parameters()).device)
     target = data.train.y[: len(example)]
     if outputs.shape != target.shape and not (loss and measured):
@@ -142,6 +144,17 @@ def check_targets(network: nn.Module, example: Tensor, data: Dataset, own: Own) 
             else "y.astype('int64') if the targets are classes",
         )  # fmt: skip
     return False
+
+
+def _check_varies(data: Dataset) -> None:
+    """R squared divides by the variance of every target. Raises DataError."""
+    columns = data.train.y.reshape(len(data.train), -1)
+    for rank in (columns.amax(0) == columns.amin(0)).nonzero().flatten().tolist():
+        raise DataError(
+            f"target column {rank} of {data.name} never varies: r2 is not defined",
+            found=f"{float(columns[0, rank]):g} in all {len(columns):,} rows",
+            hint="leave the column out, or --metric neg_mse --tolerance ...",
+        )
 
 
 def try_out(

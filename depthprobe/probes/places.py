@@ -69,13 +69,16 @@ def leave_alone(
 def read_places(
     records: Sequence[Mapping[str, Any]], places: Sequence[Place], scores: Sequence[SeedScores], unpack: Any
 ) -> list[SeedScores]:
-    """What `value_places` takes: of every seed in `scores` the network without copies, then each place alone.
+    """What `value_places` takes: the network without copies, then each place alone, of every seed of `scores` in which
+    no place failed.
 
     unpack: record -> scores of its examples.
     """
     read = []
     for one in scores:
         mine = {r["place"]: r for r in records if r.get("walk") == "alone" and r["seed"] == one.seed}
+        if len(mine) < len(places):
+            continue
         table = [one.candidates[0], *(unpack(mine[place.name]) for place in places)]
         read.append(SeedScores(seed=one.seed, candidates=np.stack(table), control=one.control, examples=one.examples))
     return read

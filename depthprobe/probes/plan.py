@@ -15,6 +15,7 @@ from depthprobe.graph.units import Unit, find_units, forks_and_joins
 from depthprobe.probes.places import Place, find_places
 from depthprobe.schedules import Schedule, StairLengths, stairs, window_length
 from depthprobe.surgery import Duplicate, Edited, apply, settle
+from depthprobe.surgery.copies import has_identity
 from depthprobe.training.batches import mix_seed
 
 MOST_CANDIDATES = 8
@@ -150,6 +151,11 @@ def plan_grow(
     units = find_units(traced)
     sites = choose_sites(units, config, forks_and_joins(traced))
     edits = spread_copies(sites, config, len(units))
+    if config.init == GrowConfig.init:  # the default gives way where a copy cannot be the identity
+        edits = tuple(
+            edit if has_identity(model.get_submodule(edit.unit), edit.kernel) else replace(edit, init="default")
+            for edit in edits
+        )
     with torch.random.fork_rng(devices=[]):
         edited = apply(model, edits, example)
         base = len(units)

@@ -105,12 +105,20 @@ def _copy_weights(new: nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d, old: nn.Mo
             new.bias.copy_(old.bias)
 
 
+def has_identity(layer: nn.Module, kernel: int | None = None) -> bool:
+    """Whether a copy of `layer` with this kernel size can be the identity: a tap must lie on the pixel itself."""
+    if not isinstance(layer, _CONVS):
+        return True
+    sizes = layer.kernel_size if kernel is None else (kernel,) * len(layer.kernel_size)
+    return not any(size % 2 == 0 and step > 1 for size, step in zip(sizes, layer.dilation, strict=True))
+
+
 def _dirac(conv: nn.Conv1d | nn.Conv2d | nn.Conv3d, unit: Unit) -> None:
     """Ones at the tap that sees the pixel itself. An even kernel pads one less before than behind (torch's "same")."""
-    if any(size % 2 == 0 and step > 1 for size, step in zip(conv.kernel_size, conv.dilation, strict=True)):
+    if not has_identity(conv):
         raise EditError(
             "init 'identity' needs a tap on the pixel itself", where=unit.name,
-            found=f"even kernel {conv.kernel_size} with dilation {conv.dilation}", hint="--kernel 3",
+            found=f"even kernel {conv.kernel_size} with dilation {conv.dilation}", hint="--init default",
         )  # fmt: skip
     channels = torch.arange(conv.out_channels)
     centre = ((size - 1) // 2 for size in conv.kernel_size)

@@ -55,6 +55,10 @@ class Batches:
             raise UserCodeError(
                 "augment does not give a batch of the same size", expected=str(tuple(x.shape)), found=str(shape)
             )
+        if found.dtype != x.dtype:
+            raise UserCodeError(
+                "augment changes the type of its numbers", expected=str(x.dtype), found=str(found.dtype)
+            )
         return found
 
 

@@ -1,9 +1,11 @@
 """One network in training: the loop, its state, and measuring."""
 
 import math
+import random
 from collections.abc import Callable, Iterable
 from typing import Any, cast
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
@@ -167,8 +169,14 @@ def refresh_batch_norm(net: nn.Module, batches: Iterable[Tensor]) -> None:
 
 
 def random_state() -> dict[str, Any]:
-    """State of torch's global generators."""
-    state: dict[str, Any] = {"cpu": torch.get_rng_state()}
+    """State of the generators of torch, numpy and Python (a user's functions may draw from any): plain values."""
+    _, keys, *numpy_rest = np.random.get_state()
+    version, internal, gauss = random.getstate()
+    state: dict[str, Any] = {
+        "cpu": torch.get_rng_state(),
+        "numpy": [torch.from_numpy(np.asarray(keys, np.int64)), *(float(value) for value in numpy_rest)],
+        "python": [version, torch.tensor(internal, dtype=torch.int64), gauss],
+    }
     if torch.cuda.is_available():
         state["cuda"] = torch.cuda.get_rng_state_all()
     return state
@@ -177,5 +185,10 @@ def random_state() -> dict[str, Any]:
 def restore_random_state(state: dict[str, Any]) -> None:
     """Undo of `random_state`."""
     torch.set_rng_state(state["cpu"])
+    if "numpy" in state:
+        keys, position, has_gauss, cached = state["numpy"]
+        np.random.set_state(("MT19937", keys.numpy().astype(np.uint32), int(position), int(has_gauss), cached))
+        version, internal, gauss = state["python"]
+        random.setstate((version, tuple(internal.tolist()), gauss))
     if "cuda" in state and torch.cuda.is_available():
         torch.cuda.set_rng_state_all(state["cuda"])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from depthprobe.analysis.resampling import smallest_range
+from depthprobe.analysis.scores import SeedScores
 from depthprobe.analysis.simulation import World, simulate
 from depthprobe.analysis.spread import estimate_spread
 
@@ -60,3 +61,20 @@ def test_the_smallest_range_is_the_smallest():
     assert smallest_range(shares, advised=8) == (3, 8)
     assert smallest_range({3: 1.0}, advised=3) == (3, 3)
     assert smallest_range({3: 1.0}, advised=4) == (3, 4)
+
+
+def test_the_gain_over_a_depth_far_below_is_covered_though_that_depth_scatters_on_its_own():
+    covered = 0
+    for draw in range(150):
+        rng = np.random.default_rng(draw)
+        accuracy = np.array([0.90, *[0.97] * 5, 0.90])  # the current depth, deeper ones, the control
+        scores = []
+        for seed in range(3):
+            moved = accuracy + rng.normal(0, 0.0025, 7) + np.array([rng.normal(0, 0.03), 0, 0, 0, 0, 0, 0])
+            right = (rng.random((7, 1000)) < moved[:, None]).astype(float)
+            scores.append(SeedScores(seed=seed, candidates=right[:-1], control=right[-1], examples=f"fold {seed}"))
+        spread = estimate_spread(scores)
+        contrast = np.array([-1.0, *[0.2] * 5, 0.0])
+        gain = float(contrast @ spread.means)
+        covered += abs(gain - 0.07) <= spread.margin(contrast, 0.95)
+    assert covered >= 0.85 * 150

@@ -90,13 +90,15 @@ def test_thinned_candidates_keep_their_ends(counts, count):
     assert (thinned[0], thinned[-1]) == (0, opened[-1])
 
 
-def test_a_run_stops_between_seeds_only_when_the_rest_would_overshoot():
-    on_time = {"before": 2.0, "planned": 3, "least": 2, "budget": 30.0}
+def test_a_run_stops_between_seeds_only_when_the_next_one_would_overshoot():
+    on_time = {"before": 2.0, "least": 2, "budget": 30.0}
     assert not must_stop(20.0, done=2, **on_time)
     assert must_stop(24.0, done=2, **on_time)
     assert not must_stop(24.0, done=1, **on_time)
-    assert not must_stop(99.0, done=3, **on_time)
-    assert must_stop(99.0, before=0.0, done=1, planned=2, least=1, budget=30.0)
+    assert must_stop(99.0, before=0.0, done=1, least=1, budget=30.0)
+    # Seven seeds were planned for 700 s and take 120 s each: six fit, the seventh would end at 840 s.
+    stops = [must_stop(120.0 * done, before=0.0, done=done, least=2, budget=700.0) for done in range(1, 7)]
+    assert stops == [False, False, False, False, False, True]
 
 
 def small_plan(**settings):
@@ -164,3 +166,17 @@ def test_a_slow_machine_ends_the_run_between_seeds_and_says_so(tmp_path, monkeyp
     with RunFolder.open(tmp_path / "run", write=True) as folder:
         assert folder.restore()["arm"] == 8  # nothing is left to train: a resumed run goes straight to its answer
         assert list(folder.records())[-1] == stop
+
+
+def test_a_default_that_cannot_be_the_identity_gives_way():
+    net = nn.Sequential(
+        nn.Conv1d(4, 8, 2, dilation=2), nn.ReLU(), nn.Conv1d(8, 8, 3), nn.ReLU(), nn.Flatten(), nn.LazyLinear(2)
+    )
+    net(torch.zeros(2, 4, 16))
+    plan = plan_grow(net, torch.zeros(2, 4, 16), GrowConfig(copies=1), TrainConfig(steps=100), 100)
+    assert [edit.init for edit in plan.edits] == ["default", "identity"]
+
+
+def test_a_budget_without_end_is_no_budget():
+    with pytest.raises(ConfigError):
+        GrowConfig(time_budget=float("inf"))

@@ -81,3 +81,25 @@ def test_the_value_of_a_place_is_that_of_the_network_with_its_copies_only(tmp_pa
     gates = list(seen[0])
     for rank in range(3):
         assert {name: float(name == gates[rank]) for name in gates} in seen
+
+
+def test_a_place_that_diverges_alone_costs_no_seed(tmp_path, monkeypatch):
+    from depthprobe.errors import TrainingError
+    from depthprobe.probes import holds
+
+    cool, calls = holds.branch_and_cool, []
+
+    def diverges_once(learner, edited, steps, seed, rates=None):
+        calls.append(seed)
+        if len(calls) == 5:  # four candidates on the way up, then the first place alone
+            raise TrainingError("the loss is no longer finite")
+        return cool(learner, edited, steps, seed, rates)
+
+    monkeypatch.setattr(holds, "branch_and_cool", diverges_once)
+    result = dp.grow(
+        staged(), "digits", out=tmp_path / "run", by="site", seeds=2, steps=40, lr=0.05, copies=1, threads=1,
+        limit_train=400,
+    )  # fmt: skip
+    assert result.recommendation["failed_seeds"] == []
+    assert any("alone: the loss is no longer finite" in note for note in result.recommendation["notes"])
+    assert len(result.recommendation["places"]) == 3
