@@ -3,8 +3,11 @@
 import json
 from pathlib import Path
 
+from depthprobe.analysis.automatic import decide_automatically
+from depthprobe.analysis.tolerance import auto_tolerance
 from depthprobe.config import GrowConfig, TrainConfig
 from depthprobe.graph.costs import count_macs
+from depthprobe.probes.answer import read_scores
 from depthprobe.probes.grow import create_run, run_grow, set_up
 from depthprobe.probes.listener import Listener
 from depthprobe.probes.setup import DataSource
@@ -28,10 +31,24 @@ def probe(case: Case, rate: float, out: Path, data_dir: Path | None, **settings)
 
 
 def read_probe(case: Case, folder: Path, data_dir: Path | None):
-    """(recommendation, measurements, multiply-accumulates of all that was trained)."""
+    """(decision of the rule as it is now on the run's records, measurements, multiply-accumulates of all training)."""
     answer = json.loads((folder / "recommendation.json").read_text())
     rows = [json.loads(line) for line in (folder / "records.jsonl").read_text().splitlines()]
-    example = case.split(0, data_dir).train.x[:2]
-    deepest = count_macs(case.build(DEPTHS[-1], 0, data_dir), example)
+    opened = sorted({row["opened"] for row in rows if row.get("walk") == "down"})
+    seeds = sorted({row["seed"] for row in rows if "seed" in row})
+    floor = max(chance(case, seed, data_dir) for seed in SEEDS)
+    split = case.split(0, data_dir)
+    folds = len({case.split(seed, data_dir).valid_id for seed in SEEDS}) > 1
+    planned = auto_tolerance(len(split.valid), len(SEEDS), folds=folds).value
+    depths = [2 + count for count in opened]
+    scores = read_scores(rows, opened, seeds)
+    decision = decide_automatically(scores, depths=depths, current=2, tolerance=round(planned, 4), floor=floor)
+    deepest = count_macs(case.build(DEPTHS[-1], 0, data_dir), split.train.x[:2])
     work = answer["cost"]["trainings"] * deepest * STEPS * BATCH
-    return answer, [row for row in rows if row["kind"] == "measurement"], work
+    return decision, [row for row in rows if row["kind"] == "measurement"], work
+
+
+def chance(case: Case, seed: int, data_dir: Path | None) -> float:
+    """Accuracy of always naming the commonest class."""
+    labels = case.split(seed, data_dir).valid.y
+    return float(labels.bincount().max()) / len(labels)

@@ -10,7 +10,7 @@ from truth.verdicts import READINGS, Judgement
 
 def block(j: Judgement) -> str:
     """One case: both truths with intervals, the probe, its bias, and the peers."""
-    lines = [f"{j.case.name}   rate {j.rate:g}   tolerance {100 * j.answer['tolerance']:.2f} points"]
+    lines = [f"{j.case.name}   rate {j.rate:g}   tolerance {100 * j.answer.tolerance:.2f} points"]
     lines.append(f"  {'hidden layers':22s}" + "".join(f"{depth:>18d}" for depth in DEPTHS))
     for name, truth in j.truths.items():
         ends = zip(truth.means, truth.low, truth.high, strict=True)
@@ -25,7 +25,7 @@ def block(j: Judgement) -> str:
         "  the rule on the sweep: "
         + "; ".join(f"{name}: {truth.clears} (best guess {truth.guess})" for name, truth in j.truths.items())
     )
-    lines.append(f"  probe: {j.answer['verdict']}, {j.probe.depth:.0f} hidden; " + _score(j, j.probe))
+    lines.append(f"  probe: {j.answer.verdict}, {j.probe.depth:.0f} hidden; " + _score(j, j.probe))
     for (walk, reading), (mean, low, high) in j.bias.items():
         zero = "" if low <= 0 <= high else "   NOT zero"
         lines.append(
@@ -59,7 +59,7 @@ def bars(judgements: list[Judgement]) -> str:
         )
         within = sum(
             j.probe.cost < j.peers["bisection"].cost
-            and j.probe.regret[name] <= max(j.peers["bisection"].regret[name], j.answer["tolerance"])
+            and j.probe.regret[name] <= max(j.peers["bisection"].regret[name], j.answer.tolerance)
             for j in judgements
         )
         lines.append(

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import stats
 
+from depthprobe.analysis.decision import Decision
 from truth.cases import DEPTHS, SEEDS, Case
 from truth.peers import PEERS, Sweep
 from truth.readings import Truth, best_recipe, has_failed, read_truth
@@ -26,13 +27,13 @@ class Verdict:
 @dataclass(frozen=True)
 class Judgement:
     """Everything about one case. bias: (walk, reading) -> (tilt, low, high): how much more the probe's curve rises from
-    the shallower to the deeper half than the reading does; answer: the probe's recommendation; curves: the probe's
-    means per depth on its way up and down, on validation data; rate: the learning rate of everything.
+    the shallower to the deeper half than the reading does; answer: the rule's decision on the probe's records; curves:
+    the probe's means per depth on its way up and down, on validation data; rate: the learning rate of everything.
     """
 
     case: Case
     rate: float
-    answer: dict
+    answer: Decision
     truths: dict[str, Truth]
     probe: Verdict
     peers: dict[str, Verdict]
@@ -42,10 +43,10 @@ class Judgement:
 
 def judge_case(case: Case, store: Store, answer, measured, work: float, sizes) -> Judgement:
     """measured: the probe's measurement records; work: its multiply-accumulates; sizes: (validation, test) examples."""
-    tolerance = answer["tolerance"]
+    tolerance = answer.tolerance
     truths = {reading: read_truth(case, store, reading, tolerance, sizes) for reading in READINGS}
     sweep = Sweep(store)
-    depth = (answer["depth"]["recommended"] or answer["depth"]["best_guess"]) - 1  # the head is a layer too
+    depth = answer.best_guess - 1  # the head is a layer too
     peers = {}
     for name, method in PEERS.items():
         runs = (
