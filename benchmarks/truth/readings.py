@@ -66,7 +66,8 @@ def read_truth(case: Case, store: Store, reading: str, tolerance: float, sizes) 
 def judge(recipes, failed, spread: Spread, tolerance: float) -> Truth:
     """The deciding rule on a sweep."""
     cov = spread.cov[:-1, :-1]
-    chooser = Chooser(DEPTHS, cov, spread.df, tolerance=tolerance, bias=0.0, confidence=CONFIDENCE)
+    far = spread.far[:-1]
+    chooser = Chooser(DEPTHS, cov, spread.df, tolerance=tolerance, bias=0.0, confidence=CONFIDENCE, far=far)
     choice = chooser.choose(spread.means[None, :-1])
     ends = np.array([spread.interval(column, CONFIDENCE) for column in range(len(DEPTHS))])
     chosen = int(choice.chosen[0])

@@ -46,26 +46,32 @@ class Chooser:
         tolerance: float,
         bias: float,
         confidence: float,
+        far: np.ndarray | None = None,
     ) -> None:
-        """cov: (K, K) positive definite, with df degrees of freedom; bias: taken off the tolerance."""
+        """cov: (K, K) positive definite, with df degrees of freedom; bias: taken off the tolerance. far: (K,) bool,
+        depths far below the best, which neither shape the smoothed curve nor are chosen.
+        """
         self._cov, self._tolerance, self._limit = cov, tolerance, tolerance - bias
         self._risk = (1 - confidence) / 2
         self._quantile = float(stats.t.ppf(1 - self._risk, df))
+        near = np.ones(len(depths), dtype=bool) if far is None else ~far
+        self._near = np.flatnonzero(near)
         # Three free parameters: with three candidates nothing is left to test the fit with.
-        self._family = SaturatingFamily(depths, cov, df) if len(depths) > 3 else None
+        kept, among = [depths[rank] for rank in self._near], np.ix_(self._near, self._near)
+        self._family = SaturatingFamily(kept, cov[among], df) if len(kept) > 3 else None
 
     def choose(self, curves: FloatArray, *, fitted: bool | None = None) -> Choice:
         """curves: (R, K) measured. fitted: smooth or not, whatever the lack-of-fit test says (resampling)."""
         curve, smooth = curves, np.zeros(len(curves), dtype=bool)
         proven = self._bound_raw(curves)
         if self._family is not None and fitted is not False:
-            fit = self._family.fit(curves)
+            fit = self._family.fit(curves[:, self._near])
             smooth = fit.p_value > LACK_OF_FIT_LEVEL if fitted is None else ~smooth
-            curve = np.where(smooth[:, None], fit.values, curves)
+            values, unlikely = curves.copy(), np.zeros(curves.shape, dtype=bool)
+            values[:, self._near] = fit.values
             if self._limit > 0:
-                unlikely = self._family.exceeds(fit, self._limit) <= self._risk
-            else:
-                unlikely = np.zeros(curves.shape, dtype=bool)
+                unlikely[:, self._near] = self._family.exceeds(fit, self._limit) <= self._risk
+            curve = np.where(smooth[:, None], values, curves)
             proven = np.where(smooth[:, None], unlikely, proven)
         near = curve.max(axis=1, keepdims=True) - curve <= POINT_SHARE * self._tolerance
         proven[:, -1] = True  # nothing deeper was measured

@@ -54,7 +54,8 @@ def decide(
     check_scores(scores, depths, current)
     spread, here = estimate_spread(scores, scale), depths.index(current)
     measured, cov = spread.means[None, :-1], spread.cov[:-1, :-1]
-    chooser = Chooser(depths, cov, spread.df, tolerance=tolerance, bias=bias, confidence=confidence)
+    far = spread.far[:-1]
+    chooser = Chooser(depths, cov, spread.df, tolerance=tolerance, bias=bias, confidence=confidence, far=far)
     choice = chooser.choose(measured)
     chosen, guess = int(choice.chosen[0]), int(choice.guess[0])
     plateau = _plateau(choice, chosen if chosen >= 0 else guess, here, tolerance)
