@@ -150,7 +150,7 @@ class GrowConfig(GrowthConfig):
     down_share: float = 0.04
     down_hold_share: float = 0.02
     cool_share: float = 0.10
-    up_cool_share: float = 0.04
+    up_cool_share: float = 0.02
 
     def __post_init__(self) -> None:
         super().__post_init__()
