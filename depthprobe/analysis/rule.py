@@ -95,7 +95,7 @@ def decide(
         fitted=tuple(choice.curve[0].tolist()) if fitted else None,
         tolerance=tolerance,
         confidence=confidence,
-        resolution=_resolution(cov),
+        resolution=_resolution(cov[np.ix_(~far, ~far)]),
         gain=gain,
         gain_over_control=over_control,
         resamples=shares,
@@ -159,7 +159,10 @@ def _estimate(spread: Spread, column: int, confidence: float, bias: float) -> Es
 
 
 def _resolution(cov: FloatArray) -> float:
-    """Median over neighbouring candidates of the resolvable step; with one candidate, that of two like it."""
+    """Median over neighbouring candidates of the resolvable step; with one candidate, that of two like it.
+
+    cov: (K, K) of the candidates near the best: the others are not what one has to choose among.
+    """
     variance = np.diag(cov)
     steps = variance[1:] + variance[:-1] - 2 * np.diag(cov, 1) if len(cov) > 1 else 2 * variance
     return FACTOR * float(np.sqrt(max(float(np.median(steps)), 0.0)))
