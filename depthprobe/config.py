@@ -164,7 +164,7 @@ class GrowConfig(GrowthConfig):
         if self.max_depth is not None:
             _number("max_depth", self.max_depth, at_least=1, whole=True)
         if self.tolerance is not None:
-            if self.metric in ("accuracy", "top5"):  # else the data decide what the metric is
+            if self.metric in (None, "accuracy", "top5"):
                 refuse_large_tolerance(self.tolerance)
             _number("tolerance", self.tolerance, above=0.0)
         if not isinstance(self.sensitivity, bool):

@@ -92,7 +92,7 @@ def test_the_control_arm_is_a_hand_written_loop_bit_for_bit(tmp_path):
         "closeness",
         seed=0,
         updates=measured["step"],
-        cooled=round(0.15 * 40),
+        cooled=round(0.10 * 40),
         batch_size=32,
         peak=0.6,
     )
