@@ -57,7 +57,7 @@ class Chooser:
         near = np.ones(len(depths), dtype=bool) if far is None else ~far
         self._near = np.flatnonzero(near)
         # Three free parameters: with three candidates nothing is left to test the fit with.
-        kept, among = [depths[rank] for rank in self._near], np.ix_(self._near, self._near)
+        kept, among = [depths[rank] for rank in self._near.tolist()], np.ix_(self._near, self._near)
         self._family = SaturatingFamily(kept, cov[among], df) if len(kept) > 3 else None
 
     def choose(self, curves: FloatArray, *, fitted: bool | None = None) -> Choice:

@@ -1,5 +1,6 @@
 """The conclusion of a grow probe: decide on its records, write recipe, model and recommendation."""
 
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -152,7 +153,7 @@ def conclude(setup: Setup, folder: RunFolder, seconds: float) -> Result:
 
 
 def _value_places(
-    setup: Setup, records: list[dict[str, Any]], scores: list[SeedScores], decision: Decision
+    setup: Setup, records: Sequence[Mapping[str, Any]], scores: list[SeedScores], decision: Decision
 ) -> list[dict[str, Any]]:
     """What the copies of one stage or site are worth alone; nothing without `--by`."""
     places = setup.bench.plan.places
