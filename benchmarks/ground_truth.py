@@ -2,12 +2,13 @@
 
 Run: python benchmarks/ground_truth.py sweep --data-dir DATA [--cases digits-mlp ...] [--backwards]   (resumable)
      python benchmarks/ground_truth.py probe --data-dir DATA --runs FOLDER [--set cool_share=0.15 ...]   (resumable)
-     python benchmarks/ground_truth.py judge --data-dir DATA --runs FOLDER
+     python benchmarks/ground_truth.py judge --data-dir DATA [--runs FOLDER]
      python benchmarks/ground_truth.py controls --data-dir DATA [--nulls 20] [--parities 5]
 
 `probe` runs the grow probe on every case into FOLDER, `judge` compares it with the sweep and with what a careful user
 would do instead; `controls` asks what has a known answer: shuffled labels, and a task that provably needs depth. Truth
 is read on data that neither the probe nor the peers see (digits: the validation folds are added to its small test).
+Of the probes whose judgement is committed, results/ground_truth/probes holds the answers and the measurements.
 """
 
 import argparse
@@ -36,7 +37,7 @@ def main() -> None:
     parser.add_argument("what", choices=["sweep", "probe", "judge", "controls"])
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--store", type=Path, default=STORE)
-    parser.add_argument("--runs", type=Path)
+    parser.add_argument("--runs", type=Path, default=STORE / "probes", help="default: the stored ones")
     parser.add_argument("--backwards", action="store_true", help="from the last case and training on")
     parser.add_argument("--cases", nargs="*", default=[case.name for case in CASES])
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="settings of the probe")
