@@ -12,7 +12,20 @@ import pytest
 import torch
 
 KILLS = 10
-OPTIONS = ["--dataset", "digits", "--seeds", "2", "--steps", "400", "--threads", "1", "--quiet", "--json"]
+OPTIONS = [
+    "--dataset",
+    "digits",
+    "--seeds",
+    "2",
+    "--steps",
+    "1000",
+    "--by",
+    "site",
+    "--threads",
+    "1",
+    "--quiet",
+    "--json",
+]
 
 
 def start(words, folder):
