@@ -79,7 +79,7 @@ MaxDepth = Annotated[int | None, _option("--max-depth", metavar="N", text="Most 
 Kernel = Annotated[
     int | None, _option("--kernel", metavar="K", text="Kernel of added conv layers (default: the original's)")
 ]
-Init = Annotated[str | None, _option("--init", text="default, copy, identity, xavier, he or gaussian:STD")]
+Init = Annotated[str | None, _option("--init", text="auto, default, copy, identity, xavier, he or gaussian:STD")]
 Mode = Annotated[str | None, _option("--mode", text="prefix, bernoulli or blend (default: prefix)")]
 Granularity = Annotated[
     str | None, _option("--granularity", text="sample or channel, while training (default: sample)")

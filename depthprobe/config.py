@@ -95,8 +95,9 @@ class TrainConfig(_Settings):
 @dataclass(frozen=True, kw_only=True)
 class GrowthConfig(_Settings):
     """What is added where. copies: per site (None: the depth doubles). sites: unit names (None: all growable).
-    kernel, init: of new layers. metric: a built-in name or file.py:name (None: accuracy, or r2 for floats). mode,
-    granularity: of their gates. overlap: gates ramping at a time.
+    kernel, init: of new layers; "auto": the identity where there is one and no BatchNorm follows, else the layer's own.
+    metric: a built-in name or file.py:name (None: accuracy, or r2 for floats). mode, granularity: of their gates.
+    overlap: gates ramping at a time.
     """
 
     copies: int | None = None
@@ -137,7 +138,7 @@ class GrowConfig(GrowthConfig):
     seeds: int = 3
     tolerance: float | None = None
     confidence: float = 0.95
-    init: str = "identity"
+    init: str = "auto"
     candidates: tuple[int, ...] | None = None
     max_depth: int | None = None
     by: str | None = None
@@ -247,7 +248,7 @@ def refuse_large_tolerance(value: Any) -> None:
 
 
 def _init(init: str) -> None:
-    plain = ("default", "copy", "identity", "xavier", "he")
+    plain = ("auto", "default", "copy", "identity", "xavier", "he")
     name, _, deviation = init.partition(":")
     try:
         right = init in plain or (name == "gaussian" and float(deviation) > 0.0)

@@ -11,7 +11,7 @@ from depthprobe.config import GrowConfig, GrowthConfig, TrainConfig
 from depthprobe.errors import ConfigError, GraphError
 from depthprobe.graph.costs import count_macs, count_parameters
 from depthprobe.graph.trace import Traced, trace
-from depthprobe.graph.units import Unit, find_units, forks_and_joins
+from depthprobe.graph.units import Unit, find_units, forks_and_joins, module_of, unit_nodes
 from depthprobe.probes.places import Place, find_places
 from depthprobe.schedules import Schedule, StairLengths, stairs, window_length
 from depthprobe.surgery import Duplicate, Edited, apply, settle
@@ -19,6 +19,7 @@ from depthprobe.surgery.copies import has_identity
 from depthprobe.training.batches import mix_seed
 
 MOST_CANDIDATES = 8
+_BATCH_NORMS = nn.modules.batchnorm._BatchNorm
 READY = 0.9  # of a conventional training: what the deepest candidate has seen, at least, when it is measured
 
 
@@ -114,7 +115,7 @@ def choose_sites(units: list[Unit], config: GrowthConfig, knots: list[str]) -> l
     return sites
 
 
-def spread_copies(sites: Sequence[Unit], config: GrowthConfig, units: int) -> tuple[Duplicate, ...]:
+def spread_copies(traced: Traced, sites: Sequence[Unit], config: GrowthConfig, units: int) -> tuple[Duplicate, ...]:
     """The edits that add `config.copies` after every site, or by default as many layers as there are units (more when
     the candidates or the depth asked for need more), spread evenly, earlier sites first.
     """
@@ -125,13 +126,24 @@ def spread_copies(sites: Sequence[Unit], config: GrowthConfig, units: int) -> tu
             unit=site.name,
             copies=each + (rank < rest),
             kernel=config.kernel,
-            init=config.init,
+            init=init_of(traced, site, config),
             mode=config.mode,
             granularity=config.granularity,
         )
         for rank, site in enumerate(sites)
         if each + (rank < rest)
     )
+
+
+def init_of(traced: Traced, site: Unit, config: GrowthConfig) -> str:
+    """The init that "auto" stands for at this site. A BatchNorm moves what the identity hands on: networks begun so
+    were up to 7 points worse (docs/methods/grow.md).
+    """
+    if config.init != "auto":
+        return config.init
+    if any(isinstance(module_of(traced, node), _BATCH_NORMS) for node in unit_nodes(traced, site)):
+        return "default"
+    return "identity" if has_identity(traced.root.get_submodule(site.name), config.kernel) else "default"
 
 
 def _most_wanted(config: GrowthConfig, units: int) -> int:
@@ -150,12 +162,7 @@ def plan_grow(
     traced = trace(model, example)
     units = find_units(traced)
     sites = choose_sites(units, config, forks_and_joins(traced))
-    edits = spread_copies(sites, config, len(units))
-    if config.init == GrowConfig.init:  # the default gives way where a copy cannot be the identity
-        edits = tuple(
-            edit if has_identity(model.get_submodule(edit.unit), edit.kernel) else replace(edit, init="default")
-            for edit in edits
-        )
+    edits = spread_copies(traced, sites, config, len(units))
     with torch.random.fork_rng(devices=[]):
         edited = apply(model, edits, example)
         base = len(units)

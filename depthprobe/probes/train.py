@@ -100,7 +100,7 @@ def set_up_training(
         traced = trace(network, example)
         units = find_units(traced)
         sites = choose_sites(units, config, forks_and_joins(traced))
-        edits = spread_copies(sites, config, len(units))
+        edits = spread_copies(traced, sites, config, len(units))
     own = open_own(model, data, train, config.metric, asked or Asked())
     if check_targets(network, example, data, own):
         check_outputs(network, example, data)
