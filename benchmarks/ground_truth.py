@@ -3,6 +3,7 @@
 Run: python benchmarks/ground_truth.py sweep --data-dir DATA [--cases digits-mlp ...] [--backwards]   (resumable)
      python benchmarks/ground_truth.py probe --data-dir DATA --runs FOLDER [--set cool_share=0.15 ...]   (resumable)
      python benchmarks/ground_truth.py judge --data-dir DATA [--runs FOLDER]
+     python benchmarks/ground_truth.py bias
      python benchmarks/ground_truth.py controls --data-dir DATA [--nulls 20] [--parities 5]
 
 `probe` runs the grow probe on every case into FOLDER, `judge` compares it with the sweep and with what a careful user
@@ -23,6 +24,7 @@ from pathlib import Path
 import torch
 
 from truth import controls
+from truth.bias import print_bias
 from truth.cases import CASES, Case
 from truth.probe import probe, read_probe
 from truth.sweep import Store, run_case
@@ -30,11 +32,12 @@ from truth.table import bars, block, heading
 from truth.verdicts import judge_case
 
 STORE = Path(__file__).parent / "results" / "ground_truth"
+SETS = ("probes", "probes_seed100")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["sweep", "probe", "judge", "controls"])
+    parser.add_argument("what", choices=["sweep", "probe", "judge", "bias", "controls"])
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--store", type=Path, default=STORE)
     parser.add_argument("--runs", type=Path, default=STORE / "probes", help="default: the stored ones")
@@ -46,13 +49,18 @@ def main() -> None:
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     cases = [case for case in CASES if case.name in chosen.cases]
-    {"sweep": sweep, "probe": run_probes, "judge": print_judgement, "controls": run_controls}[chosen.what](
-        chosen, cases
-    )
+    {"sweep": sweep, "probe": run_probes, "judge": print_judgement, "controls": run_controls, "bias": run_bias}[
+        chosen.what
+    ](chosen, cases)
 
 
 def store_of(chosen, case: Case) -> Store:
     return Store(chosen.store / f"{case.name}.jsonl")
+
+
+def run_bias(chosen, cases) -> None:
+    """Over all stored probes."""
+    print_bias(chosen.store, SETS)
 
 
 def sweep(chosen, cases) -> None:

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from depthprobe.cli.live import short
 
+NOUNS = {"grow": "growth", "shrink": "removal"}
 COLOURS = {"deepen": "green", "keep": "cyan", "inconclusive": "yellow", "shrink": "magenta"}
 
 
@@ -55,8 +56,10 @@ def candidate_table(recommendation: Any) -> Table:
 def facts(recommendation: Any) -> list[str]:
     """Control, what to add, test score, cost, notes."""
     control, cost, units = recommendation.control, recommendation.cost, units_of(recommendation)
-    lines = [f"control (no growth, as many updates): {units.value(control['value'])} ({interval(units, control)})"]
+    what = f"control (no {NOUNS[recommendation.command]}, as many updates)"
+    lines = [f"{what}: {units.value(control['value'])} ({interval(units, control)})"]
     lines += [f"add: {edit['copies']} x after {edit['after']}" for edit in recommendation.add]
+    lines += [f"remove: {', '.join(recommendation.remove)}"] if recommendation.remove else []
     for row in recommendation.places:
         gain, pays = row["gain"], {"yes": "pays", "no": "does not pay", "unclear": "unclear"}[row["pays"]]
         low, high = units.signed(gain["low"], unit=False), units.signed(gain["high"])

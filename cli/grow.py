@@ -46,7 +46,7 @@ def grow(
     quiet: o.Quiet = False,
 ) -> None:
     """Would more depth pay? Grows copies of the model's layers, measures every depth, answers in one sentence."""
-    from depthprobe.cli.running import continue_run, finish_grow, watch
+    from depthprobe.cli.running import continue_run, finish_probe, watch
 
     if resume is not None:
         o.refuse_inputs_with_resume(model, dataset)
@@ -78,7 +78,7 @@ def grow(
     with watch(quiet=quiet) as listener, create_run(setup, out) as folder:
         listener.folder = folder.path
         result = run_grow(setup, folder, listener)
-    finish_grow(result, json=json)
+    finish_probe(result, json=json)
 
 
 def open_inputs(

@@ -221,7 +221,7 @@ def headline(setup: Any) -> list[str]:
         added = ", ".join(f"{edit.copies} x after {edit.unit}" for edit in setup.edits)
         first = f"training: {setup.steps:,} updates" + (f", {how} {added}" if added else "")
         return [setup.lr_note, first, *(f"note: {note}" for note in setup.notes)]
-    plan, rates = setup.bench.plan, " at three rates" if setup.config.sensitivity else ""
+    plan, rates = setup.bench.plan, " at three rates" if getattr(setup.config, "sensitivity", False) else ""
     return [
         setup.lr_note,
         f"probing {', '.join(map(str, plan.depths))} weight layers with {count(setup.config.seeds, 'seed')}{rates}: "

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from depthprobe.config import GrowthConfig, TrainConfig, TrainingConfig, unknown_key
+from depthprobe.config import GrowthConfig, ShrinkConfig, TrainConfig, TrainingConfig, unknown_key
 from depthprobe.errors import ConfigError
 
 
@@ -19,6 +19,9 @@ DATASETS = "digits, mnist, fashion-mnist, cifar10, cifar100, an image folder, a 
 
 Model = Annotated[
     str | None, typer.Argument(metavar="MODEL", help="file.py, file.py:name or pkg.mod:attr", show_default=False)
+]
+ModelOption = Annotated[
+    str | None, _option("--model", "-m", metavar="MODEL", text="The model of a plain state dict: file.py, file.py:name")
 ]
 Dataset = Annotated[str | None, _option("--dataset", "-d", metavar="DATASET", text=DATASETS)]
 ModelArgs = Annotated[
@@ -74,6 +77,10 @@ Sites = Annotated[str | None, _option("--sites", metavar="A,B", text="Units to c
 Candidates = Annotated[
     str | None,
     _option("--candidates", metavar="1,2,4", text="Numbers of added layers to measure (default: at most 8)"),
+]
+Removals = Annotated[
+    str | None,
+    _option("--candidates", metavar="1,2,4", text="Numbers of removed units to measure (default: at most 8)"),
 ]
 MaxDepth = Annotated[int | None, _option("--max-depth", metavar="N", text="Most weight layers, head included")]
 Kernel = Annotated[
@@ -216,6 +223,15 @@ def refuse_inputs_with_resume(model: str | None, dataset: str | None) -> None:
         )
 
 
+def need_checkpoint(checkpoint: Path | None) -> Path:
+    """The checkpoint, that of a run folder too, or what to type."""
+    if checkpoint is None:
+        raise ConfigError(
+            "no checkpoint was named", where="CHECKPOINT", expected="model.pt, or a state dict with --model"
+        )
+    return checkpoint / "model.pt" if (checkpoint / "model.pt").is_file() else checkpoint
+
+
 def need_model(model: str | None) -> str:
     """The model, or what to type."""
     if model is None:
@@ -235,7 +251,9 @@ def need_dataset(dataset: str | None) -> str:
     return dataset
 
 
-def known_keys(kind: type[TrainConfig] | type[GrowthConfig] | type[TrainingConfig]) -> set[str]:
+def known_keys(
+    kind: type[TrainConfig] | type[GrowthConfig] | type[TrainingConfig] | type[ShrinkConfig],
+) -> set[str]:
     """Names of a config's settings."""
     import dataclasses
 

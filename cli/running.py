@@ -26,7 +26,7 @@ def watch(*, quiet: bool) -> Iterator[Watcher]:
         raise
 
 
-def finish_grow(result: Any, *, json: bool) -> None:
+def finish_probe(result: Any, *, json: bool) -> None:
     """Write the report, then the answer on stdout."""
     from depthprobe.reports import write_report
 
@@ -58,6 +58,8 @@ def continue_run(path: Path, verb: str | None, *, json: bool, quiet: bool) -> No
             _finished(folder, command, json)
         elif command == "train":
             _continue_training(folder, json, quiet)
+        elif command == "shrink":
+            _continue_shrink(folder, json, quiet)
         else:
             _continue_grow(folder, json, quiet)
 
@@ -79,7 +81,17 @@ def _continue_grow(folder: RunFolder, json: bool, quiet: bool) -> None:
     with watch(quiet=quiet) as watcher:
         watcher.folder = folder.path
         result = run_grow(setup, folder, watcher)
-    finish_grow(result, json=json)
+    finish_probe(result, json=json)
+
+
+def _continue_shrink(folder: RunFolder, json: bool, quiet: bool) -> None:
+    from depthprobe.probes.shrink import reopen_shrink, run_shrink
+
+    setup = reopen_shrink(folder)
+    with watch(quiet=quiet) as watcher:
+        watcher.folder = folder.path
+        result = run_shrink(setup, folder, watcher)
+    finish_probe(result, json=json)
 
 
 def _finished(folder: RunFolder, command: str, json: bool) -> None:

@@ -95,7 +95,7 @@ class TrainConfig(_Settings):
 @dataclass(frozen=True, kw_only=True)
 class GrowthConfig(_Settings):
     """What is added where. copies: per site (None: the depth doubles). sites: unit names (None: all growable).
-    kernel, init: of new layers; "auto": the identity where there is one and no BatchNorm follows, else the layer's own.
+    kernel, init: of new layers; "auto": the identity where there is one, else the layer's own.
     metric: a built-in name or file.py:name (None: accuracy, or r2 for floats). mode, granularity: of their gates.
     overlap: gates ramping at a time.
     """
@@ -179,6 +179,84 @@ class GrowConfig(GrowthConfig):
     def rates(self) -> int:
         """How many learning rates the answer is asked at."""
         return 3 if self.sensitivity else 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class BudgetConfig(_Settings):
+    """What the advised network may cost, and what it has to keep; None: no limit. max_latency_ms: of one batch on this
+    machine; keep_accuracy: least value of the metric.
+    """
+
+    max_params: int | None = None
+    max_macs: int | None = None
+    max_latency_ms: float | None = None
+    keep_accuracy: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("max_params", "max_macs"):
+            if getattr(self, name) is not None:
+                _number(name, getattr(self, name), at_least=1, whole=True)
+        if self.max_latency_ms is not None:
+            _number("max_latency_ms", self.max_latency_ms, above=0.0)
+        if self.keep_accuracy is not None:
+            _number("keep_accuracy", self.keep_accuracy)
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """The limits that were set."""
+        return {name: value for name, value in self.to_json().items() if value is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShrinkConfig(_Settings):
+    """A shrink probe. seeds: how many; seed: the first; split_seed: None takes the checkpoint's. tolerance: in units of
+    the metric, None is "auto". units: names of those that may leave (None: all that can). candidates: numbers of
+    removed units to measure, 0 always among them (None: at most 8). lengths: ramp of a unit in updates, by name, where
+    it is not the common one. lr_share: of the learning rate of training, for fine-tuning. Lengths of the stairs are
+    shares of `steps`. beyond: a loss of the metric that ends the walk. verify: the advised and the present architecture
+    are also trained from scratch.
+    """
+
+    seeds: int = 3
+    seed: int = 0
+    split_seed: int | None = None
+    tolerance: float | None = None
+    confidence: float = 0.95
+    metric: str | None = None
+    units: tuple[str, ...] | None = None
+    candidates: tuple[int, ...] | None = None
+    lengths: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    mode: str = "prefix"
+    granularity: str = "sample"
+    overlap: int = 3
+    lr_share: float = 0.3
+    first_share: float = 0.05
+    down_share: float = 0.06
+    down_hold_share: float = 0.02
+    cool_share: float = 0.10
+    beyond: float = 0.05
+    verify: bool = False
+
+    def __post_init__(self) -> None:
+        _number("seeds", self.seeds, at_least=1, at_most=100, whole=True)
+        _number("seed", self.seed, at_least=0, whole=True)
+        if self.split_seed is not None:
+            _number("split_seed", self.split_seed, at_least=0, whole=True)
+        _number("confidence", self.confidence, above=0.5, below=1.0)
+        _number("overlap", self.overlap, at_least=1, whole=True)
+        _number("beyond", self.beyond, above=0.0)
+        _one_of("mode", self.mode, ("prefix", "bernoulli", "blend"))
+        _one_of("granularity", self.granularity, ("sample", "channel", "activation"))
+        for name in ("lr_share", "first_share", "down_share", "down_hold_share", "cool_share"):
+            _number(name, getattr(self, name), above=0.0, at_most=2.0)
+        if self.tolerance is not None:
+            if self.metric in (None, "accuracy", "top5"):
+                refuse_large_tolerance(self.tolerance)
+            _number("tolerance", self.tolerance, above=0.0)
+        for count in self.candidates or ():
+            _number("candidates", count, at_least=0, at_most=1000, whole=True)
+        for name, length in self.lengths.items():
+            _number(f"lengths of {name}", length, at_least=1, whole=True)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 """Schedules: the ratio of every gate as a function of the step; plain data, printable, plottable."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -180,16 +180,48 @@ def stairs(
         now += length
         holds.append(Hold(start=now, length=lengths.up_hold, opened=high, walk="up"))
         now += lengths.up_hold
-    levels = list(reversed(opened))
-    for high, low in pairwise(levels):
+    down, descent = _descend(order, opened, lengths, now, {})
+    ramps, holds = [*ramps, *down], [*holds, *descent]
+    return Schedule(gates=tuple(gates), ramps=tuple(ramps), steps=holds[-1].end, holds=tuple(holds))
+
+
+def stairs_down(
+    gates: Sequence[str],
+    opened: Sequence[int],
+    lengths: StairLengths,
+    *,
+    closing: Sequence[str],
+    ramps: Mapping[str, int] | None = None,
+) -> Schedule:
+    """All gates open; a hold of `lengths.first` steps, then down one stair per candidate with a hold on each.
+
+    opened: ascending numbers of open gates at the candidates, the last one all. closing: the order in which they close;
+    ramps: own length for some gates, in steps.
+    """
+    first = Hold(start=0, length=lengths.first, opened=opened[-1], walk="down")
+    moves, holds = _descend(closing, opened, lengths, first.end, ramps or {})
+    holds = [first, *holds]
+    return Schedule(gates=tuple(gates), ramps=tuple(moves), steps=holds[-1].end, holds=tuple(holds), initial=1.0)
+
+
+def _descend(
+    closing: Sequence[str], opened: Sequence[int], lengths: StairLengths, now: int, own: Mapping[str, int]
+) -> tuple[list[Ramp], list[Hold]]:
+    """Ramps and holds from the most open candidate to the least, from step `now` on."""
+    ramps: list[Ramp] = []
+    holds: list[Hold] = []
+    order = list(closing)
+    for high, low in pairwise(list(reversed(opened))):
         leaving = order[: high - low]
         order = order[high - low :]
-        length = window_length(high - low, lengths.down, lengths.overlap)
-        ramps += _windows(leaving, now, length, lengths.overlap, 1.0, 0.0)
-        now += length
+        window = window_length(high - low, lengths.down, lengths.overlap)
+        moves = _windows(leaving, now, window, lengths.overlap, 1.0, 0.0)
+        moves = [replace(move, length=own.get(move.gate, move.length)) for move in moves]
+        now = max([now + window, *(move.start + move.length for move in moves)]) if own else now + window
+        ramps += moves
         holds.append(Hold(start=now, length=lengths.down_hold, opened=low, walk="down"))
         now += lengths.down_hold
-    return Schedule(gates=tuple(gates), ramps=tuple(ramps), steps=now, holds=tuple(holds))
+    return ramps, holds
 
 
 def close_gates(gates: Sequence[str], leaving: Sequence[str], start: int, lengths: StairLengths) -> Schedule:

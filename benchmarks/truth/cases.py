@@ -41,11 +41,6 @@ class Case:
         """As the product chooses: colour images are flipped and cropped."""
         return self.data == "cifar16"
 
-    @property
-    def grown_init(self) -> str:
-        """Init of a grow run's new layers, as the probe chooses: the identity, but not in front of a BatchNorm."""
-        return "default" if self.net == "conv_bn" else "identity"
-
     def source(self, depth: int, data_dir: Path | None):
         """The model source of the probe, `depth` hidden layers."""
         shape = tuple(self.split(0, data_dir).train.x.shape[1:])

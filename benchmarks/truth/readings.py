@@ -8,7 +8,7 @@ from depthprobe.analysis.choice import Chooser
 from depthprobe.analysis.scores import SeedScores
 from depthprobe.analysis.spread import Spread, estimate_spread
 from truth.cases import DEPTHS, INITS, SEEDS, Case
-from truth.sweep import Store, unpack
+from truth.sweep import GROWN_INIT, Store, unpack
 
 CONFIDENCE = 0.95
 
@@ -44,7 +44,7 @@ def read_truth(case: Case, store: Store, reading: str, tolerance: float, sizes) 
     """
     recipes, chosen = [], []
     for depth in DEPTHS:
-        name, rows = best_recipe(case, store, depth, reading)
+        name, rows = best_recipe(store, depth, reading)
         recipes.append(name)
         chosen.append(rows)
     failed = tuple(sum(has_failed(row, store) for row in rows) for rows in chosen)
@@ -83,10 +83,10 @@ def judge(recipes, failed, spread: Spread, tolerance: float) -> Truth:
     )
 
 
-def best_recipe(case: Case, store: Store, depth: int, reading: str):
+def best_recipe(store: Store, depth: int, reading: str):
     """(name, its rows by seed): fewest failures, then best mean validation accuracy of the others."""
     kind = "grown" if reading == "grown" and depth > 1 else "scratch"
-    inits = (case.grown_init,) if kind == "grown" else INITS
+    inits = (GROWN_INIT,) if kind == "grown" else INITS
     options = {init: rows_of(store, kind, init, depth) for init in inits}
 
     def merit(init: str):

@@ -24,10 +24,11 @@ from truth.cases import BATCH, DEPTHS, INITS, PILOT_DEPTH, PILOT_SEEDS, RATES, S
 
 MARKS = (1 / 8, 1 / 4, 1 / 2, 3 / 4, 1.0)
 VETO = 0.1
+GROWN_INIT = "identity"  # of a grow run's new layers: what the probe uses
 GROWN_SHARE = 0.5  # of a full-budget grow run to the deepest is growth, to a shallower depth less in proportion
 
 
-def tasks(case: Case, rates_of):
+def tasks(rates_of):
     """Keys of everything to be trained for one case; pilots come first and decide the rate of the rest."""
     for rate in RATES:
         for seed in PILOT_SEEDS:
@@ -36,7 +37,7 @@ def tasks(case: Case, rates_of):
     for init in INITS:
         for kind in ("scratch", "grown"):
             for depth in DEPTHS:
-                if kind == "grown" and (init != case.grown_init or depth == 1):
+                if kind == "grown" and (init != GROWN_INIT or depth == 1):
                     continue  # a grow run to one layer is a training from scratch
                 for seed in SEEDS:
                     yield {"kind": kind, "init": init, "depth": depth, "seed": seed, "lr": rate}
@@ -77,9 +78,7 @@ class Store:
 def run_case(case: Case, path: Path, data_dir: Path | None, *, backwards: bool = False, say=print) -> None:
     """Train what is missing of one case. Two processes may share the work, one of them backwards."""
     for pilot in (True, False):
-        listed = [
-            task for task in tasks(case, Store(path).best_rate if not pilot else float) if _is_pilot(task) == pilot
-        ]
+        listed = [task for task in tasks(Store(path).best_rate if not pilot else float) if _is_pilot(task) == pilot]
         for task in reversed(listed) if backwards else listed:
             store = Store(path)  # another process may have added to it
             if not store.find(**task):

@@ -27,6 +27,8 @@ def block(j: Judgement) -> str:
     )
     lines.append(f"  probe: {j.answer.verdict}, {j.probe.depth:.0f} hidden; " + _score(j, j.probe))
     for (walk, reading), (mean, low, high) in j.bias.items():
+        if np.isnan(mean):  # a probe of other seeds than the sweep's: nothing to pair
+            continue
         zero = "" if low <= 0 <= high else "   NOT zero"
         lines.append(
             f"  bias of the way {walk} against {reading}: "

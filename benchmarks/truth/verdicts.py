@@ -54,9 +54,7 @@ def judge_case(case: Case, store: Store, answer, measured, work: float, sizes) -
         )
         verdicts = [look(found, cost / sweep.cost, truths, tolerance) for found, cost in runs]
         peers[name] = mean_verdict(verdicts)
-    bias = {
-        (walk, reading): tilt(case, store, measured, walk, reading) for walk in ("down", "up") for reading in READINGS
-    }
+    bias = {(walk, reading): tilt(store, measured, walk, reading) for walk in ("down", "up") for reading in READINGS}
     probe = look(depth, work / sweep.cost, truths, tolerance)
     curves = {walk: mean_curve(measured, walk) for walk in ("up", "down")}
     return Judgement(
@@ -98,7 +96,7 @@ def mean_verdict(verdicts: list[Verdict]) -> Verdict:
     )
 
 
-def tilt(case: Case, store: Store, measured, walk: str, reading: str) -> tuple[float, float, float]:
+def tilt(store: Store, measured, walk: str, reading: str) -> tuple[float, float, float]:
     """Bias on a difference of depths, on the same validation examples, seed by seed: (mean, low, high).
 
     The mean over depths 5-8 minus the mean over depths 2-4 of (cooled walk - truth); depth 1 is left out.
@@ -107,7 +105,7 @@ def tilt(case: Case, store: Store, measured, walk: str, reading: str) -> tuple[f
     for seed in SEEDS:
         per_depth = {}
         for depth in DEPTHS:
-            _, three = best_recipe(case, store, depth, reading)
+            _, three = best_recipe(store, depth, reading)
             row = three[SEEDS.index(seed)]
             mine = [m["value"] for m in measured if (m["walk"], m["depth"], m["seed"]) == (walk, depth + 1, seed)]
             if mine and not has_failed(row, store):

@@ -28,6 +28,7 @@ class Recommendation(Mapping[str, Any]):
     """The answer. Fields as in recommendation.json (`to_json`), also reachable as `recommendation["verdict"]`.
 
     fraction: whether the metric is a share of the examples, whose differences are said in points (hundredths).
+    ranking: what a trained network loses without each unit alone.
     """
 
     command: str
@@ -52,6 +53,7 @@ class Recommendation(Mapping[str, Any]):
     places: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     fraction: bool = True
+    ranking: list[dict[str, Any]] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         """The recommendation object: plain values."""

@@ -2,10 +2,11 @@
 
 import math
 import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from depthprobe.inputs import Split
-from depthprobe.probes.bench import Arm, Bench, Notebook, RatioDriver, begin_training
+from depthprobe.probes.bench import Arm, Bench, Notebook, Plan, RatioDriver, begin_training
 from depthprobe.probes.holds import measure, measure_hold, measurement
 from depthprobe.probes.plan import grown
 from depthprobe.surgery import apply, settle
@@ -17,10 +18,16 @@ TRACE_EXAMPLES = 256
 CHECKPOINT_SECONDS = 20.0
 
 
-def run_grow_arm(bench: Bench, arm: Arm, notebook: Notebook, state: dict[str, Any] | None = None) -> Learner:
-    """Up the stairs and down again, a branch cooled and measured at the end of every hold.
+GiveUp = Callable[[Sequence[float]], bool]
 
-    state: of a checkpoint, to go on from. Raises TrainingError when the loss stops being finite.
+
+def run_grow_arm(
+    bench: Bench[Plan], arm: Arm, notebook: Notebook, state: dict[str, Any] | None = None, give_up: GiveUp | None = None
+) -> Learner:
+    """Over the stairs of the plan, a branch cooled and measured at the end of every hold.
+
+    state: of a checkpoint, to go on from; give_up: whether to end early, from what this arm measured so far. Raises
+    TrainingError when the loss stops being finite.
     """
     split = bench.split(arm.rank)
     schedule = bench.plan.schedule(arm.rank)
@@ -33,7 +40,7 @@ def run_grow_arm(bench: Bench, arm: Arm, notebook: Notebook, state: dict[str, An
     holds = {hold.end: hold for hold in schedule.holds}
     every = trace_distance(schedule.steps)
     saved = time.monotonic()
-    while learner.step < schedule.steps:
+    while learner.step < schedule.steps and not (give_up is not None and give_up(notebook.measured(arm))):
         mark = next_mark(learner.step, every, [*holds, schedule.steps])
         loss = learner.run(mark, bench.rates.hold, driver, lambda s, v: notebook.progress(arm, s, v, driver.ratios()))
         driver(learner.step)
@@ -46,7 +53,7 @@ def run_grow_arm(bench: Bench, arm: Arm, notebook: Notebook, state: dict[str, An
     return learner
 
 
-def run_control_arm(bench: Bench, arm: Arm, notebook: Notebook, state: dict[str, Any] | None = None) -> Learner:
+def run_control_arm(bench: Bench[Plan], arm: Arm, notebook: Notebook, state: dict[str, Any] | None = None) -> Learner:
     """The base network, same data order, same number of updates, no growth; cooled at the end."""
     split = bench.split(arm.rank)
     learner = begin_training(bench.build(arm.seed), bench, split, arm)
@@ -68,9 +75,11 @@ def run_control_arm(bench: Bench, arm: Arm, notebook: Notebook, state: dict[str,
             notebook.checkpoint(arm, learner.state())
             saved = time.monotonic()
     scores = measure(learner, split, bench.metric)
-    depth = bench.plan.depths[0]
-    notebook.keep(arm, 0, settle(apply(learner.net, [], split.train.x[:2].to(bench.accelerator.device))))
-    notebook.record(measurement(arm, learner, scores, walk="control", opened=0, depth=depth, valid_id=split.valid_id))
+    base = bench.plan.base
+    notebook.keep(arm, base.opened, settle(apply(learner.net, [], split.train.x[:2].to(bench.accelerator.device))))
+    notebook.record(
+        measurement(arm, learner, scores, walk="control", opened=base.opened, depth=base.depth, valid_id=split.valid_id)
+    )
     return learner
 
 

@@ -1,10 +1,10 @@
 """What the arms of a probe share: the bench they work on, the notebook they write into, and how a training begins."""
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -14,9 +14,10 @@ from torch import nn
 from depthprobe.config import TrainConfig
 from depthprobe.inputs import Split
 from depthprobe.inputs.overrides import Overrides
-from depthprobe.probes.plan import GrowPlan
-from depthprobe.schedules import Ramp, Schedule
-from depthprobe.surgery import Edited
+from depthprobe.probes.places import Place
+from depthprobe.probes.plan import Candidate
+from depthprobe.schedules import Ramp, Schedule, StairLengths
+from depthprobe.surgery import Edit, Edited
 from depthprobe.training.batches import Augment, Batches, mix_seed
 from depthprobe.training.learner import Learner
 from depthprobe.training.metrics import ACCURACY, Metric
@@ -33,15 +34,54 @@ class Arm:
     rate: float = 1.0
 
 
+class Plan(Protocol):
+    """What the arms of a probe follow. gates: of the edits, in order of the data flow; opened, depths: of the
+    candidates, ascending; base: the candidate that the control trains; cool, up_cool: updates of a cooled branch on the
+    way down and up; updates: those that the last measured network saw; places: measured alone.
+    """
+
+    @property
+    def edits(self) -> Sequence[Edit]: ...  # noqa: D102
+    @property
+    def gates(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def opened(self) -> tuple[int, ...]: ...  # noqa: D102
+    @property
+    def depths(self) -> tuple[int, ...]: ...  # noqa: D102
+    @property
+    def base(self) -> Candidate: ...  # noqa: D102
+    @property
+    def candidates(self) -> tuple[Candidate, ...]: ...  # noqa: D102
+    @property
+    def gate_macs(self) -> tuple[int, ...]: ...  # noqa: D102
+    @property
+    def steps(self) -> int: ...  # noqa: D102
+    @property
+    def cool(self) -> int: ...  # noqa: D102
+    @property
+    def up_cool(self) -> int: ...  # noqa: D102
+    @property
+    def updates(self) -> int: ...  # noqa: D102
+    @property
+    def lengths(self) -> StairLengths: ...  # noqa: D102
+    @property
+    def places(self) -> tuple[Place, ...]: ...  # noqa: D102
+    def schedule(self, rank: int) -> Schedule: ...  # noqa: D102
+    def closing_gates(self, rank: int) -> tuple[str, ...]: ...  # noqa: D102
+
+
+P_co = TypeVar("P_co", bound=Plan, covariant=True)
+
+
 @dataclass(frozen=True, kw_only=True)
-class Bench:
+class Bench(Generic[P_co]):
     """What every arm of one probe shares. build: seed -> fresh base network; split: rank -> data. own, rates, metric:
     the user's functions, learning-rate factors and what is measured.
     """
 
     build: Callable[[int], nn.Module]
     split: Callable[[int], Split]
-    plan: GrowPlan
+    plan: P_co
     train: TrainConfig
     augment: bool | Augment
     accelerator: Accelerator
@@ -58,6 +98,9 @@ class Notebook(Protocol):
 
     def record(self, record: dict[str, Any]) -> None:
         """Append one measurement."""
+
+    def measured(self, arm: Arm) -> list[float]:
+        """What the arm measured so far, in order."""
 
     def keep(self, arm: Arm, opened: int, net: nn.Module) -> None:
         """Offer the measured network of a candidate."""
@@ -109,7 +152,7 @@ def undisturbed(device: torch.device) -> Iterator[None]:
         np.random.set_state(numpy_state)
 
 
-def begin_training(net: nn.Module, bench: Bench, split: Split, arm: Arm) -> Learner:
+def begin_training(net: nn.Module, bench: Bench[Plan], split: Split, arm: Arm) -> Learner:
     """The training of one arm, at step 0; the generators of torch, numpy and Python are seeded."""
     seed = mix_seed(arm.seed, 3)
     torch.manual_seed(seed)

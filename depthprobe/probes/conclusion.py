@@ -27,7 +27,7 @@ from depthprobe.probes.answer import (
     unpack_scores,
     within,
 )
-from depthprobe.probes.bench import Bench
+from depthprobe.probes.bench import Bench, Plan
 from depthprobe.probes.cost import cost_json
 from depthprobe.probes.grow_setup import Setup
 from depthprobe.probes.notebook import CANDIDATES
@@ -41,7 +41,7 @@ from depthprobe.surgery import Duplicate, recipe_to_json
 from depthprobe.training.learner import predict, smaller_rate
 
 
-def chance(bench: Bench, rank: int) -> float | None:
+def chance(bench: Bench[Plan], rank: int) -> float | None:
     """What a network that learned nothing scores on a seed's validation examples, where the metric says that: accuracy
     (top5) of always naming the commonest class (five); R squared of the mean.
     """
@@ -59,8 +59,9 @@ FLOORS = {"top5": "always naming the five commonest classes", "accuracy": "alway
 FLOORS["r2"] = "always giving the mean"
 
 
-def _floor(setup: Setup) -> float | None:
-    floors = [chance(setup.bench, rank) for rank in range(setup.config.seeds)]
+def highest_chance(bench: Bench[Plan], seeds: int) -> float | None:
+    """`chance`, the highest over the seeds' examples."""
+    floors = [chance(bench, rank) for rank in range(seeds)]
     return max((floor for floor in floors if floor is not None), default=None)
 
 
@@ -74,14 +75,14 @@ def conclude(setup: Setup, folder: RunFolder, seconds: float) -> Result:
     seeds = finished_seeds(records, setup.seeds, 1.0)
     scores = read_scores(records, plan.opened, seeds)
     if not scores:
-        raise _all_failed(setup, folder, failures)
+        raise all_failed(setup.bench, folder, failures)
     ask = partial(
         decide_automatically if setup.tolerance_auto else decide,
         depths=plan.depths,
         current=plan.depths[0],
         tolerance=tolerance,
         confidence=config.confidence,
-        floor=_floor(setup),
+        floor=highest_chance(setup.bench, config.seeds),
         scale=1.0 if metric.known_scale else tolerance / TARGET,
         floor_is=FLOORS.get(metric.spec, ""),
     )
@@ -93,7 +94,7 @@ def conclude(setup: Setup, folder: RunFolder, seconds: float) -> Result:
     opened = _opened_of(plan, decision)
     net, rank = _saved_network(setup, folder, decision, opened)
     recipe = plan.recipe(opened, rank)
-    test = _score(setup, net, rank)
+    test = score_test(setup.bench, net, rank)
     notes = [f"seed {f.seed}: {f.what}" for f in failures] + list(decision.reasons) + list(setup.notes)
     notes += [setup.lr_note] if setup.range_test or setup.bench.own.optimizer else []
     units = Units(metric=metric.name, fraction=metric.fraction, tolerance=decision.tolerance)
@@ -134,13 +135,18 @@ def conclude(setup: Setup, folder: RunFolder, seconds: float) -> Result:
         resolution=decision.resolution,
         seeds=seeds,
         failed_seeds=sorted({f.seed for f in failures}),
-        depth=depth_json(decision, _candidate_costs(setup, rank), _latency_of(setup), metric.bounds),
+        depth=depth_json(
+            decision,
+            candidate_costs(setup.bench, config.seed, rank, plan.opened),
+            latency_facts(setup.bench),
+            metric.bounds,
+        ),
         width={"units": []},
         add=[{"after": edit.unit, "copies": edit.copies} for edit in recipe] if decision.verdict == "deepen" else [],
         remove=[],
         control=within(decision.control, metric.bounds),
         verified=None,
-        cost=cost_json(plan, config, everything, seconds),
+        cost=cost_json(plan, config.seeds, everything, seconds, rates=config.rates),
         gain={"over_current": as_json(decision.gain), "over_control": as_json(decision.gain_over_control)},
         test=test,
         sensitivity=others,
@@ -148,7 +154,7 @@ def conclude(setup: Setup, folder: RunFolder, seconds: float) -> Result:
         notes=notes,
         fraction=metric.fraction,
     )
-    _write_answer(setup, folder, recipe, net, recommendation)
+    _write_answer(setup, folder, recipe, net, rank, recommendation)
     return Result(folder.path, recommendation, net)
 
 
@@ -170,22 +176,31 @@ def _value_places(
 
 
 def _write_answer(
-    setup: Setup, folder: RunFolder, recipe: list[Duplicate], net: nn.Module, recommendation: Recommendation
+    setup: Setup, folder: RunFolder, recipe: list[Duplicate], net: nn.Module, rank: int, recommendation: Recommendation
 ) -> None:
     """The recommendation last: a run is finished when it is there."""
-    text, device = recipe_to_json(recipe), str(setup.bench.accelerator.device)
-    about = about_model(setup.model, setup.data_source, setup.data, setup.config.split_seed, text, device)
+    text = recipe_to_json(recipe)
+    about = about_model(
+        setup.model,
+        setup.data_source,
+        setup.data,
+        split={"seed": setup.config.split_seed, "fold": rank % setup.folds, "folds": setup.folds},
+        train=setup.bench.train,
+        recipe=text,
+        device=str(setup.bench.accelerator.device),
+    )
     folder.write_text("recipe.json", text)
     folder.write_torch("model.pt", {"state_dict": net.state_dict(), "depthprobe": about})
     folder.write_json("recommendation.json", recommendation.to_json())
 
 
-def _all_failed(setup: Setup, folder: RunFolder, failures: list[Failure]) -> TrainingError:
+def all_failed(bench: Bench[Plan], folder: RunFolder, failures: list[Failure]) -> TrainingError:
+    """The error of a probe without an answer."""
     return TrainingError(
-        f"all {setup.config.seeds} seeds failed",
+        f"all {len({failure.seed for failure in failures})} seeds failed",
         where=str(folder.path),
         found="; ".join(f"seed {f.seed}: {f.what}" for f in failures[:3]),
-        hint=smaller_rate(setup.bench.train, setup.bench.own),
+        hint=smaller_rate(bench.train, bench.own),
     )
 
 
@@ -208,21 +223,21 @@ def _saved_network(setup: Setup, folder: RunFolder, decision: Decision, opened: 
     return net, rank
 
 
-def _score(setup: Setup, net: nn.Module, rank: int) -> dict[str, Any]:
+def score_test(bench: Bench[Plan], net: nn.Module, rank: int) -> dict[str, Any]:
     """The one look at the test split: the saved network's metric."""
-    test = setup.bench.split(rank).test
-    value = setup.bench.metric.value(predict(net, test.x, torch.device("cpu")), test.y)
+    test = bench.split(rank).test
+    value = bench.metric.value(predict(net, test.x, torch.device("cpu")), test.y)
     return {"value": value, "examples": len(test)}
 
 
-def _candidate_costs(setup: Setup, rank: int) -> list[dict[str, Any]]:
-    """Parameters, MACs and latency (one batch, this device) of every candidate, as the saved seed had them."""
-    plan, device = setup.bench.plan, setup.bench.accelerator.device
-    x = setup.bench.split(0).train.x[: setup.bench.train.batch_size]
-    edited = grown(setup.bench.build(setup.config.seed), plan.edits, x[:2], 0)
+def candidate_costs(bench: Bench[Plan], seed: int, rank: int, opened_gates: Sequence[int]) -> list[dict[str, Any]]:
+    """Parameters, MACs and latency (one batch, this device) of candidates, as the seed number `rank` had them."""
+    plan, device = bench.plan, bench.accelerator.device
+    x = bench.split(0).train.x[: bench.train.batch_size]
+    edited = grown(bench.build(seed), plan.edits, x[:2], 0)
     closing = plan.closing_gates(rank)
     rows = []
-    for opened in plan.opened:
+    for opened in opened_gates:
         net = candidate_net(edited, closing[len(closing) - opened :])
         params, macs = count_parameters(net), count_macs(net, x[:2])
         latency = measure_latency_ms(net.to(device), x.to(device))
@@ -230,7 +245,7 @@ def _candidate_costs(setup: Setup, rank: int) -> list[dict[str, Any]]:
     return rows
 
 
-def _latency_of(setup: Setup) -> dict[str, Any]:
+def latency_facts(bench: Bench[Plan]) -> dict[str, Any]:
     """What `latency_ms` was measured with."""
-    batch = min(setup.bench.train.batch_size, len(setup.bench.split(0).train))
-    return {"batch": batch, "device": str(setup.bench.accelerator.device), "threads": torch.get_num_threads()}
+    batch = min(bench.train.batch_size, len(bench.split(0).train))
+    return {"batch": batch, "device": str(bench.accelerator.device), "threads": torch.get_num_threads()}

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from depthprobe.config import GrowConfig
 from depthprobe.probes.arms import trace_distance
+from depthprobe.probes.bench import Plan
 from depthprobe.probes.places import leave_alone
-from depthprobe.probes.plan import GrowPlan
 from depthprobe.schedules import Schedule
 
 
@@ -53,7 +52,7 @@ class Forecast:
     seconds: float | None
 
 
-def forecast(plan: GrowPlan, seeds: int, prices: Prices | None = None, *, rates: int = 1) -> Forecast:
+def forecast(plan: Plan, seeds: int, prices: Prices | None = None, *, rates: int = 1) -> Forecast:
     """Cost of a whole grow probe. rates: how many learning rates the answer is asked at."""
     base, deepest = plan.candidates[0].macs, plan.candidates[-1].macs
     updates, work, seconds = 0, 0.0, 0.0
@@ -70,7 +69,7 @@ def forecast(plan: GrowPlan, seeds: int, prices: Prices | None = None, *, rates:
     return Forecast(rates * updates, trainings, total)
 
 
-def _grow_seconds(plan: GrowPlan, schedule: Schedule, cooled: Sequence[tuple[int, int]], prices: Prices) -> float:
+def _grow_seconds(plan: Plan, schedule: Schedule, cooled: Sequence[tuple[int, int]], prices: Prices) -> float:
     walk = _share(plan, mean_macs(plan, schedule))
     traces = schedule.steps / trace_distance(schedule.steps) + len(cooled)
     seconds = schedule.steps * prices.gated.at(walk) + ramping_steps(schedule) * prices.ramping
@@ -81,13 +80,13 @@ def _grow_seconds(plan: GrowPlan, schedule: Schedule, cooled: Sequence[tuple[int
     return seconds
 
 
-def _control_seconds(plan: GrowPlan, schedule: Schedule, prices: Prices) -> float:
+def _control_seconds(plan: Plan, schedule: Schedule, prices: Prices) -> float:
     steps = schedule.steps + plan.cool
     seconds = steps * prices.plain.base + steps / trace_distance(schedule.steps) * prices.glance.base
     return seconds + prices.score.base + prices.branch + prices.begin + 2 * prices.save
 
 
-def _share(plan: GrowPlan, macs: float) -> float:
+def _share(plan: Plan, macs: float) -> float:
     base, deepest = plan.candidates[0].macs, plan.candidates[-1].macs
     return (macs - base) / max(1, deepest - base)
 
@@ -101,13 +100,13 @@ def ramping_steps(schedule: Schedule) -> int:
     return steps
 
 
-def mean_macs(plan: GrowPlan, schedule: Schedule) -> float:
+def mean_macs(plan: Plan, schedule: Schedule) -> float:
     """Mean multiply-accumulates of one example over the walk, what is skipped not counted."""
     pairs = zip(plan.gates, plan.gate_macs, strict=True)
     return plan.candidates[0].macs + sum(schedule.mean_ratio(gate) * macs for gate, macs in pairs)
 
 
-def cooled_macs(plan: GrowPlan, rank: int) -> tuple[list[int], list[int]]:
+def cooled_macs(plan: Plan, rank: int) -> tuple[list[int], list[int]]:
     """Multiply-accumulates of every network that one seed cools: on the way up, and down again from the deepest."""
     closing, cost = plan.closing_gates(rank), dict(zip(plan.gates, plan.gate_macs, strict=True))
     base = plan.candidates[0].macs
@@ -116,7 +115,7 @@ def cooled_macs(plan: GrowPlan, rank: int) -> tuple[list[int], list[int]]:
     return up, down
 
 
-def branches(plan: GrowPlan, rank: int) -> list[tuple[int, int]]:
+def branches(plan: Plan, rank: int) -> list[tuple[int, int]]:
     """Updates and multiply-accumulates of every branch that one seed cools; of places alone, of their closing too."""
     up, down = cooled_macs(plan, rank)
     cooled = [*((plan.up_cool, macs) for macs in up), *((plan.cool, macs) for macs in down)]
@@ -128,9 +127,11 @@ def branches(plan: GrowPlan, rank: int) -> list[tuple[int, int]]:
     return cooled
 
 
-def cost_json(plan: GrowPlan, config: GrowConfig, records: Sequence[dict[str, Any]], seconds: float) -> dict[str, Any]:
+def cost_json(
+    plan: Plan, seeds: int, records: Sequence[dict[str, Any]], seconds: float, *, rates: int = 1
+) -> dict[str, Any]:
     """The `cost` part of a recommendation, from what was really trained."""
-    planned = forecast(plan, config.seeds, rates=config.rates)
+    planned = forecast(plan, seeds, rates=rates)
     done = [r for r in records if r["kind"] == "arm"]
     steps = sum(r["updates"] for r in done)
     return {

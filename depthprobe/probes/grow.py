@@ -3,9 +3,8 @@
 import time
 from typing import Any
 
-from depthprobe.errors import TrainingError
-from depthprobe.probes.answer import Failure, find_collapse, read_failures
-from depthprobe.probes.arms import run_control_arm, run_grow_arm
+from depthprobe.probes.answer import Failure, find_collapse
+from depthprobe.probes.arms import run_grow_arm
 from depthprobe.probes.bench import Arm
 from depthprobe.probes.budget import must_stop
 from depthprobe.probes.conclusion import chance, conclude
@@ -13,7 +12,7 @@ from depthprobe.probes.grow_setup import Setup, create_run, reopen, set_up
 from depthprobe.probes.listener import Listener
 from depthprobe.probes.notebook import RunNotebook
 from depthprobe.probes.result import Result
-from depthprobe.probes.sensitivity import at_rate
+from depthprobe.probes.runner import run_arms
 from depthprobe.runs import RunFolder
 
 __all__ = ["Setup", "create_run", "reopen", "run_grow", "set_up"]
@@ -21,25 +20,12 @@ __all__ = ["Setup", "create_run", "reopen", "run_grow", "set_up"]
 
 def run_grow(setup: Setup, folder: RunFolder, listener: Listener) -> Result:
     """Train what is left to train, decide, and write the answer into the run folder."""
-    payload = folder.restore()
-    begun = time.monotonic() - payload["seconds"]
-    arms = setup.arms
-    listener.begun(setup, payload["arm"])
-    for index in range(payload["arm"], len(arms)):
-        arm = arms[index]
-        state = payload["learner"] if index == payload["arm"] else None
-        failures = read_failures(at_rate(list(folder.records()), arm.rate))
-        if arm.kind == "control" and any(f.seed == arm.seed for f in failures):
-            listener.arm_skipped(arm)
-            continue
-        failed = frozenset(f.seed - setup.config.seed for f in failures)
-        notebook = RunNotebook(folder, listener, begun, index, failed, arm.rate)
-        if arm.kind == "grow" and state is None and _stops(setup, arm, index // 2, notebook):
-            break
-        listener.arm_begun(arm, state["step"] if state else 0)
-        _run_arm(setup, arm, notebook, state)
-        notebook.close_arm()
-    return conclude(setup, folder, setup.setup_seconds + time.monotonic() - begun)
+    seconds = run_arms(setup, folder, listener, run_grow_arm, find_failure=_collapse, stops=_stops)
+    return conclude(setup, folder, seconds)
+
+
+def _collapse(setup: Setup, arm: Arm, records: list[dict[str, Any]]) -> Failure | None:
+    return find_collapse(records, arm.seed, chance(setup.bench, arm.rank), setup.bench.metric.name)
 
 
 def _stops(setup: Setup, arm: Arm, done: int, notebook: RunNotebook) -> bool:
@@ -55,19 +41,3 @@ def _stops(setup: Setup, arm: Arm, done: int, notebook: RunNotebook) -> bool:
     )
     notebook.close_run(len(setup.arms))
     return True
-
-
-def _run_arm(setup: Setup, arm: Arm, notebook: RunNotebook, state: dict[str, Any] | None) -> None:
-    bench = setup.bench
-    run = run_grow_arm if arm.kind == "grow" else run_control_arm
-    try:
-        run(bench, arm, notebook, state)
-        records = at_rate(list(notebook.folder.records()), arm.rate) if arm.kind == "grow" else []
-        failure = find_collapse(records, arm.seed, chance(bench, arm.rank), bench.metric.name)
-    except TrainingError as error:
-        failure = Failure(arm.seed, arm.kind, f"diverged: {error.what}")
-    if failure is not None:
-        notebook.record({"kind": "failure", "arm": arm.kind, "seed": arm.seed, "what": failure.what})
-    learner = notebook.learner
-    bill = {"updates": learner.updates, "samples": learner.samples} if learner else {"updates": 0, "samples": 0}
-    notebook.record({"kind": "arm", "arm": arm.kind, "seed": arm.seed, **bill})

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from depthprobe.analysis.tolerance import Tolerance, auto_tolerance
-from depthprobe.config import GrowConfig, TrainConfig
+from depthprobe.config import GrowConfig, ShrinkConfig, TrainConfig
 from depthprobe.errors import ModelError, RunFolderError
 from depthprobe.inputs import Dataset, ModelSource, is_small
 from depthprobe.probes.bench import Arm, Bench
@@ -41,14 +41,15 @@ from depthprobe.training.metrics import Metric
 
 @dataclass(frozen=True, kw_only=True)
 class Setup:
-    """Everything resolved and checked, nothing created yet. setup_seconds: what that took.
+    """Everything resolved and checked, nothing created yet. setup_seconds: what that took. folds:
+    seeds take turns with so many parts of the data for validation.
     tolerance_auto: nobody asked for the tolerance, a coarser one may be decided on where the data resolve no better.
     """
 
     model: Source
     data_source: DataSource
     data: Dataset
-    bench: Bench
+    bench: Bench[GrowPlan]
     config: GrowConfig
     tolerance_note: str
     forecast: Forecast
@@ -59,6 +60,7 @@ class Setup:
     budget_note: str | None = None
     setup_seconds: float = 0.0
     tolerance_auto: bool = False
+    folds: int = 1
 
     @property
     def seeds(self) -> list[int]:
@@ -139,7 +141,7 @@ def set_up(
         data=data,
         bench=draft.bench,
         config=config,
-        tolerance_note=_tolerance_note(config, auto, examples, folds, own.metric),
+        tolerance_note=say_tolerance(config, auto, examples, folds, own.metric),
         forecast=forecast(draft.bench.plan, config.seeds, prices, rates=config.rates),
         notes=own.notes + _same_weights(model, config),
         own=own,
@@ -148,6 +150,7 @@ def set_up(
         budget_note=budget_note,
         setup_seconds=time.monotonic() - begun,
         tolerance_auto=automatic,
+        folds=folds,
     )
 
 
@@ -155,7 +158,7 @@ def set_up(
 class _Draft:
     """A bench, the user's functions in it, and what its split can resolve."""
 
-    bench: Bench
+    bench: Bench[GrowPlan]
     own: Own
     tolerance: Tolerance
     folds: int
@@ -237,7 +240,7 @@ def _choose_rate(model: Source, draft: _Draft, config: GrowConfig) -> RateChoice
     )
 
 
-def _timing_limit(bench: Bench, config: GrowConfig) -> float:
+def _timing_limit(bench: Bench[GrowPlan], config: GrowConfig) -> float:
     """Seconds for timing: few, fewer for a short probe, at most 3 % of the budget."""
     short = 0.2 + bench.plan.steps * config.seeds / 1500
     return min(SECONDS, short, 0.03 * config.time_budget if config.time_budget is not None else SECONDS)
@@ -278,7 +281,8 @@ def _same_weights(model: Source, config: GrowConfig) -> tuple[str, ...]:
     return ()
 
 
-def _tolerance_note(config: GrowConfig, auto: Tolerance, examples: int, folds: int, metric: Metric) -> str:
+def say_tolerance(config: GrowConfig | ShrinkConfig, auto: Tolerance, examples: int, folds: int, metric: Metric) -> str:
+    """The tolerance in words: where it comes from, and what a finer one would take."""
     if not metric.known_scale:
         return f"tolerance {config.tolerance:g} of {metric.name} (as asked)"
     per = f"{examples} validation examples{' per seed' if folds > 1 else ''} and {config.seeds} seeds"

@@ -9,7 +9,7 @@ import torch
 
 from depthprobe.errors import TrainingError
 from depthprobe.inputs import Split
-from depthprobe.probes.bench import Arm, Bench, Notebook, RatioDriver, begin_training, undisturbed
+from depthprobe.probes.bench import Arm, Bench, Notebook, Plan, RatioDriver, begin_training, undisturbed
 from depthprobe.probes.places import Place, leave_alone
 from depthprobe.probes.plan import grown
 from depthprobe.schedules import Hold
@@ -23,12 +23,13 @@ NORM_BATCHES = 40
 
 
 def measure_hold(
-    bench: Bench, arm: Arm, notebook: Notebook, learner: Learner, edited: Edited, split: Split, hold: Hold
+    bench: Bench[Plan], arm: Arm, notebook: Notebook, learner: Learner, edited: Edited, split: Split, hold: Hold
 ) -> None:
     """Branch, cool, score and record, at the end of a hold; at the deepest candidate the places alone as well."""
     rank = bench.plan.opened.index(hold.opened)
     # The deepest candidate is the end of the way up and the start of the way down.
-    walks = ["up", "down"] if hold.opened == bench.plan.opened[-1] else [hold.walk]
+    turning = hold.walk == "up" and hold.opened == bench.plan.opened[-1]
+    walks = ["up", "down"] if turning else [hold.walk]
     length = bench.plan.cool if "down" in walks else bench.plan.up_cool
     with undisturbed(bench.accelerator.device):
         branch = branch_and_cool(learner, edited, length, arm.seed, bench.rates)
@@ -55,7 +56,7 @@ def measure_hold(
                 notebook.record(measure_alone(bench, arm, learner, split, place))
 
 
-def measure_alone(bench: Bench, arm: Arm, learner: Learner, split: Split, place: Place) -> dict[str, Any]:
+def measure_alone(bench: Bench[Plan], arm: Arm, learner: Learner, split: Split, place: Place) -> dict[str, Any]:
     """The record of a place's copies alone: in a twin of the training the other gates close, then it is cooled.
 
     The training itself is left as it is, but pays: updates and samples are added. A twin that diverges is noted,

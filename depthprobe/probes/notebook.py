@@ -45,6 +45,11 @@ class RunNotebook:
         self.folder.append(record)
         self.listener.recorded(record)
 
+    def measured(self, arm: Arm) -> list[float]:
+        """What the arm measured so far, in order."""
+        mine = [record for record in self.folder.records() if record["kind"] == "measurement"]
+        return [r["value"] for r in mine if (r["seed"], r["arm"]) == (arm.seed, arm.kind)]
+
     def keep(self, arm: Arm, opened: int, net: nn.Module) -> None:
         """Save the measured network of a candidate, or of the control, if this is the first seed that did not fail.
 
@@ -52,7 +57,7 @@ class RunNotebook:
         """
         if self.rate == 1.0 and all(rank in self.failed for rank in range(arm.rank)):
             payload = {"rank": arm.rank, "seed": arm.seed, "state_dict": net.state_dict()}
-            name = opened if arm.kind == "grow" else arm.kind
+            name = arm.kind if arm.kind == "control" else opened
             self.folder.write_torch(f"{CANDIDATES}/{name}.pt", payload)
 
     def progress(self, arm: Arm, step: int, loss: float, ratios: list[float]) -> None:

@@ -11,15 +11,14 @@ from depthprobe.config import GrowConfig, GrowthConfig, TrainConfig
 from depthprobe.errors import ConfigError, GraphError
 from depthprobe.graph.costs import count_macs, count_parameters
 from depthprobe.graph.trace import Traced, trace
-from depthprobe.graph.units import Unit, find_units, forks_and_joins, module_of, unit_nodes
+from depthprobe.graph.units import Unit, find_units, forks_and_joins
 from depthprobe.probes.places import Place, find_places
 from depthprobe.schedules import Schedule, StairLengths, stairs, window_length
-from depthprobe.surgery import Duplicate, Edited, apply, settle
+from depthprobe.surgery import Duplicate, Edit, Edited, apply, settle
 from depthprobe.surgery.copies import has_identity
 from depthprobe.training.batches import mix_seed
 
 MOST_CANDIDATES = 8
-_BATCH_NORMS = nn.modules.batchnorm._BatchNorm
 READY = 0.9  # of a conventional training: what the deepest candidate has seen, at least, when it is measured
 
 
@@ -60,6 +59,11 @@ class GrowPlan:
     def depths(self) -> tuple[int, ...]:
         """Weight layers of the candidates."""
         return tuple(candidate.depth for candidate in self.candidates)
+
+    @property
+    def base(self) -> Candidate:
+        """The network without growth: what the control trains."""
+        return self.candidates[0]
 
     def schedule(self, rank: int) -> Schedule:
         """The stairs of the seed number `rank`; the closing order alternates across seeds."""
@@ -136,13 +140,9 @@ def spread_copies(traced: Traced, sites: Sequence[Unit], config: GrowthConfig, u
 
 
 def init_of(traced: Traced, site: Unit, config: GrowthConfig) -> str:
-    """The init that "auto" stands for at this site. A BatchNorm moves what the identity hands on: networks begun so
-    were up to 7 points worse (docs/methods/grow.md).
-    """
+    """The init that "auto" stands for at this site: the identity, where a copy can be that."""
     if config.init != "auto":
         return config.init
-    if any(isinstance(module_of(traced, node), _BATCH_NORMS) for node in unit_nodes(traced, site)):
-        return "default"
     return "identity" if has_identity(traced.root.get_submodule(site.name), config.kernel) else "default"
 
 
@@ -250,7 +250,7 @@ def choose_candidates(gates: int, base: int, config: GrowConfig, sites: int) -> 
     return tuple(sorted(spaced | {0, most}))
 
 
-def grown(model: nn.Module, edits: Sequence[Duplicate], example: torch.Tensor, seed: int) -> Edited:
+def grown(model: nn.Module, edits: Sequence[Edit], example: torch.Tensor, seed: int) -> Edited:
     """`model` with the gates of `edits`; new weights drawn under `seed`."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(mix_seed(seed, 1))

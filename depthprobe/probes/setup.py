@@ -1,6 +1,6 @@
 """What a probe or a training needs, checked before anything is created: data, splits, device, outputs."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from depthprobe.errors import DataError, ModelError, RunFolderError
 from depthprobe.inputs import Dataset, InMemoryModel, ModelSource, Split, open_dataset, split_dataset
 from depthprobe.probes.environment import describe_environment
 from depthprobe.runs import RunFolder
-from depthprobe.surgery import Duplicate, apply, settle
+from depthprobe.surgery import Edit, apply, settle
 from depthprobe.training.learner import predict
 
 IN_MEMORY = "<python>"
@@ -97,20 +97,32 @@ def choose_augment(train: TrainConfig, data: Dataset, example: torch.Tensor) -> 
 
 
 def about_model(
-    model: Source, source: DataSource, data: Dataset, split_seed: int, recipe: str, device: str
+    model: Source,
+    source: DataSource,
+    data: Dataset,
+    *,
+    split: Mapping[str, int],
+    train: TrainConfig,
+    recipe: str,
+    device: str,
 ) -> dict[str, Any]:
-    """What model.pt says about itself: enough to build the network and bring the data again."""
+    """What model.pt says about itself: enough to build the network, bring the data again, and go on training.
+
+    split: the "seed", "fold" and "folds" that say which examples were kept for validation.
+    """
     return {
         "schema": 1,
         "model": model.to_json(),
         "data": source.to_json(data),
-        "split_seed": split_seed,
+        "split_seed": split["seed"],
+        "split": dict(split),
+        "train": train.to_json(),
         "recipe": recipe,
         "versions": describe_environment(device)["packages"],
     }
 
 
-def recipe_network(model: nn.Module, recipe: list[Duplicate], example: torch.Tensor) -> nn.Module:
+def recipe_network(model: nn.Module, recipe: Sequence[Edit], example: torch.Tensor) -> nn.Module:
     """The settled network that a recipe makes of a fresh model."""
     with torch.random.fork_rng(devices=[]):
         return settle(apply(model, recipe, example))

@@ -67,7 +67,7 @@ class Stopwatch:
         return self.spent / max(1, self.done)
 
 
-def time_probe(bench: Bench, *, seeds: int, limit: float = SECONDS) -> Prices:
+def time_probe(bench: Bench[GrowPlan], *, seeds: int, limit: float = SECONDS) -> Prices:
     """Time what a probe is made of, in turn, for about `limit` seconds; nothing is kept, random states as found.
 
     Every part is timed at least once, however long that takes.
@@ -103,7 +103,7 @@ def time_probe(bench: Bench, *, seeds: int, limit: float = SECONDS) -> Prices:
     )
 
 
-def _watches(bench: Bench, folder: Path) -> tuple[dict[str, Stopwatch], float]:
+def _watches(bench: Bench[GrowPlan], folder: Path) -> tuple[dict[str, Stopwatch], float]:
     """One stopwatch per price, and the seconds that building an arm's network took."""
     plan, split, device = bench.plan, bench.split(0), bench.accelerator.device
     start = time.perf_counter()
@@ -167,7 +167,7 @@ def ramping_share(plan: GrowPlan) -> float:
     return sum(ratio * macs for ratio, macs in state) / max(1, sum(plan.gate_macs))
 
 
-def _time_deciding(bench: Bench, seeds: int) -> float:
+def _time_deciding(bench: Bench[GrowPlan], seeds: int) -> float:
     """Seconds that the deciding rule takes on numbers of the right shape."""
     plan, split, dice = bench.plan, bench.split(0), np.random.default_rng(0)
     count = len(split.valid)

@@ -234,7 +234,13 @@ def _conclude(
         "notes": [*setup.notes, *([setup.lr_note] if setup.range_test or setup.own.functions.optimizer else [])],
     }
     about = about_model(
-        setup.model, setup.data_source, setup.data, setup.config.split_seed, text, str(setup.accelerator.device)
+        setup.model,
+        setup.data_source,
+        setup.data,
+        split={"seed": setup.config.split_seed, "fold": 0, "folds": 1},
+        train=setup.train,
+        recipe=text,
+        device=str(setup.accelerator.device),
     )
     folder.write_text("recipe.json", text)
     folder.write_torch("model.pt", {"state_dict": learner.net.state_dict(), "depthprobe": about})

@@ -177,18 +177,6 @@ def test_a_default_that_cannot_be_the_identity_gives_way():
     assert [edit.init for edit in plan.edits] == ["default", "identity"]
 
 
-def test_in_front_of_a_batch_norm_new_layers_keep_their_own_init():
-    net = nn.Sequential(
-        *(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.BatchNorm2d(8), nn.ReLU()),
-        *(nn.Flatten(), nn.Linear(8 * 16, 2)),
-    )
-    example, train = torch.zeros(2, 1, 8, 8), TrainConfig(steps=100)
-    plan = plan_grow(net, example, GrowConfig(copies=1), train, 100)
-    assert [edit.init for edit in plan.edits] == ["identity", "default"]
-    asked = plan_grow(net, example, GrowConfig(copies=1, init="identity"), train, 100)
-    assert [edit.init for edit in asked.edits] == ["identity", "identity"]
-
-
 def test_a_budget_without_end_is_no_budget():
     with pytest.raises(ConfigError):
         GrowConfig(time_budget=float("inf"))

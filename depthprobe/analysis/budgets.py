@@ -1,0 +1,64 @@
+"""Points on a curve that a budget allows, and those that no other point beats."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from depthprobe.errors import ConfigError
+
+COSTS = ("params", "macs", "latency_ms")
+
+Row = Mapping[str, Any]
+
+
+def pareto(rows: Sequence[Row], costs: Sequence[str] = COSTS) -> list[bool]:
+    """Whether no other row is at least as good in value and all costs, and better in one. rows: value and costs."""
+    return [not any(_beats(other, row, costs) for other in rows if other is not row) for row in rows]
+
+
+def _beats(one: Row, other: Row, costs: Sequence[str]) -> bool:
+    worse = one["value"] < other["value"] or any(one[cost] > other[cost] for cost in costs)
+    better = one["value"] > other["value"] or any(one[cost] < other[cost] for cost in costs)
+    return better and not worse
+
+
+def choose_within(rows: Sequence[Row], limits: Mapping[str, float]) -> int:
+    """Index of the row that a budget chooses.
+
+    rows: candidates, ascending in size, with value, params, macs and latency_ms. limits: max_params, max_macs,
+    max_latency_ms and keep_accuracy, those that were set. With keep_accuracy the smallest that keeps it, else the best
+    value; ties go to the smaller. Raises ConfigError naming the closest candidate where none fits.
+    """
+    keep = limits.get("keep_accuracy")
+    ceilings = {name.removeprefix("max_"): limit for name, limit in limits.items() if name.startswith("max_")}
+    fits = [i for i, row in enumerate(rows) if all(row[cost] <= limit for cost, limit in ceilings.items())]
+    good = [i for i in fits if keep is None or rows[i]["value"] >= keep]
+    if good:
+        return good[0] if keep is not None else max(good, key=lambda i: (rows[i]["value"], -i))
+    closest = rows[max(fits, key=lambda i: rows[i]["value"])] if fits else rows[0]
+    raise ConfigError(
+        "no measured network fits the budget",
+        where=", ".join(f"--{name.replace('_', '-')} {limit:g}" for name, limit in limits.items()),
+        found=f"the closest: {describe(closest)}",
+        hint="a wider budget, or candidates further down",
+    )
+
+
+def describe(row: Row) -> str:
+    """A candidate in words."""
+    return (
+        f"{row['depth']} layers, {row['params']:,} parameters, {row['macs']:,} MACs, {row['latency_ms']:.2f} ms, "
+        f"value {row['value']:.3f}"
+    )
+
+
+def accelerates_at(depths: Sequence[int], values: Sequence[float], least: float) -> int | None:
+    """The smallest depth before the curve falls away: where the loss per layer grows the most, going down; None where
+    it never grows by more than `least`.
+
+    depths: ascending; values: of the metric.
+    """
+    losses = [(values[i + 1] - values[i]) / (depths[i + 1] - depths[i]) for i in range(len(depths) - 1)]
+    growth = [losses[i] - losses[i + 1] for i in range(len(losses) - 1)]
+    if not growth or max(growth) <= least:
+        return None
+    return depths[growth.index(max(growth)) + 1]

@@ -1,0 +1,130 @@
+"""Weight files: read without executing anything, checked, and loaded into the network they belong to."""
+
+import hashlib
+import json
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from depthprobe.errors import ModelError
+
+NAMED = 10
+_NESTED = ("state_dict", "model_state_dict", "model")  # where training scripts put the weights
+_WRAPPERS = ("module.", "_orig_mod.")  # of DistributedDataParallel and torch.compile
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Weights:
+    """What a weight file holds. about: what depthprobe wrote beside the weights, or None; sha256: of the file."""
+
+    path: Path
+    tensors: dict[str, Tensor]
+    about: dict[str, Any] | None
+    sha256: str
+
+
+def read_weights(path: Path) -> Weights:
+    """Read a state dict: of torch.save (tensors and plain values only), or a safetensors file.
+
+    Raises ModelError for a file that is missing, empty, damaged, holds code, holds no tensors, or weights that are not
+    finite.
+    """
+    path = Path(path)
+    if not path.is_file():
+        found = "a folder" if path.is_dir() else "no such file"
+        hint = str(path / "model.pt") if (path / "model.pt").is_file() else "ls runs/*/model.pt"
+        raise ModelError("there is no checkpoint", where=str(path), found=found, hint=hint)
+    data = path.read_bytes()
+    if not data:
+        raise ModelError("the checkpoint is empty", where=str(path), found="0 bytes")
+    document, about = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+    tensors = _unwrapped({name: value for name, value in document.items() if isinstance(value, Tensor)})
+    if not tensors:
+        keys = ", ".join(str(key) for key in list(document)[:NAMED]) or "nothing"
+        raise ModelError("the checkpoint holds no weights", where=str(path), expected="a state dict", found=keys)
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise ModelError("the checkpoint holds weights that are not finite", where=str(path), found=name)
+    return Weights(path=path.absolute(), tensors=tensors, about=about, sha256=hashlib.sha256(data).hexdigest())
+
+
+def load_weights(network: nn.Module, weights: Weights) -> nn.Module:
+    """Load strictly; returns the network. Raises ModelError naming what is missing, extra or of another shape."""
+    wanted = network.state_dict()
+    problems = {
+        "missing": [name for name in wanted if name not in weights.tensors],
+        "not in the model": [name for name in weights.tensors if name not in wanted],
+        "of another shape": [
+            f"{name} {tuple(weights.tensors[name].shape)} instead of {tuple(value.shape)}"
+            for name, value in wanted.items()
+            if isinstance(value, Tensor) and name in weights.tensors and weights.tensors[name].shape != value.shape
+        ],
+    }
+    if any(problems.values()):
+        raise ModelError(
+            "the checkpoint does not belong to this model",
+            where=str(weights.path),
+            expected=f"the {len(wanted)} weights of {type(network).__name__}",
+            found="; ".join(_some(what, names) for what, names in problems.items() if names),
+            hint="check --model and --model-args",
+        )
+    network.load_state_dict(weights.tensors)
+    return network
+
+
+def _some(what: str, names: list[str]) -> str:
+    shown = ", ".join(names[: NAMED // 2])
+    return f"{len(names)} {what}: {shown}{', ...' if len(names) > NAMED // 2 else ''}"
+
+
+def _read_torch(path: Path) -> tuple[Mapping[Any, Any], dict[str, Any] | None]:
+    try:
+        document = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ModelError(
+            "the checkpoint holds more than weights, or is none; it was not executed",
+            where=str(path),
+            expected="tensors and plain values: torch.save(model.state_dict(), ...)",
+            found=str(error).split(". ")[0],
+            hint="save the state dict where you trust the file, and give that",
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError) as error:
+        raise _damaged(path, error) from error
+    if not isinstance(document, Mapping):
+        raise ModelError("the checkpoint is no state dict", where=str(path), found=type(document).__name__)
+    about = document.get("depthprobe")
+    for key in _NESTED:
+        if isinstance(document.get(key), Mapping):
+            return document[key], about if isinstance(about, dict) else None
+    return document, about if isinstance(about, dict) else None
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
+    try:
+        with safe_open(path, framework="pt") as file:  # type: ignore[no-untyped-call]
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no mapping)
+            about = json.loads((file.metadata() or {}).get("depthprobe", "null"))
+    except (SafetensorError, OSError, ValueError) as error:
+        raise _damaged(path, error) from error
+    return tensors, about if isinstance(about, dict) else None
+
+
+def _damaged(path: Path, error: Exception) -> ModelError:
+    return ModelError(
+        "the checkpoint is damaged", where=str(path), expected="a file of torch.save, or .safetensors",
+        found=str(error) or type(error).__name__,
+    )  # fmt: skip
+
+
+def _unwrapped(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Names without what a wrapper put before all of them."""
+    for prefix in _WRAPPERS:
+        if tensors and all(name.startswith(prefix) for name in tensors):
+            return _unwrapped({name.removeprefix(prefix): value for name, value in tensors.items()})
+    return tensors

@@ -1,0 +1,98 @@
+"""Running the arms of a probe one after another, from where the run folder stands."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, TypeVar
+
+from depthprobe.errors import TrainingError
+from depthprobe.probes.answer import Failure, read_failures
+from depthprobe.probes.arms import run_control_arm
+from depthprobe.probes.bench import Arm, Bench, Plan
+from depthprobe.probes.listener import Listener
+from depthprobe.probes.notebook import RunNotebook
+from depthprobe.probes.sensitivity import at_rate
+from depthprobe.runs import RunFolder
+from depthprobe.training.learner import Learner
+
+Walk = Callable[[Bench[Plan], Arm, RunNotebook, dict[str, Any] | None], Learner]
+
+
+class ProbeSetup(Protocol):
+    """What the setups of all probes have. setup_seconds: what choosing took, before the folder."""
+
+    @property
+    def bench(self) -> Bench[Plan]:
+        """What the arms share."""
+
+    @property
+    def arms(self) -> list[Arm]:
+        """All trainings in the order in which they run: of each seed the walk, then its control."""
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds, by rank."""
+
+    @property
+    def setup_seconds(self) -> float:
+        """Seconds before the first update."""
+
+
+S = TypeVar("S", bound=ProbeSetup)
+
+
+def run_arms(
+    setup: S,
+    folder: RunFolder,
+    listener: Listener,
+    walk: Walk,
+    *,
+    find_failure: Callable[[S, Arm, list[Mapping[str, Any]]], Failure | None] | None = None,
+    stops: Callable[[S, Arm, int, RunNotebook], bool] | None = None,
+) -> float:
+    """Train what is left to train; returns the seconds that the probe took so far, interruptions left out.
+
+    walk: trains an arm that is no control; find_failure: looks at the records of a walk that ended; stops: whether the
+    run ends before an arm, so many seeds being finished.
+    """
+    payload = folder.restore()
+    begun = time.monotonic() - payload["seconds"]
+    arms = setup.arms
+    listener.begun(setup, payload["arm"])
+    for index in range(payload["arm"], len(arms)):
+        arm = arms[index]
+        state = payload["learner"] if index == payload["arm"] else None
+        failures = read_failures(at_rate(list(folder.records()), arm.rate))
+        if arm.kind == "control" and any(f.seed == arm.seed for f in failures):
+            listener.arm_skipped(arm)
+            continue
+        failed = frozenset(f.seed - setup.seeds[0] for f in failures)
+        notebook = RunNotebook(folder, listener, begun, index, failed, arm.rate)
+        if stops is not None and arm.kind != "control" and state is None and stops(setup, arm, index // 2, notebook):
+            break
+        listener.arm_begun(arm, state["step"] if state else 0)
+        _run_arm(setup, arm, notebook, state, walk, find_failure)
+        notebook.close_arm()
+    return setup.setup_seconds + time.monotonic() - begun
+
+
+def _run_arm(
+    setup: S,
+    arm: Arm,
+    notebook: RunNotebook,
+    state: dict[str, Any] | None,
+    walk: Walk,
+    find_failure: Callable[[S, Arm, list[Mapping[str, Any]]], Failure | None] | None,
+) -> None:
+    failure = None
+    try:
+        (run_control_arm if arm.kind == "control" else walk)(setup.bench, arm, notebook, state)
+        if find_failure is not None:
+            records = [] if arm.kind == "control" else at_rate(list(notebook.folder.records()), arm.rate)
+            failure = find_failure(setup, arm, records)
+    except TrainingError as error:
+        failure = Failure(arm.seed, arm.kind, f"diverged: {error.what}")
+    if failure is not None:
+        notebook.record({"kind": "failure", "arm": arm.kind, "seed": arm.seed, "what": failure.what})
+    learner = notebook.learner
+    bill = {"updates": learner.updates, "samples": learner.samples} if learner else {"updates": 0, "samples": 0}
+    notebook.record({"kind": "arm", "arm": arm.kind, "seed": arm.seed, **bill})

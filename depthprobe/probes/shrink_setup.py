@@ -1,0 +1,266 @@
+"""The setup of a shrink probe: checked, ranked and planned before anything is created, and read back on resume."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from depthprobe.analysis.tolerance import auto_tolerance
+from depthprobe.config import ShrinkConfig, TrainConfig
+from depthprobe.errors import ModelError
+from depthprobe.inputs import Dataset, Split
+from depthprobe.probes.bench import Arm, Bench
+from depthprobe.probes.conclusion import chance
+from depthprobe.probes.cost import Forecast, forecast
+from depthprobe.probes.environment import describe_environment
+from depthprobe.probes.grow_setup import say_tolerance
+from depthprobe.probes.own import Asked, Own, check_targets, open_own
+from depthprobe.probes.ranking import Ranked, rank_units
+from depthprobe.probes.rate import find_rate
+from depthprobe.probes.setup import (
+    DataSource,
+    check_outputs,
+    check_same_data,
+    choose_augment,
+    other_model,
+    split_by_rank,
+)
+from depthprobe.probes.shrink_plan import ShrinkPlan, choose_units, plan_shrink
+from depthprobe.probes.trained import TrainedModel, open_trained
+from depthprobe.runs import RunFolder
+from depthprobe.training.batches import Batches
+from depthprobe.training.device import open_device
+from depthprobe.training.metric_source import check_tolerance
+
+ABOVE_CHANCE = 3.0  # standard errors that a trained network has to be above guessing
+KEPT = ("optimizer", "momentum", "weight_decay", "clip", "batch_size", "augment", "precision", "steps")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShrinkSetup:
+    """Everything resolved and checked, nothing created yet. ranking: of the units that may leave; whole: the metric of
+    the checkpoint as it is, on validation data; split_of: seed, fold and folds of the split.
+    """
+
+    model: TrainedModel
+    data_source: DataSource
+    data: Dataset
+    bench: Bench[ShrinkPlan]
+    config: ShrinkConfig
+    tolerance_note: str
+    tolerance_auto: bool
+    forecast: Forecast
+    notes: tuple[str, ...]
+    own: Own
+    lr_note: str
+    ranking: tuple[Ranked, ...]
+    whole: float
+    split_of: Mapping[str, int]
+    range_test: list[dict[str, list[float]]] = field(default_factory=list)
+    budget_note: str | None = None
+    setup_seconds: float = 0.0
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds, by rank."""
+        return [self.config.seed + rank for rank in range(self.config.seeds)]
+
+    @property
+    def arms(self) -> list[Arm]:
+        """All trainings in the order in which they run."""
+        return [Arm(seed, rank, kind) for rank, seed in enumerate(self.seeds) for kind in ("shrink", "control")]
+
+    def to_json(self) -> dict[str, Any]:
+        """config.json: resolved, enough to run the same again."""
+        return {
+            "model": self.model.to_json(),
+            "data": self.data_source.to_json(self.data),
+            "train": self.bench.train.to_json(),
+            "shrink": self.config.to_json(),
+            "split": dict(self.split_of),
+            "lr_note": self.lr_note,
+            "lr_range_test": self.range_test,
+            "tolerance_note": self.tolerance_note,
+            "tolerance_auto": self.tolerance_auto,
+            "setup_seconds": round(self.setup_seconds, 2),
+            "gates": list(self.bench.plan.gates),
+            "ranking": [row.to_json() for row in self.ranking],
+            "whole": self.whole,
+            **self.own.to_json(),
+        }
+
+
+def set_up_shrink(
+    model: TrainedModel,
+    source: DataSource,
+    config: ShrinkConfig,
+    typed: Mapping[str, Any],
+    *,
+    asked: Asked | None = None,
+    record: Mapping[str, Any] | None = None,
+) -> ShrinkSetup:
+    """Check everything, rank the units, plan. Raises UsageError; nothing is created.
+
+    typed: training settings that were given; the others are those of the checkpoint, where it says them. record:
+    config.json of the run that is resumed: rate and ranking are taken from there.
+    """
+    begun = time.monotonic()
+    train = fine_tuning(model, typed)
+    accelerator = open_device(train.device, train.precision, train.threads)
+    data = source.open()
+    split_of = choose_split(model, config)
+    split = split_by_rank(data, split_of["seed"], split_of["folds"])(split_of["fold"])
+    example = split.train.x[:2]
+    network = model.build()
+    own = open_own(model, data, train, config.metric, asked or Asked(record=record))  # type: ignore[arg-type]
+    check_tolerance(config.tolerance, own.metric)
+    if check_targets(network, example, data, own):
+        check_outputs(network, example, data)
+    augment = choose_augment(train, data, example)
+    batches = Batches(split.train, train.batch_size, 0, own.augment(augment), accelerator.device)
+    _, leaving = choose_units(network, example, config)
+    if record is None:
+        names = [unit.name for unit in leaving]
+        ranked, whole = rank_units(network, names, split, batches, own.metric, accelerator.device)
+    else:
+        ranked, whole = [Ranked(**row) for row in record["ranking"]], float(record["whole"])
+    plan = plan_shrink(network, example, ranked, config, train, len(split.train))
+    lr, lr_note, range_test = (
+        (train.lr, str(record["lr_note"]), record["lr_range_test"])
+        if record is not None
+        else _choose_rate(model, split, train, config, typed, augment, accelerator, own)
+    )
+    train = replace(train, lr=lr, steps=plan.steps, augment=augment, threads=torch.get_num_threads())
+    train = replace(train, device=accelerator.device.type)
+    bench = Bench(
+        build=lambda seed: model.build(),
+        split=lambda rank: split,
+        plan=plan,
+        train=train,
+        augment=own.augment(augment),
+        accelerator=accelerator,
+        own=own.functions,
+        rates=own.rates,
+        metric=own.metric,
+    )
+    _check_trained(bench, whole, model.where)
+    auto = auto_tolerance(len(split.valid), config.seeds)
+    automatic = config.tolerance is None
+    config = replace(config, metric=own.metric.spec)
+    config = replace(config, tolerance=config.tolerance if config.tolerance is not None else round(auto.value, 4))
+    return ShrinkSetup(
+        model=model,
+        data_source=source,
+        data=data,
+        bench=bench,
+        config=config,
+        tolerance_note=say_tolerance(config, auto, len(split.valid), 1, own.metric),
+        tolerance_auto=automatic,
+        forecast=forecast(plan, config.seeds),
+        notes=own.notes + _say_split(model),
+        own=own,
+        lr_note=lr_note,
+        range_test=range_test,
+        ranking=tuple(ranked),
+        whole=whole,
+        split_of=split_of,
+        setup_seconds=time.monotonic() - begun,
+    )
+
+
+def fine_tuning(model: TrainedModel, typed: Mapping[str, Any]) -> TrainConfig:
+    """The training settings: as typed, else those that the checkpoint was trained with; the rate stays open."""
+    before = model.trained.get("train") or {}
+    kept = {name: before[name] for name in KEPT if before.get(name) is not None}
+    return TrainConfig.from_json({**kept, **typed})
+
+
+def choose_split(model: TrainedModel, config: ShrinkConfig) -> dict[str, int]:
+    """Seed, fold and folds: the split of the checkpoint's own training, so that what it saw is not validation data."""
+    before = model.trained.get("split") or {"seed": model.trained.get("split_seed", 0), "fold": 0, "folds": 1}
+    if config.split_seed is None or config.split_seed == before["seed"]:
+        return {name: int(before[name]) for name in ("seed", "fold", "folds")}
+    return {"seed": config.split_seed, "fold": 0, "folds": 1}
+
+
+def _say_split(model: TrainedModel) -> tuple[str, ...]:
+    if "split_seed" in model.trained:
+        return ()
+    return ("the checkpoint does not say what it was trained on: it may have seen the validation examples",)
+
+
+def _choose_rate(
+    model: TrainedModel,
+    split: Split,
+    train: TrainConfig,
+    config: ShrinkConfig,
+    typed: Mapping[str, Any],
+    augment: bool,
+    accelerator: Any,
+    own: Own,
+) -> tuple[float | None, str, list[dict[str, list[float]]]]:
+    """(rate of fine-tuning, how it came about, curves of the range test): a share of the rate of training."""
+    before = model.rate
+    if own.functions.optimizer or typed.get("lr") is not None:
+        choice = find_rate(model.source.build, split.train, train, augment=augment, accelerator=accelerator, own=own)
+        return choice.lr, choice.note, []
+    if before is not None:
+        return config.lr_share * before, f"fine-tuning at {config.lr_share:g} of the rate of training, {before:g}", []
+    choice = find_rate(
+        lambda seed: model.fresh((), seed), split.train, train, augment=augment, accelerator=accelerator, own=own
+    )
+    lr = None if choice.lr is None else config.lr_share * choice.lr
+    return lr, f"fine-tuning at {config.lr_share:g} of the rate for training: {choice.note}", choice.to_json()
+
+
+def _check_trained(bench: Bench[ShrinkPlan], whole: float, where: str) -> None:
+    """A network at chance has nothing to keep. Raises ModelError."""
+    floor = chance(bench, 0)
+    if floor is None:
+        return
+    examples = len(bench.split(0).valid)
+    slack = ABOVE_CHANCE * (floor * (1 - floor) / examples) ** 0.5 if bench.metric.fraction else 0.0
+    if whole <= floor + slack:
+        raise ModelError(
+            "the network is not trained: it is no better than guessing",
+            where=where,
+            expected=f"{bench.metric.name} clearly above {floor:.3f} on {examples} validation examples",
+            found=f"{whole:.3f}",
+            hint="depthprobe train MODEL --dataset ... makes a checkpoint",
+        )
+
+
+def create_shrink(setup: ShrinkSetup, out: Path | None) -> RunFolder:
+    """The run folder of a new probe."""
+    environment = describe_environment(str(setup.bench.accelerator.device))
+    return RunFolder.create(out, "shrink", setup.to_json(), environment)
+
+
+def reopen_shrink(folder: RunFolder) -> ShrinkSetup:
+    """The setup of an interrupted run. Raises when the checkpoint, the model or the data are no longer the same."""
+    record = folder.config
+    saved = record["model"].get("checkpoint")
+    if saved is None:
+        raise ModelError(
+            "the network was passed as a Python object and cannot be loaded by name",
+            where=str(folder.path),
+            hint="run dp.shrink again",
+        )
+    try:
+        model, _ = open_trained(saved["path"], data=DataSource.from_json(record["data"]), record=record["model"])
+    except ModelError as error:
+        raise other_model(folder, error) from error
+    if model.weights is not None and model.weights.sha256 != saved["sha256"]:
+        raise other_model(folder, ModelError("the checkpoint is another file now", found=saved["path"]))
+    source = DataSource.from_json(record["data"])
+    setup = set_up_shrink(model, source, ShrinkConfig.from_json(record["shrink"]), record["train"], record=record)
+    check_same_data(folder, setup.data)
+    return replace(
+        setup,
+        tolerance_note=record["tolerance_note"],
+        tolerance_auto=record["tolerance_auto"],
+        setup_seconds=record["setup_seconds"],
+    )

@@ -1,0 +1,142 @@
+"""A trained network as the source of a probe: a checkpoint, or a module passed from Python, its weights kept."""
+
+import copy
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from depthprobe.errors import ModelError
+from depthprobe.inputs import InMemoryModel, ModelSource, open_model
+from depthprobe.inputs.memory_model import check_network
+from depthprobe.inputs.overrides import Overrides
+from depthprobe.inputs.weights import Weights, load_weights, read_weights
+from depthprobe.probes.setup import IN_MEMORY, DataSource, Source, recipe_network
+from depthprobe.surgery import Duplicate, Edit, recipe_from_json
+from depthprobe.surgery.edits import Remove
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TrainedModel:
+    """A network with its weights. source: the model it was made from; recipe: what was done to it before; weights: of a
+    file (None: those of the module that was passed); example: two inputs to trace it with.
+    """
+
+    source: Source
+    example: torch.Tensor
+    recipe: tuple[Edit, ...] = ()
+    weights: Weights | None = None
+    trained: Mapping[str, Any] = field(default_factory=dict)
+
+    def build(self, seed: int = 0) -> nn.Module:
+        """The network with its trained weights, the same for every seed. Raises ModelError when they do not fit."""
+        if self.weights is None and isinstance(self.source, InMemoryModel):
+            return copy.deepcopy(self.source.module)
+        network = load_weights(self._skeleton(), self.weights) if self.weights else self._skeleton()
+        check_network(network, self.where)
+        return network
+
+    def fresh(self, recipe: Iterable[Edit], seed: int) -> nn.Module:
+        """The architecture with more edits, its weights drawn anew under `seed`."""
+        network = self.source.build(seed)
+        whole = compose(self.recipe, tuple(recipe))
+        return recipe_network(network, whole, self.example) if whole else network
+
+    def _skeleton(self) -> nn.Module:
+        network = self.source.build(0)
+        return recipe_network(network, list(self.recipe), self.example) if self.recipe else network
+
+    def overrides(self) -> Overrides:
+        """The training functions of the model's file."""
+        return self.source.overrides()
+
+    @property
+    def rate(self) -> float | None:
+        """The learning rate it was trained with, where the checkpoint says it."""
+        return (self.trained.get("train") or {}).get("lr")
+
+    @property
+    def where(self) -> str:
+        """How messages call it."""
+        return str(self.weights.path) if self.weights else IN_MEMORY
+
+    def to_json(self) -> dict[str, object]:
+        """The model's source, with the checkpoint under "checkpoint"."""
+        document = dict(self.source.to_json())
+        if self.weights is not None:
+            described = bool(self.trained)
+            document["checkpoint"] = {
+                "path": str(self.weights.path), "sha256": self.weights.sha256, "described": described
+            }  # fmt: skip
+        return document
+
+
+def open_trained(
+    checkpoint: str | Path,
+    model: str | None = None,
+    model_args: Mapping[str, object] | None = None,
+    data: DataSource | None = None,
+    record: Mapping[str, Any] | None = None,
+    data_dir: Path | None = None,
+) -> tuple[TrainedModel, DataSource]:
+    """The network and the data of a checkpoint; `model` and `data` win over what the file says of itself. record: the
+    model of config.json of a run that is resumed; data_dir: where the data lie on this machine.
+
+    Raises ModelError for a file that does not fit, ConfigError-like ModelError when it does not say what it needs.
+    """
+    weights = read_weights(Path(checkpoint))
+    about = weights.about or {}
+    if record is not None and not record["checkpoint"]["described"]:
+        about = {"model": record}
+    if model is None and "model" not in about:
+        raise ModelError(
+            "the checkpoint does not say which model it belongs to",
+            where=str(checkpoint),
+            expected="a model.pt of depthprobe, or --model and --dataset",
+            found="a plain state dict",
+            hint=f"depthprobe shrink {checkpoint} --model model.py --dataset ...",
+        )
+    if data is None and "data" not in about:
+        raise ModelError(
+            "the checkpoint does not say which data set it was trained on", where=str(checkpoint),
+            expected="a model.pt of depthprobe, or --dataset", hint="--dataset cifar10",
+        )  # fmt: skip
+    source = open_model(model, model_args) if model is not None else ModelSource.from_json(about["model"])
+    data = data or DataSource.from_json(about["data"])
+    if data_dir is not None:
+        data = replace(data, data_dir=str(data_dir.absolute()))
+    recipe = tuple(recipe_from_json(about["recipe"])) if model is None and "recipe" in about else ()
+    example = data.open().train.x[:2]
+    trained = TrainedModel(
+        source=source, example=example, recipe=recipe, weights=weights, trained=about if model is None else {}
+    )
+    trained.build()
+    return trained, data
+
+
+def compose(first: Sequence[Edit], second: Sequence[Edit]) -> list[Edit]:
+    """One recipe that does what `first` and then, on the settled result, `second` (removals only) do.
+
+    A unit inside a copy that `first` inserted is named after the copy in the settled network: removing it removes the
+    copy.
+    """
+    copies = [
+        (edit.unit, f"{edit.unit}_copy{number}")
+        for edit in first
+        if isinstance(edit, Duplicate)
+        for number in range(1, edit.copies + 1)
+    ]
+    renamed = []
+    for edit in second:
+        home = next((name for _, name in copies if edit.unit == name or edit.unit.startswith(f"{name}.")), edit.unit)
+        renamed.append(replace(edit, unit=home))
+    opened = [replace(edit, ratio=1.0) if isinstance(edit, Duplicate) else edit for edit in first]
+    return [*opened, *renamed]
+
+
+def removals(names: Iterable[str]) -> list[Edit]:
+    """The edits that take units out."""
+    return [Remove(unit=name) for name in names]
