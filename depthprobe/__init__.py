@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from depthprobe.graph.units import Unit, units
     from depthprobe.layers.dropin import DropIn
     from depthprobe.layers.resize import Resize
-    from depthprobe.probes.api import grow
+    from depthprobe.probes.api import grow, shrink
     from depthprobe.surgery.edited import apply, settle, undo
     from depthprobe.surgery.edits import Duplicate, Gate, Remove, recipe_from_json, recipe_to_json
     from depthprobe.surgery.optimizer import move_optimizer
@@ -30,6 +30,7 @@ _HOMES = {
     "recipe_from_json": "surgery.edits",
     "recipe_to_json": "surgery.edits",
     "settle": "surgery.edited",
+    "shrink": "probes.api",
     "undo": "surgery.edited",
     "units": "graph.units",
 }
@@ -47,6 +48,7 @@ __all__ = [
     "recipe_from_json",
     "recipe_to_json",
     "settle",
+    "shrink",
     "undo",
     "units",
 ]

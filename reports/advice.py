@@ -12,14 +12,14 @@ import depthprobe as dp
 
 saved = torch.load("model.pt", weights_only=True)
 edits = dp.recipe_from_json(saved["depthprobe"]["recipe"])
-deeper = dp.settle(dp.apply(model, edits, example_inputs))  # model: yours; example_inputs: a small batch
-deeper.load_state_dict(saved["state_dict"])  # leave out for new weights"""
+advised = dp.settle(dp.apply(model, edits, example_inputs))  # model: yours; example_inputs: a small batch
+advised.load_state_dict(saved["state_dict"])  # leave out for new weights"""
 MOST_TIMES = 10
 
 
-def next_steps(verdict: str, curve: DepthCurve, certainty: Certainty, seeds: int) -> tuple[Step, ...]:
+def next_steps(verdict: str, command: str, curve: DepthCurve, certainty: Certainty, seeds: int) -> tuple[Step, ...]:
     """Next steps, the most useful first. seeds: how many were trained."""
-    if verdict == "deepen":
+    if verdict in ("deepen", "shrink"):
         return (
             Step(text="Use the trained network as it is: model.pt in the run folder holds its weights and its recipe."),
             Step(text="Load it, as a plain torch module, in the run folder:", code=APPLY),
@@ -27,7 +27,7 @@ def next_steps(verdict: str, curve: DepthCurve, certainty: Certainty, seeds: int
     if verdict == "keep":
         return (_look_finer(certainty, seeds),)
     if verdict == "inconclusive":
-        return tuple(_settle(curve, certainty, seeds))
+        return tuple(_settle(command, curve, certainty, seeds))
     return ()
 
 
@@ -41,7 +41,7 @@ def _look_finer(certainty: Certainty, seeds: int) -> Step:
     return Step(text=text)
 
 
-def _settle(curve: DepthCurve, certainty: Certainty, seeds: int) -> list[Step]:
+def _settle(command: str, curve: DepthCurve, certainty: Certainty, seeds: int) -> list[Step]:
     steps, needed = [], seeds_needed(certainty, seeds)
     if len(curve.candidates) < 2:
         steps.append(Step(text="Measure more than one depth: raise --copies, or give --candidates."))
@@ -62,7 +62,8 @@ def _settle(curve: DepthCurve, certainty: Certainty, seeds: int) -> list[Step]:
                 "validation examples, or accept a larger --tolerance."
             )
         )
-    steps.append(Step(text=f"Until then, stay at {layers(curve.current)}: this is not enough evidence to add layers."))
+    change = "take layers out" if command == "shrink" else "add layers"
+    steps.append(Step(text=f"Until then, stay at {layers(curve.current)}: this is not enough evidence to {change}."))
     return steps
 
 

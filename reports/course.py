@@ -7,7 +7,7 @@ from depthprobe.reports.reading import Run
 def view_course(run: Run) -> Course:
     """Lines of every training, ratios of every gate (once for all seeds that share them), cooled measurements."""
     seeds = run.recommendation["seeds"]
-    lines = [_line(run, seed, arm) for seed in seeds for arm in ("grow", "control")]
+    lines = [_line(run, seed, arm) for seed in seeds for arm in (run.command, "control")]
     return Course(
         lines=tuple(line for line in lines if line.steps),
         gates=_gate_maps(run, seeds),
@@ -44,7 +44,7 @@ def _gate_maps(run: Run, seeds: list[int]) -> tuple[GateMap, ...]:
     """
     tables: list[tuple[list[int], list[tuple[int, tuple[float, ...]]]]] = []
     for seed in seeds:
-        rows = [(int(r["step"]), tuple(map(float, r["ratios"]))) for r in run.of("trace", seed=seed, arm="grow")]
+        rows = [(int(r["step"]), tuple(map(float, r["ratios"]))) for r in run.of("trace", seed=seed, arm=run.command)]
         for index, (known, table) in enumerate(tables):
             short, long = sorted((rows, table), key=len)
             if long[: len(short)] == short:

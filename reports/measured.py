@@ -60,7 +60,7 @@ class DepthCurve:
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """Uncooled metric of one training at the recorded steps. arm: "grow" or "control"."""
+    """Uncooled metric of one training at the recorded steps. arm: "grow", "shrink" or "control"."""
 
     seed: int
     arm: str

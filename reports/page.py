@@ -39,12 +39,24 @@ def render_page(views: Sequence[RunView]) -> str:
     return page.strip() + "\n"
 
 
-_FILTERS = ("capital", "fraction", "points", "size", "percent", "count", "scaled", "times", "milliseconds", "layers")
+_FILTERS = (
+    "capital",
+    "fraction",
+    "gained",
+    "points",
+    "size",
+    "percent",
+    "count",
+    "scaled",
+    "times",
+    "milliseconds",
+    "layers",
+)
 
 
 def _title(views: Sequence[RunView]) -> str:
     if len(views) > 1:
-        return f"depthprobe: {len(views)} grow runs"
+        return f"depthprobe: {len(views)} runs"
     return f"depthprobe: {views[0].model} on {views[0].data}"
 
 

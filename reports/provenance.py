@@ -47,12 +47,18 @@ def _data(run: Run) -> list[Fact]:
     examples = sorted({int(record["examples"]) for record in measured})
     folds = len({record["valid_id"] for record in measured})
     which = "the same for every seed" if folds == 1 else f"{folds} different sets, one per seed"
-    split = f"split seed {run.config['grow']['split_seed']}; {listed([count(n) for n in examples])} examples, {which}"
+    split = f"split seed {_split_seed(run)}; {listed([count(n) for n in examples])} examples, {which}"
     return [
         Fact(label="Data set", value=", ".join([str(data["spec"]), *limits])),
         Fact(label="Validation", value=split),
         Fact(label="Data fingerprint", value=str(data["fingerprint"]), code=True),
     ]
+
+
+def _split_seed(run: Run) -> int:
+    """Of the split: the run's own, or that of the checkpoint it began with."""
+    split = run.config.get("split") or {"seed": run.settings["split_seed"]}
+    return int(split["seed"])
 
 
 def _seeds(answer: dict[str, Any]) -> str:

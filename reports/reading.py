@@ -10,6 +10,7 @@ from depthprobe.analysis.units import Units
 from depthprobe.errors import RunFolderError
 
 RUN_SCHEMA = 1
+COMMANDS = ("grow", "shrink")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +22,16 @@ class Run:
     environment: dict[str, Any]
     recommendation: dict[str, Any]
     records: tuple[dict[str, Any], ...]
+
+    @property
+    def command(self) -> str:
+        """The verb that made it."""
+        return str(self.config["command"])
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Settings of the probe."""
+        return dict(self.config[self.command])
 
     @property
     def units(self) -> Units:
@@ -42,7 +53,7 @@ class Run:
 
 
 def read_run(path: Path) -> Run:
-    """Read a finished grow run. Raises RunFolderError: no run folder, another format, unfinished, or damaged."""
+    """Read a finished probe. Raises RunFolderError: no run folder, another format, unfinished, or damaged."""
     config = _read_config(path)
     records = _read_records(path)
     if not (path / "recommendation.json").exists():
@@ -80,11 +91,11 @@ def _read_config(path: Path) -> dict[str, Any]:
             expected=f"schema {RUN_SCHEMA}",
             found=found,
         )
-    if config.get("command") != "grow":
+    if config.get("command") not in COMMANDS:
         raise RunFolderError(
             "there is no report for this kind of run",
             where=str(path),
-            expected="a run of depthprobe grow",
+            expected=" or ".join(f"a run of depthprobe {command}" for command in COMMANDS),
             found=f"a run of depthprobe {config.get('command')}",
         )
     return config

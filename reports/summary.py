@@ -8,7 +8,7 @@ from depthprobe.reports.course import view_course
 from depthprobe.reports.measured import Candidate, Certainty, DepthCurve, Estimate, SeedWalk
 from depthprobe.reports.provenance import config_text, device_text, view_facts
 from depthprobe.reports.reading import Run, damaged
-from depthprobe.reports.view import RunView
+from depthprobe.reports.view import Ranking, RunView
 from depthprobe.reports.words import view_answer
 
 
@@ -28,6 +28,7 @@ def _view(run: Run) -> RunView:
     curve, certainty = view_curve(run), view_certainty(run)
     return RunView(
         name=run.path.absolute().name,
+        command=run.command,
         model=short_model(run.config["model"]),
         data=PurePath(str(run.config["data"]["spec"])).name,
         answer=view_answer(run, curve, certainty),
@@ -35,6 +36,7 @@ def _view(run: Run) -> RunView:
         course=view_course(run),
         certainty=certainty,
         latency_note=_latency_note(run),
+        ranking=view_ranking(run),
         facts=view_facts(run),
         config=config_text(run),
     )
@@ -88,6 +90,22 @@ def view_certainty(run: Run) -> Certainty:
         confidence=float(answer["confidence"]),
         gains=tuple(gain for gain in gains if gain[1].low < gain[1].high),
         units=run.units,
+    )
+
+
+def view_ranking(run: Run) -> tuple[Ranking, ...]:
+    """Units in the order in which they were missed least; none for a run that ranked nothing."""
+    answer = run.recommendation
+    leaving = len(run.config.get("gates", []))
+    return tuple(
+        Ranking(
+            unit=str(row["unit"]),
+            loss=None if row["loss"] is None else float(row["loss"]),
+            influence=None if row["influence"] is None else float(row["influence"]),
+            order=rank if rank <= leaving else None,
+            removed=row["unit"] in answer["remove"],
+        )
+        for rank, row in enumerate(answer.get("ranking", []), 1)
     )
 
 

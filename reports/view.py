@@ -38,6 +38,7 @@ class Answer:
     sentence: str
     meaning: str
     additions: tuple[Addition, ...]
+    removals: tuple[str, ...]
     steps: tuple[Step, ...]
     warnings: tuple[str, ...]
     notes: tuple[str, ...]
@@ -54,10 +55,24 @@ class Fact:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Ranking:
+    """What a trained network loses without one unit alone. influence: 1 - cosine of its input and output; None: not
+    measured, or shapes differ. order: when it left, from 1 (None: it stayed); removed: by the advice.
+    """
+
+    unit: str
+    loss: float | None
+    influence: float | None
+    order: int | None
+    removed: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunView:
     """One run. latency_note: batch, device and threads of the measured latencies."""
 
     name: str
+    command: str
     model: str
     data: str
     answer: Answer
@@ -65,5 +80,6 @@ class RunView:
     course: Course
     certainty: Certainty
     latency_note: str
+    ranking: tuple["Ranking", ...]
     facts: tuple[Fact, ...]
     config: str

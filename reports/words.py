@@ -19,9 +19,10 @@ def view_answer(run: Run, curve: DepthCurve, certainty: Certainty) -> Answer:
     return Answer(
         verdict=str(answer["verdict"]),
         sentence=str(answer["sentence"]),
-        meaning=_meaning(str(answer["verdict"]), curve),
+        meaning=_meaning(str(answer["verdict"]), run.command, curve),
+        removals=tuple(str(name) for name in answer["remove"]),
         additions=tuple(Addition(after=str(a["after"]), copies=int(a["copies"])) for a in answer["add"]),
-        steps=next_steps(str(answer["verdict"]), curve, certainty, len(answer["seeds"])),
+        steps=next_steps(str(answer["verdict"]), run.command, curve, certainty, len(answer["seeds"])),
         warnings=tuple(f"Seed {r['seed']} failed in the {r['arm']} arm: {r['what']}" for r in failures),
         notes=tuple(str(note) for note in answer["notes"] if note not in said),
         tiles=tuple(_tiles(curve, certainty, answer)),
@@ -33,8 +34,10 @@ def at(curve: DepthCurve, depth: int) -> Candidate:
     return next(candidate for candidate in curve.candidates if candidate.depth == depth)
 
 
-def _meaning(verdict: str, curve: DepthCurve) -> str:
+def _meaning(verdict: str, command: str, curve: DepthCurve) -> str:
     within = size(curve.tolerance, curve.units)
+    if command == "shrink":
+        return _meaning_of_shrinking(verdict, within, curve)
     if verdict == "deepen" and curve.recommended is not None:
         return (
             f"More depth pays, and by more than longer training alone does. {layers(curve.recommended)} is the "
@@ -48,6 +51,19 @@ def _meaning(verdict: str, curve: DepthCurve) -> str:
             f"The best guess is {layers(curve.best_guess)}; it is a guess, not a recommendation."
         )
     return f"A smaller depth is within the tolerance of {within} of the best one measured."
+
+
+def _meaning_of_shrinking(verdict: str, within: str, curve: DepthCurve) -> str:
+    if verdict == "shrink":
+        return f"These units can go: what is left is, after fine-tuning, within {within} of the network as it is."
+    if verdict == "keep":
+        return (
+            f"Nothing can go: every smaller depth loses more than {within}, or may do so. Leave the network as it is."
+        )
+    return (
+        "These measurements do not decide what can go. "
+        f"The best guess is {layers(curve.best_guess)}; it is a guess, not a recommendation."
+    )
 
 
 def _tiles(curve: DepthCurve, certainty: Certainty, answer: dict[str, Any]) -> list[Tile]:

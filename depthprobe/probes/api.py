@@ -1,26 +1,29 @@
-"""dp.grow: the probe from Python."""
+"""dp.grow, dp.shrink: the probes from Python."""
 
 import shutil
 import tempfile
 import weakref
-from collections.abc import Mapping
-from dataclasses import fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
-from depthprobe.config import GrowConfig, TrainConfig, unknown_key
+from depthprobe.config import GrowConfig, ShrinkConfig, TrainConfig, unknown_key
 from depthprobe.errors import ConfigError
-from depthprobe.inputs import Dataset, as_dataset, open_model
+from depthprobe.inputs import Dataset, InMemoryModel, as_dataset, open_model
 from depthprobe.inputs.overrides import NAMES
 from depthprobe.probes.bench import undisturbed
-from depthprobe.probes.grow import create_run, run_grow, set_up
+from depthprobe.probes.grow import Setup, create_run, run_grow, set_up
 from depthprobe.probes.listener import Listener
 from depthprobe.probes.own import Asked
 from depthprobe.probes.result import Result
-from depthprobe.probes.setup import DataSource
+from depthprobe.probes.setup import IN_MEMORY, DataSource
+from depthprobe.probes.shrink import ShrinkSetup, create_shrink, run_shrink, set_up_shrink
+from depthprobe.probes.trained import TrainedModel, open_trained
+from depthprobe.runs import RunFolder
 from depthprobe.training.metrics import PYTHON
 
 
@@ -47,62 +50,135 @@ def grow(
     metric(output, target), the last a built-in name or "file.py:name" as well. Raises UsageError for bad input,
     TrainingError when every seed failed.
     """
-    sections: dict[str, dict[str, Any]] = {"grow": {}, "train": {}}
-    names = {"grow": {f.name for f in fields(GrowConfig)}, "train": {f.name for f in fields(TrainConfig)}}
+    asked = sort_settings(settings, {"grow": GrowConfig, "train": TrainConfig})
+    source = _source(data, data_dir, limit_train, image_size)
+
+    def set_up_grow() -> Setup:
+        return set_up(
+            open_model(model),
+            source,
+            GrowConfig.from_json(asked.sections["grow"]),
+            TrainConfig.from_json(asked.sections["train"]),
+            fixed=frozenset(asked.sections["grow"]),
+            asked=asked.training,
+        )
+
+    return _run(set_up_grow, create_run, run_grow, out, listener or Listener())
+
+
+def shrink(
+    model: nn.Module | str | Path,
+    data: str | Dataset | Mapping[str, Any] | None = None,
+    *,
+    source: str | None = None,
+    out: str | Path | None = None,
+    data_dir: str | Path | None = None,
+    limit_train: int | None = None,
+    image_size: int | None = None,
+    listener: Listener | None = None,
+    **settings: Any,
+) -> Result:
+    """Which units of a trained network can go? Runs a shrink probe and returns its Result; the model is left as found.
+
+    model: a trained module, or the path of a checkpoint: a model.pt of depthprobe, which needs nothing else, or a state
+    dict together with `source`, the model as on the command line. data: as for `grow`. settings: fields of ShrinkConfig
+    and TrainConfig and your own functions, as for `grow`. Raises UsageError for bad input, TrainingError when every
+    seed failed.
+    """
+    asked = sort_settings(settings, {"shrink": ShrinkConfig, "train": TrainConfig})
+    given = None if data is None else _source(data, data_dir, limit_train, image_size)
+
+    def set_up_probe() -> ShrinkSetup:
+        trained, found = _trained(model, source, given, data_dir)
+        config = ShrinkConfig.from_json(asked.sections["shrink"])
+        return set_up_shrink(trained, found, config, asked.sections["train"], asked=asked.training)
+
+    return _run(set_up_probe, create_shrink, run_shrink, out, listener or Listener())
+
+
+def _trained(
+    model: nn.Module | str | Path, source: str | None, given: DataSource | None, data_dir: str | Path | None
+) -> tuple[TrainedModel, DataSource]:
+    if not isinstance(model, nn.Module):
+        return open_trained(model, source, data=given, data_dir=Path(data_dir) if data_dir else None)
+    if given is None:
+        raise ConfigError(
+            "no data were given", where="dp.shrink(model, data)", expected="a name or the data themselves"
+        )
+    return TrainedModel(source=InMemoryModel(model), example=given.open().train.x[:2]), given
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Keyword arguments of a probe, sorted. sections: name of a config -> its settings; training: the user's own."""
+
+    sections: dict[str, dict[str, Any]]
+    training: Asked
+
+
+def sort_settings(settings: dict[str, Any], kinds: Mapping[str, type]) -> Settings:
+    """Sort keyword arguments into the configs of `kinds` and the user's functions. Raises ConfigError for others."""
+    sections: dict[str, dict[str, Any]] = {name: {} for name in kinds}
+    names = {name: {f.name for f in fields(kind)} for name, kind in kinds.items()}
     functions = {name: settings.pop(name) for name in NAMES if callable(settings.get(name))}
     metric = settings.pop("metric") if callable(settings.get("metric")) else None
     if metric is not None:
         settings["metric"] = PYTHON
     for name in ("loss", "schedule", "training_step"):
         if settings.pop(name, None) is not None:
-            raise ConfigError(f"{name} is not a function", where=f"dp.grow({name}=...)", expected="a function, or None")
+            raise ConfigError(f"{name} is not a function", where=f"{name}=...", expected="a function, or None")
     for key, value in settings.items():
         home = next((section for section, known in names.items() if key in known), None)
         if home is None:
-            raise unknown_key(key, names["grow"] | names["train"])
+            raise unknown_key(key, set().union(*names.values()))
         sections[home][key] = value
-    given = data if isinstance(data, str) else "<python>"
-    source = DataSource(
-        spec=given,
+    asked = Asked(typed=frozenset(sections["train"]), functions=functions, metric=metric)
+    return Settings(sections=sections, training=asked)
+
+
+def _source(
+    data: str | Dataset | Mapping[str, Any],
+    data_dir: str | Path | None,
+    limit_train: int | None,
+    image_size: int | None,
+) -> DataSource:
+    return DataSource(
+        spec=data if isinstance(data, str) else IN_MEMORY,
         data_dir=str(data_dir) if data_dir else None,
         limit_train=limit_train,
         image_size=image_size,
         memory=None if isinstance(data, str) else as_dataset(data),
     )
-    threads = torch.get_num_threads()
-    try:
-        with undisturbed(torch.device("cuda" if torch.cuda.is_available() else "cpu")):
-            asked = Asked(typed=frozenset(sections["train"]), functions=functions, metric=metric)
-            return _run(model, source, sections, asked, out, listener or Listener())
-    finally:
-        torch.set_num_threads(threads)
+
+
+S = TypeVar("S")
 
 
 def _run(
-    model: nn.Module | str,
-    source: DataSource,
-    sections: Mapping[str, Mapping[str, Any]],
-    asked: Asked,
+    set_up_probe: Callable[[], S],
+    create: Callable[[S, Path | None], RunFolder],
+    run: Callable[[S, RunFolder, Listener], Result],
     out: str | Path | None,
     listener: Listener,
 ) -> Result:
-    setup = set_up(
-        open_model(model),
-        source,
-        GrowConfig.from_json(sections["grow"]),
-        TrainConfig.from_json(sections["train"]),
-        fixed=frozenset(sections["grow"]),
-        asked=asked,
-    )
-    scratch = None if out is not None else tempfile.mkdtemp(prefix="depthprobe-")
+    """Set up, run in `out` or in a temporary folder that lives as long as the result; random states and the number of
+    threads are left as found.
+    """
+    threads = torch.get_num_threads()
     try:
-        place = Path(out) if out is not None else Path(str(scratch)) / "run"
-        with create_run(setup, place) as folder:
-            result = run_grow(setup, folder, listener)
-    except BaseException:
-        if scratch is not None:
-            shutil.rmtree(scratch, ignore_errors=True)
-        raise
+        with undisturbed(torch.device("cuda" if torch.cuda.is_available() else "cpu")):
+            setup = set_up_probe()
+            scratch = None if out is not None else tempfile.mkdtemp(prefix="depthprobe-")
+            try:
+                place = Path(out) if out is not None else Path(str(scratch)) / "run"
+                with create(setup, place) as folder:
+                    result = run(setup, folder, listener)
+            except BaseException:
+                if scratch is not None:
+                    shutil.rmtree(scratch, ignore_errors=True)
+                raise
+    finally:
+        torch.set_num_threads(threads)
     if scratch is not None:
         weakref.finalize(result, shutil.rmtree, scratch, ignore_errors=True)
     return result

@@ -147,7 +147,7 @@ def set_up_shrink(
         metric=own.metric,
     )
     _check_trained(bench, whole, model.where)
-    auto = auto_tolerance(len(split.valid), config.seeds)
+    auto = auto_tolerance(len(split.valid), config.seeds, folds=False)
     automatic = config.tolerance is None
     config = replace(config, metric=own.metric.spec)
     config = replace(config, tolerance=config.tolerance if config.tolerance is not None else round(auto.value, 4))
