@@ -67,6 +67,10 @@ def facts(recommendation: Any) -> list[str]:
             f"alone: {row['copies']} x at {row['place']}: {units.value(row['value'])}, "
             f"{units.signed(gain['value'], unit=False)} ({low} to {high}): {pays}"
         )
+    if recommendation.depth.get("speed_ms"):
+        from depthprobe.analysis.budgets import say_speed
+
+        lines.append(f"speed: {say_speed(recommendation.depth['speed_ms'])}")
     if recommendation.test:
         lines.append(f"test {recommendation.metric} of model.pt: {units.value(recommendation.test['value'])}")
     lines.append(

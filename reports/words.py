@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from depthprobe.analysis.budgets import say_speed
 from depthprobe.reports.advice import next_steps
 from depthprobe.reports.measured import Candidate, Certainty, DepthCurve, Estimate
 from depthprobe.reports.numbers import fraction, gained, layers, percent, points, size, times
@@ -24,9 +25,14 @@ def view_answer(run: Run, curve: DepthCurve, certainty: Certainty) -> Answer:
         additions=tuple(Addition(after=str(a["after"]), copies=int(a["copies"])) for a in answer["add"]),
         steps=next_steps(str(answer["verdict"]), run.command, curve, certainty, len(answer["seeds"])),
         warnings=tuple(f"Seed {r['seed']} failed in the {r['arm']} arm: {r['what']}" for r in failures),
-        notes=tuple(str(note) for note in answer["notes"] if note not in said),
+        notes=(*_speed(answer), *(str(note) for note in answer["notes"] if note not in said)),
         tiles=tuple(_tiles(curve, certainty, answer)),
     )
+
+
+def _speed(answer: dict[str, Any]) -> list[str]:
+    speed = answer["depth"].get("speed_ms")
+    return [say_speed(speed)] if speed else []
 
 
 def at(curve: DepthCurve, depth: int) -> Candidate:

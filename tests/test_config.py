@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from depthprobe.config import GrowConfig, TrainConfig, TrainingConfig
+from depthprobe.config import GrowConfig, ShrinkConfig, TrainConfig, TrainingConfig
 from depthprobe.errors import ConfigError
 
 GOLDEN = Path(__file__).parent / "golden" / "flags.json"
 
 
-@pytest.mark.parametrize("kind", [GrowConfig, TrainConfig, TrainingConfig])
+@pytest.mark.parametrize("kind", [GrowConfig, ShrinkConfig, TrainConfig, TrainingConfig])
 def test_json_both_ways(kind):
     config = kind()
     assert kind.from_json(json.loads(json.dumps(config.to_json()))) == config
@@ -62,7 +62,7 @@ def test_an_unknown_key_names_the_close_one():
 def test_the_flags_of_the_command_line_are_frozen():
     """A changed flag breaks somebody's script: change tests/golden/flags.json knowingly."""
     found = {}
-    for verb in ("grow", "train", "inspect", "report", "resume", "doctor"):
+    for verb in ("grow", "shrink", "train", "inspect", "report", "resume", "doctor"):
         text = subprocess.run(
             [sys.executable, "-m", "depthprobe", verb, "--help"],
             capture_output=True, text=True, check=True, env={"COLUMNS": "200", "PATH": "/usr/bin", "NO_COLOR": "1"},

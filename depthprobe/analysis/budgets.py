@@ -5,6 +5,7 @@ from typing import Any
 
 from depthprobe.errors import ConfigError
 
+FASTER = 0.8  # of the share of multiply-accumulates that went, the share of time that should go
 COSTS = ("params", "macs", "latency_ms")
 
 Row = Mapping[str, Any]
@@ -49,6 +50,31 @@ def describe(row: Row) -> str:
         f"{row['depth']} layers, {row['params']:,} parameters, {row['macs']:,} MACs, {row['latency_ms']:.2f} ms, "
         f"value {row['value']:.3f}"
     )
+
+
+def compare_speed(before: Row, after: Row) -> dict[str, Any] | None:
+    """What a smaller network gains in measured time; None where nothing went. macs_saved, time_saved: shares;
+    as_promised: whether the time fell at least FASTER times as much.
+    """
+    if before is after or not before["macs"] or not before["latency_ms"]:
+        return None
+    saved, gained = 1 - after["macs"] / before["macs"], 1 - after["latency_ms"] / before["latency_ms"]
+    return {
+        "before": before["latency_ms"],
+        "after": after["latency_ms"],
+        "macs_saved": saved,
+        "time_saved": gained,
+        "as_promised": gained >= FASTER * saved,
+    }
+
+
+def say_speed(speed: Mapping[str, Any]) -> str:
+    """`compare_speed` in words."""
+    text = (
+        f"{speed['before']:.2f} -> {speed['after']:.2f} ms per batch ({100 * speed['time_saved']:.0f} % less) "
+        f"for {100 * speed['macs_saved']:.0f} % fewer multiply-accumulates"
+    )
+    return text if speed["as_promised"] else f"{text}: less than they promise, what is left or overhead takes the time"
 
 
 def accelerates_at(depths: Sequence[int], values: Sequence[float], least: float) -> int | None:

@@ -107,7 +107,7 @@ def _read_torch(path: Path) -> tuple[Mapping[Any, Any], dict[str, Any] | None]:
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
     try:
-        with safe_open(path, framework="pt") as file:  # type: ignore[no-untyped-call]
+        with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no mapping)
             about = json.loads((file.metadata() or {}).get("depthprobe", "null"))
     except (SafetensorError, OSError, ValueError) as error:

@@ -1,6 +1,7 @@
 """The grow probe: would more depth pay, and where does it stop paying?"""
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from depthprobe.probes.answer import Failure, find_collapse
@@ -24,7 +25,7 @@ def run_grow(setup: Setup, folder: RunFolder, listener: Listener) -> Result:
     return conclude(setup, folder, seconds)
 
 
-def _collapse(setup: Setup, arm: Arm, records: list[dict[str, Any]]) -> Failure | None:
+def _collapse(setup: Setup, arm: Arm, records: list[Mapping[str, Any]]) -> Failure | None:
     return find_collapse(records, arm.seed, chance(setup.bench, arm.rank), setup.bench.metric.name)
 
 

@@ -55,7 +55,7 @@ def run_arms(
     run ends before an arm, so many seeds being finished.
     """
     payload = folder.restore()
-    begun = time.monotonic() - payload["seconds"]
+    begun = time.monotonic() - float(payload["seconds"])
     arms = setup.arms
     listener.begun(setup, payload["arm"])
     for index in range(payload["arm"], len(arms)):

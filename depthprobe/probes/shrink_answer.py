@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from depthprobe.analysis.automatic import decide_automatically
-from depthprobe.analysis.budgets import accelerates_at, pareto
+from depthprobe.analysis.budgets import accelerates_at, compare_speed, pareto
 from depthprobe.analysis.decision import Decision
 from depthprobe.analysis.rule import decide
 from depthprobe.analysis.scores import SeedScores
@@ -43,8 +43,6 @@ from depthprobe.probes.trained import compose, removals
 from depthprobe.runs import RunFolder
 from depthprobe.surgery import recipe_to_json
 
-FASTER = 0.8  # of the share of multiply-accumulates that went, the share of time that should go
-
 Records = Sequence[Mapping[str, Any]]
 
 
@@ -73,7 +71,8 @@ def conclude_shrink(setup: ShrinkSetup, folder: RunFolder, seconds: float) -> Re
     )
     decision = ask(scores)
     units = Units(metric=metric.name, fraction=metric.fraction, tolerance=decision.tolerance)
-    kept = opened[depths.index(decision.recommended)] if decision.verdict == "shrink" else plan.base.opened
+    advised = decision.recommended if decision.verdict == "shrink" else None
+    kept = plan.base.opened if advised is None else opened[depths.index(advised)]
     removed = list(plan.removed(kept))
     net, rank = kept_network(setup, folder, kept)
     costs = candidate_costs(setup.bench, config.seed, 0, opened)
@@ -82,9 +81,10 @@ def conclude_shrink(setup: ShrinkSetup, folder: RunFolder, seconds: float) -> Re
         row["pareto"] = best
     values = [estimate.value for estimate in decision.candidates]
     depth["accelerates_at"] = accelerates_at(depths, values, decision.tolerance)
+    depth["speed_ms"] = compare_speed(costs[-1], costs[opened.index(kept)])
     depth["without"] = {str(plan.depths[plan.opened.index(count)]): list(plan.removed(count)) for count in opened}
     notes = [f"seed {f.seed}: {f.what}" for f in failures] + list(decision.reasons) + list(setup.notes)
-    notes += [setup.lr_note, *_say_coarser(decision, tolerance, units), *_say_speed(costs, opened, kept)]
+    notes += [setup.lr_note, *_say_coarser(decision, tolerance, units)]
     notes += _say_course(setup, depths, depth["accelerates_at"], trained_on)
     recommendation = Recommendation(
         command="shrink",
@@ -168,20 +168,6 @@ def _say_coarser(decision: Decision, planned: float, units: Units) -> list[str]:
         f"decided at a tolerance of {units.size(decision.tolerance)}, not the planned {units.size(planned)}: "
         "as measured these data resolve no better; more validation data or seeds would"
     ]
-
-
-def _say_speed(costs: Sequence[Mapping[str, Any]], opened: Sequence[int], kept: int) -> list[str]:
-    """What the smaller network gains in time, and whether that is what its multiply-accumulates promise."""
-    before, after = costs[-1], costs[list(opened).index(kept)]
-    if before is after:
-        return []
-    saved = {name: 1.0 - after[name] / before[name] for name in ("macs", "latency_ms")}
-    text = (
-        f"{before['latency_ms']:.2f} -> {after['latency_ms']:.2f} ms per batch ({100 * saved['latency_ms']:.0f} % less)"
-        f" for {100 * saved['macs']:.0f} % fewer multiply-accumulates"
-    )
-    slow = saved["latency_ms"] < FASTER * saved["macs"]
-    return [text + (": less than they promise, the rest of the network or overhead takes the time" if slow else "")]
 
 
 def _say_course(setup: ShrinkSetup, depths: Sequence[int], knee: int | None, trained_on: str) -> list[str]:
