@@ -28,7 +28,7 @@ NETWORKS = (
     ("digits", "conv", 3, 0.02),
     ("digits", "conv_bn", 3, 0.05),
     ("digits", "mlp", 2, 0.05),
-    ("mnist14", "conv", 3, 0.02),
+    ("mnist14", "conv", 4, 0.05),
     ("mnist14", "residual", 3, 0.05),
 )
 CASES = [(data, net, depth, planted, rate) for data, net, depth, rate in NETWORKS for planted in (1, 2, 4)]

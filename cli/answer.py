@@ -68,7 +68,7 @@ def facts(recommendation: Any) -> list[str]:
             f"{units.signed(gain['value'], unit=False)} ({low} to {high}): {pays}"
         )
     if recommendation.depth.get("speed_ms"):
-        from depthprobe.analysis.budgets import say_speed
+        from depthprobe.reports.numbers import say_speed
 
         lines.append(f"speed: {say_speed(recommendation.depth['speed_ms'])}")
     if recommendation.test:

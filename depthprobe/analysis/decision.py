@@ -1,6 +1,6 @@
 """What the deciding rule returns."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Verdict = Literal["deepen", "keep", "shrink", "inconclusive"]
@@ -51,6 +51,23 @@ class Decision:
     resamples: dict[int, float] | None
     range95: tuple[int, int] | None
     reasons: tuple[str, ...]
+
+    def having_dropped(self, depth: int) -> "Decision":
+        """The same for a network of `depth` layers from which idle ones were taken out before: it computed the same as
+        the current one here, and every answer takes at least those out.
+        """
+        here = self.candidates[self.depths.index(self.current)]
+        smaller = self.recommended is not None and self.recommended < self.current
+        return replace(
+            self,
+            verdict="shrink",
+            recommended=self.recommended if smaller else self.current,
+            best_guess=self.best_guess if smaller else self.current,
+            current=depth,
+            depths=(*self.depths, depth),
+            candidates=(*self.candidates, here),
+            fitted=None if self.fitted is None else (*self.fitted, self.fitted[-1]),
+        )
 
     @property
     def explained_by_control(self) -> bool:

@@ -3,13 +3,15 @@
 import math
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from depthprobe.inputs import Split
 from depthprobe.probes.bench import Arm, Bench, Notebook, Plan, RatioDriver, begin_training
 from depthprobe.probes.holds import measure, measure_hold, measurement
 from depthprobe.probes.plan import grown
-from depthprobe.surgery import apply, settle
+from depthprobe.schedules import Hold, Schedule
+from depthprobe.surgery import Edited, apply, settle
 from depthprobe.training.learner import Learner, predict
 from depthprobe.training.metrics import ACCURACY, Metric
 
@@ -19,18 +21,33 @@ CHECKPOINT_SECONDS = 20.0
 
 
 GiveUp = Callable[[Sequence[float]], bool]
+AtHold = Callable[[Learner, Edited, Split, Hold], None]
 
 
-def run_grow_arm(
-    bench: Bench[Plan], arm: Arm, notebook: Notebook, state: dict[str, Any] | None = None, give_up: GiveUp | None = None
-) -> Learner:
+def run_grow_arm(bench: Bench[Plan], arm: Arm, notebook: Notebook, state: dict[str, Any] | None = None) -> Learner:
     """Over the stairs of the plan, a branch cooled and measured at the end of every hold.
 
-    state: of a checkpoint, to go on from; give_up: whether to end early, from what this arm measured so far. Raises
-    TrainingError when the loss stops being finite.
+    state: of a checkpoint, to go on from. Raises TrainingError when the loss stops being finite.
+    """
+    return run_stairs(
+        bench, arm, notebook, state, bench.plan.schedule(arm.rank), partial(measure_hold, bench, arm, notebook)
+    )
+
+
+def run_stairs(
+    bench: Bench[Plan],
+    arm: Arm,
+    notebook: Notebook,
+    state: dict[str, Any] | None,
+    schedule: Schedule,
+    at_hold: AtHold,
+    give_up: GiveUp | None = None,
+) -> Learner:
+    """Train the gated network over a schedule; `at_hold` measures at the end of every hold, before a checkpoint.
+
+    give_up: whether to end early, from what this arm measured so far.
     """
     split = bench.split(arm.rank)
-    schedule = bench.plan.schedule(arm.rank)
     edited = grown(bench.build(arm.seed), bench.plan.edits, split.train.x[:2], arm.seed)
     learner = begin_training(edited, bench, split, arm)
     notebook.watch(learner)
@@ -46,7 +63,7 @@ def run_grow_arm(
         driver(learner.step)
         trace_point(arm, notebook, learner, split, loss, driver.ratios(), bench.metric)
         if mark in holds:
-            measure_hold(bench, arm, notebook, learner, edited, split, holds[mark])
+            at_hold(learner, edited, split, holds[mark])
         if mark in holds or time.monotonic() - saved > CHECKPOINT_SECONDS:
             notebook.checkpoint(arm, learner.state())
             saved = time.monotonic()

@@ -102,6 +102,9 @@ class Notebook(Protocol):
     def measured(self, arm: Arm) -> list[float]:
         """What the arm measured so far, in order."""
 
+    def measurements(self, seed: int, kind: str) -> list[dict[str, Any]]:
+        """Measurement records of an arm, in order."""
+
     def keep(self, arm: Arm, opened: int, net: nn.Module) -> None:
         """Offer the measured network of a candidate."""
 

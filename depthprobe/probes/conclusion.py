@@ -231,18 +231,17 @@ def score_test(bench: Bench[Plan], net: nn.Module, rank: int) -> dict[str, Any]:
 
 
 def candidate_costs(bench: Bench[Plan], seed: int, rank: int, opened_gates: Sequence[int]) -> list[dict[str, Any]]:
-    """Parameters, MACs and latency (one batch, this device) of candidates, as the seed number `rank` had them."""
-    plan, device = bench.plan, bench.accelerator.device
-    x = bench.split(0).train.x[: bench.train.batch_size]
-    edited = grown(bench.build(seed), plan.edits, x[:2], 0)
-    closing = plan.closing_gates(rank)
-    rows = []
-    for opened in opened_gates:
-        net = candidate_net(edited, closing[len(closing) - opened :])
-        params, macs = count_parameters(net), count_macs(net, x[:2])
-        latency = measure_latency_ms(net.to(device), x.to(device))
-        rows.append({"params": params, "macs": macs, "latency_ms": round(latency, 4)})
-    return rows
+    """`network_costs` of candidates, as the seed number `rank` had them."""
+    example = bench.split(0).train.x[:2]
+    edited, closing = grown(bench.build(seed), bench.plan.edits, example, 0), bench.plan.closing_gates(rank)
+    return [network_costs(bench, candidate_net(edited, closing[len(closing) - opened :])) for opened in opened_gates]
+
+
+def network_costs(bench: Bench[Plan], net: nn.Module) -> dict[str, Any]:
+    """Parameters, MACs and latency (one batch, this device) of a network."""
+    x, device = bench.split(0).train.x[: bench.train.batch_size], bench.accelerator.device
+    params, macs = count_parameters(net), count_macs(net, x[:2])
+    return {"params": params, "macs": macs, "latency_ms": round(measure_latency_ms(net.to(device), x.to(device)), 4)}
 
 
 def latency_facts(bench: Bench[Plan]) -> dict[str, Any]:

@@ -47,8 +47,12 @@ class RunNotebook:
 
     def measured(self, arm: Arm) -> list[float]:
         """What the arm measured so far, in order."""
+        return [record["value"] for record in self.measurements(arm.seed, arm.kind)]
+
+    def measurements(self, seed: int, kind: str) -> list[dict[str, Any]]:
+        """Measurement records of an arm, in order."""
         mine = [record for record in self.folder.records() if record["kind"] == "measurement"]
-        return [r["value"] for r in mine if (r["seed"], r["arm"]) == (arm.seed, arm.kind)]
+        return [record for record in mine if (record["seed"], record["arm"]) == (seed, kind)]
 
     def keep(self, arm: Arm, opened: int, net: nn.Module) -> None:
         """Save the measured network of a candidate, or of the control, if this is the first seed that did not fail.

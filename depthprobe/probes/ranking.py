@@ -18,6 +18,7 @@ from depthprobe.training.learner import predict, refresh_batch_norm
 from depthprobe.training.metrics import Metric
 
 MEASURED = 24  # units that are bypassed one by one; in deeper networks those of the least influence
+IDLE = 1e-3  # of the outputs' standard deviation
 PROBED = 256  # examples that the influence is measured on
 
 
@@ -67,6 +68,25 @@ def rank_units(
             )
         )
     return sorted(ranked, key=_missed), whole
+
+
+@torch.no_grad()
+def find_idle(network: nn.Module, names: Sequence[str], x: Tensor) -> list[str]:
+    """Units that change nothing: without all of them the outputs on x (N, ...) stay, to IDLE of their spread.
+
+    network: trained, taken in eval mode. In order of the data flow.
+    """
+    edited = apply(network, [Gate(unit=name) for name in names], x[:2]).eval()
+    whole = edited(x)
+    scale = float(whole.std())
+    idle = []
+    for name in names:
+        edited.gates[name].ratio = 0.0
+        if float((edited(x) - whole).abs().max()) <= IDLE * scale:
+            idle.append(name)
+        else:
+            edited.gates[name].ratio = 1.0
+    return idle
 
 
 def _missed(row: Ranked) -> tuple[bool, float, float]:

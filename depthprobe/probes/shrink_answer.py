@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -16,12 +17,13 @@ from depthprobe.analysis.scores import SeedScores
 from depthprobe.analysis.sentence import say
 from depthprobe.analysis.tolerance import TARGET
 from depthprobe.analysis.units import Units
+from depthprobe.graph.costs import count_weight_layers
 from depthprobe.probes.answer import (
     Recommendation,
     as_json,
     depth_json,
     read_failures,
-    read_scores,
+    unpack_scores,
     within,
 )
 from depthprobe.probes.conclusion import (
@@ -30,6 +32,7 @@ from depthprobe.probes.conclusion import (
     candidate_costs,
     highest_chance,
     latency_facts,
+    network_costs,
     score_test,
 )
 from depthprobe.probes.cost import cost_json
@@ -52,11 +55,11 @@ def conclude_shrink(setup: ShrinkSetup, folder: RunFolder, seconds: float) -> Re
     records = list(folder.records())
     failures = read_failures(records)
     seeds = finished_seeds(records, setup.seeds, 1.0)
-    opened = measured_by_all(records, plan, [seed for seed in seeds if seed not in {f.seed for f in failures}])
-    scores = read_scores(records, opened, seeds)
+    failed = {failure.seed for failure in failures}
+    opened = measured_by_all(records, plan, [seed for seed in seeds if seed not in failed])
+    scores = [compare_at_equal_training(records, seed, opened) for seed in seeds if seed not in failed]
     if not scores:
         raise all_failed(setup.bench, folder, failures)
-    scores, trained_on = longest_trained(scores)
     depths = [plan.depths[plan.opened.index(count)] for count in opened]
     tolerance = config.tolerance or TARGET
     ask = partial(
@@ -72,20 +75,26 @@ def conclude_shrink(setup: ShrinkSetup, folder: RunFolder, seconds: float) -> Re
     decision = ask(scores)
     units = Units(metric=metric.name, fraction=metric.fraction, tolerance=decision.tolerance)
     advised = decision.recommended if decision.verdict == "shrink" else None
+    idle = setup.model.idle
     kept = plan.base.opened if advised is None else opened[depths.index(advised)]
-    removed = list(plan.removed(kept))
+    removed = [*idle, *plan.removed(kept)]
+    if idle:
+        whole = count_weight_layers(setup.model.whole())
+        decision, depths = decision.having_dropped(whole), [*depths, whole]
     net, rank = kept_network(setup, folder, kept)
     costs = candidate_costs(setup.bench, config.seed, 0, opened)
+    costs += [network_costs(setup.bench, setup.model.whole())] if idle else []
     depth = depth_json(decision, costs, latency_facts(setup.bench), metric.bounds)
     for row, best in zip(depth["candidates"], pareto(depth["candidates"]), strict=True):
         row["pareto"] = best
     values = [estimate.value for estimate in decision.candidates]
     depth["accelerates_at"] = accelerates_at(depths, values, decision.tolerance)
-    depth["speed_ms"] = compare_speed(costs[-1], costs[opened.index(kept)])
-    depth["without"] = {str(plan.depths[plan.opened.index(count)]): list(plan.removed(count)) for count in opened}
+    depth["speed_ms"] = compare_speed(costs[-1], costs[list(opened).index(kept)])
+    depth["idle"] = list(idle)
+    depth["without"] = {str(plan.depths[plan.opened.index(count)]): [*idle, *plan.removed(count)] for count in opened}
     notes = [f"seed {f.seed}: {f.what}" for f in failures] + list(decision.reasons) + list(setup.notes)
     notes += [setup.lr_note, *_say_coarser(decision, tolerance, units)]
-    notes += _say_course(setup, depths, depth["accelerates_at"], trained_on)
+    notes += _say_course(setup, depths, depth["accelerates_at"])
     recommendation = Recommendation(
         command="shrink",
         verdict=decision.verdict,
@@ -93,8 +102,8 @@ def conclude_shrink(setup: ShrinkSetup, folder: RunFolder, seconds: float) -> Re
             decision,
             metric=metric.name,
             seeds=len(seeds),
-            failed_seeds=len({f.seed for f in failures}),
-            notes=[f"without {_list(removed)}"] if removed else [],
+            failed_seeds=len(failed),
+            notes=_say_removed(idle, removed),
             fraction=metric.fraction,
         ),
         metric=metric.name,
@@ -102,7 +111,7 @@ def conclude_shrink(setup: ShrinkSetup, folder: RunFolder, seconds: float) -> Re
         confidence=decision.confidence,
         resolution=decision.resolution,
         seeds=seeds,
-        failed_seeds=sorted({f.seed for f in failures}),
+        failed_seeds=sorted(failed),
         depth=depth,
         width={"units": []},
         add=[],
@@ -111,7 +120,7 @@ def conclude_shrink(setup: ShrinkSetup, folder: RunFolder, seconds: float) -> Re
         verified=None,
         cost=cost_json(plan, config.seeds, records, seconds),
         gain={"over_current": as_json(decision.gain), "over_control": as_json(decision.gain_over_control)},
-        test={**score_test(setup.bench, net, rank), "before": score_test(setup.bench, setup.model.build(), 0)["value"]},
+        test={**score_test(setup.bench, net, rank), "before": score_test(setup.bench, setup.model.whole(), 0)["value"]},
         notes=notes,
         fraction=metric.fraction,
         ranking=[row.to_json() for row in setup.ranking],
@@ -129,22 +138,24 @@ def measured_by_all(records: Records, plan: ShrinkPlan, seeds: Sequence[int]) ->
     return [count for count in plan.opened if all(count in mine for mine in done.values())]
 
 
-def longest_trained(scores: list[SeedScores]) -> tuple[list[SeedScores], str]:
-    """The scores with the network as it is at its best: measured before anything left, or, where that is better,
-    trained on as long as the smallest (the control). A smaller network must not win by its longer training.
+def compare_at_equal_training(records: Records, seed: int, opened: Sequence[int]) -> SeedScores:
+    """Per-example scores of one seed, as if all candidates had been trained as long as the last.
+
+    What leaves early is measured early, and fine-tuning may still pay then. So what a smaller network has lost is its
+    distance from the control at the same step, and the level is that of the control at the end.
     """
-    first = sum(float(one.candidates[-1].mean()) for one in scores)
-    control = sum(float(one.control.mean()) for one in scores)
-    if control <= first:
-        return scores, "at the beginning of the walk"
-    replaced = [replace(one, candidates=_with_last(one)) for one in scores]
-    return replaced, "trained on as long as the whole walk (the control)"
-
-
-def _with_last(one: SeedScores) -> Any:
-    table = one.candidates.copy()
-    table[-1] = one.control
-    return table
+    mine = [r for r in records if r["kind"] == "measurement" and r["seed"] == seed]
+    down = {r["opened"]: r for r in mine if r["walk"] == "down"}
+    control = {r["opened"]: r for r in mine if r["walk"] == "control"}
+    whole = max(down)
+    still = {**{count: unpack_scores(r) for count, r in control.items()}, whole: unpack_scores(down[whole])}
+    last = still[min(still)]
+    return SeedScores(
+        seed=seed,
+        candidates=np.stack([last + unpack_scores(down[count]) - still[count] for count in opened]),
+        control=last,
+        examples=down[whole]["valid_id"],
+    )
 
 
 def kept_network(setup: ShrinkSetup, folder: RunFolder, opened: int) -> tuple[nn.Module, int]:
@@ -170,9 +181,9 @@ def _say_coarser(decision: Decision, planned: float, units: Units) -> list[str]:
     ]
 
 
-def _say_course(setup: ShrinkSetup, depths: Sequence[int], knee: int | None, trained_on: str) -> list[str]:
+def _say_course(setup: ShrinkSetup, depths: Sequence[int], knee: int | None) -> list[str]:
     plan = setup.bench.plan
-    notes = [f"the network as it is was measured {trained_on}"]
+    notes = ["accuracies are those at equal training: a smaller network's distance from the control at the same step"]
     if len(depths) < len(plan.depths):
         notes.append(f"the walk was given up below {depths[0]} layers: the loss was beyond recovery")
     if knee is not None:
@@ -180,6 +191,13 @@ def _say_course(setup: ShrinkSetup, depths: Sequence[int], knee: int | None, tra
     if len(plan.order) > 1:
         notes.append("units left in the order of what the network loses without each one alone")
     return notes
+
+
+def _say_removed(idle: Sequence[str], removed: Sequence[str]) -> list[str]:
+    if not removed:
+        return []
+    nothing = f", of which {_list(idle)} changed nothing" if idle and len(idle) < len(removed) else ""
+    return [f"without {_list(removed)}{nothing or (', which changed nothing' if idle else '')}"]
 
 
 def _list(names: Sequence[str], most: int = 6) -> str:

@@ -76,11 +76,13 @@ class ShrinkPlan:
         return [Remove(unit=name) for name in self.removed(opened)]
 
 
-def choose_units(network: nn.Module, example: torch.Tensor, config: ShrinkConfig) -> tuple[list[Unit], list[Unit]]:
-    """(all units, those that may leave). Raises GraphError where none can."""
+def choose_units(
+    network: nn.Module, example: torch.Tensor, config: ShrinkConfig, gone: Sequence[str] = ()
+) -> list[Unit]:
+    """The units that may leave; gone: those asked for that are out already. Raises GraphError where none can."""
     units = find_units(trace(network, example))
     by_name = {unit.name: unit for unit in units}
-    for name in config.units or ():
+    for name in set(config.units or ()) - set(gone):
         if name not in by_name or not by_name[name].shrinkable:
             raise GraphError(
                 f"{name!r} cannot leave",
@@ -89,14 +91,14 @@ def choose_units(network: nn.Module, example: torch.Tensor, config: ShrinkConfig
                 found=by_name[name].reason if name in by_name else "no such unit",
             )
     leaving = [u for u in units if u.shrinkable and (config.units is None or u.name in config.units)]
-    if not leaving:
+    if not leaving and not gone:
         raise GraphError(
             "nothing can be removed from this network",
             expected="a unit that a bypass can stand in for",
             found="; ".join(f"{unit.name}: {unit.reason}" for unit in units[:4]) or "no unit",
             hint="depthprobe inspect MODEL --dataset ... lists every unit and its reason",
         )
-    return units, leaving
+    return leaving
 
 
 def plan_shrink(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from depthprobe.analysis.tolerance import auto_tolerance
 from depthprobe.config import ShrinkConfig, TrainConfig
@@ -18,7 +19,7 @@ from depthprobe.probes.cost import Forecast, forecast
 from depthprobe.probes.environment import describe_environment
 from depthprobe.probes.grow_setup import say_tolerance
 from depthprobe.probes.own import Asked, Own, check_targets, open_own
-from depthprobe.probes.ranking import Ranked, rank_units
+from depthprobe.probes.ranking import PROBED, Ranked, find_idle, rank_units
 from depthprobe.probes.rate import find_rate
 from depthprobe.probes.setup import (
     DataSource,
@@ -35,6 +36,7 @@ from depthprobe.training.batches import Batches
 from depthprobe.training.device import open_device
 from depthprobe.training.metric_source import check_tolerance
 
+WALK = "shrink"  # kind of the arms that walk down
 ABOVE_CHANCE = 3.0  # standard errors that a trained network has to be above guessing
 KEPT = ("optimizer", "momentum", "weight_decay", "clip", "batch_size", "augment", "precision", "steps")
 
@@ -71,7 +73,7 @@ class ShrinkSetup:
     @property
     def arms(self) -> list[Arm]:
         """All trainings in the order in which they run."""
-        return [Arm(seed, rank, kind) for rank, seed in enumerate(self.seeds) for kind in ("shrink", "control")]
+        return [Arm(seed, rank, kind) for rank, seed in enumerate(self.seeds) for kind in (WALK, "control")]
 
     def to_json(self) -> dict[str, Any]:
         """config.json: resolved, enough to run the same again."""
@@ -87,6 +89,7 @@ class ShrinkSetup:
             "tolerance_auto": self.tolerance_auto,
             "setup_seconds": round(self.setup_seconds, 2),
             "gates": list(self.bench.plan.gates),
+            "idle": list(self.model.idle),
             "ranking": [row.to_json() for row in self.ranking],
             "whole": self.whole,
             **self.own.to_json(),
@@ -114,16 +117,18 @@ def set_up_shrink(
     split_of = choose_split(model, config)
     split = split_by_rank(data, split_of["seed"], split_of["folds"])(split_of["fold"])
     example = split.train.x[:2]
-    network = model.build()
+    network = model.whole()
     own = open_own(model, data, train, config.metric, asked or Asked(record=record))  # type: ignore[arg-type]
     check_tolerance(config.tolerance, own.metric)
     if check_targets(network, example, data, own):
         check_outputs(network, example, data)
     augment = choose_augment(train, data, example)
     batches = Batches(split.train, train.batch_size, 0, own.augment(augment), accelerator.device)
-    _, leaving = choose_units(network, example, config)
+    idle = find_units_idle(network, split, config) if record is None else tuple(record["idle"])
+    model = replace(model, idle=idle)
+    network = model.build()
     if record is None:
-        names = [unit.name for unit in leaving]
+        names = [unit.name for unit in choose_units(network, example, config, idle)]
         ranked, whole = rank_units(network, names, split, batches, own.metric, accelerator.device)
     else:
         ranked, whole = [Ranked(**row) for row in record["ranking"]], float(record["whole"])
@@ -169,6 +174,12 @@ def set_up_shrink(
         split_of=split_of,
         setup_seconds=time.monotonic() - begun,
     )
+
+
+def find_units_idle(network: nn.Module, split: Split, config: ShrinkConfig) -> tuple[str, ...]:
+    """Names of the units that may leave and change nothing."""
+    names = [unit.name for unit in choose_units(network, split.train.x[:2], config)]
+    return tuple(find_idle(network, names, split.valid.x[:PROBED]))
 
 
 def fine_tuning(model: TrainedModel, typed: Mapping[str, Any]) -> TrainConfig:

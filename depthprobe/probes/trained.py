@@ -22,7 +22,8 @@ from depthprobe.surgery.edits import Remove
 @dataclass(frozen=True, eq=False, kw_only=True)
 class TrainedModel:
     """A network with its weights. source: the model it was made from; recipe: what was done to it before; weights: of a
-    file (None: those of the module that was passed); example: two inputs to trace it with.
+    file (None: those of the module that was passed); example: two inputs to trace it with; trained: what the file says of
+    itself; idle: units that changed nothing and are left out.
     """
 
     source: Source
@@ -30,9 +31,17 @@ class TrainedModel:
     recipe: tuple[Edit, ...] = ()
     weights: Weights | None = None
     trained: Mapping[str, Any] = field(default_factory=dict)
+    idle: tuple[str, ...] = ()
 
     def build(self, seed: int = 0) -> nn.Module:
-        """The network with its trained weights, the same for every seed. Raises ModelError when they do not fit."""
+        """The network with its trained weights, the same for every seed, idle units left out. Raises ModelError when
+        the weights do not fit.
+        """
+        whole = self.whole()
+        return recipe_network(whole, removals(self.idle), self.example) if self.idle else whole
+
+    def whole(self) -> nn.Module:
+        """The network as it was trained."""
         if self.weights is None and isinstance(self.source, InMemoryModel):
             return copy.deepcopy(self.source.module)
         network = load_weights(self._skeleton(), self.weights) if self.weights else self._skeleton()
@@ -42,7 +51,7 @@ class TrainedModel:
     def fresh(self, recipe: Iterable[Edit], seed: int) -> nn.Module:
         """The architecture with more edits, its weights drawn anew under `seed`."""
         network = self.source.build(seed)
-        whole = compose(self.recipe, tuple(recipe))
+        whole = compose(self.recipe, [*removals(self.idle), *recipe])
         return recipe_network(network, whole, self.example) if whole else network
 
     def _skeleton(self) -> nn.Module:
