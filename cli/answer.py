@@ -67,6 +67,10 @@ def facts(recommendation: Any) -> list[str]:
             f"alone: {row['copies']} x at {row['place']}: {units.value(row['value'])}, "
             f"{units.signed(gain['value'], unit=False)} ({low} to {high}): {pays}"
         )
+    if recommendation.verified:
+        verified = recommendation.verified
+        for name, row in (("advised", verified["recommended"]), ("present", verified["current"])):
+            lines.append(f"from scratch, the {name} network: {units.value(row['value'])} ({interval(units, row)})")
     if recommendation.depth.get("speed_ms"):
         from depthprobe.reports.numbers import say_speed
 

@@ -40,6 +40,11 @@ def grow(
     threads: o.Threads = None,
     sensitivity: o.Sensitivity = False,
     time_budget: o.TimeBudget = None,
+    max_params: o.MaxParams = None,
+    max_macs: o.MaxMacs = None,
+    max_latency_ms: o.MaxLatency = None,
+    keep_accuracy: o.KeepAccuracy = None,
+    verify: o.Verify = False,
     config: o.Config = None,
     resume: o.ResumeRun = None,
     json: o.Json = False,
@@ -56,7 +61,8 @@ def grow(
         seeds=seeds, seed=seed, split_seed=split_seed, copies=copies, sites=o.parse_names(sites),
         candidates=o.parse_counts(candidates), max_depth=max_depth, by=by, kernel=kernel, init=init,
         mode=mode, granularity=granularity, metric=metric, sensitivity=sensitivity or None,
-        **o.parse_tolerance(tolerance), **o.parse_budget(time_budget),
+        max_params=max_params, max_macs=max_macs, max_latency_ms=max_latency_ms, keep_accuracy=keep_accuracy,
+        verify=verify or None, **o.parse_tolerance(tolerance), **o.parse_budget(time_budget),
     )  # fmt: skip
     train = o.given(
         steps=steps, optimizer=optimizer, weight_decay=weight_decay, clip=clip, batch_size=batch_size,

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -36,17 +37,17 @@ class Watcher(Listener):
     def __exit__(self, *_: object) -> None:
         return None
 
-    def begun(self, setup: Any, done_arms: int) -> None:
+    def begun(self, setup: Any, done_arms: int, arms: Sequence[Any]) -> None:
         """Remember what is to be done."""
         self.began = time.monotonic()
-        arms = getattr(setup, "arms", None) or [setup.arm]
         self.head = headline(setup)
         self.metric = setup.own.metric.name
         for arm in arms:
             self.length[arm.kind], self.per_arm[arm.kind] = arm_updates(setup, arm)
-            self.rows[key_of(arm)] = {"state": "waiting", "step": 0}
+            self.rows.setdefault(key_of(arm), {"state": "waiting", "step": 0})
         for arm in arms[:done_arms]:
-            self.rows[key_of(arm)] = {"state": "done", "step": self.length[arm.kind]}
+            if self.rows[key_of(arm)]["state"] != "failed":
+                self.rows[key_of(arm)].update(state="done", step=self.length[arm.kind])
         self.total = sum(self.per_arm[arm.kind] for arm in arms)
         self.done_before = self.finished_updates = sum(self.per_arm[arm.kind] for arm in arms[:done_arms])
 
@@ -101,10 +102,11 @@ class PlainView(Watcher):
         super().__init__()
         self.traces = 0
 
-    def begun(self, setup: Any, done_arms: int) -> None:
+    def begun(self, setup: Any, done_arms: int, arms: Sequence[Any]) -> None:
         """The forecast first."""
-        super().begun(setup, done_arms)
-        for line in self.head:
+        known = bool(self.rows)
+        super().begun(setup, done_arms, arms)
+        for line in ["verifying: both architectures from scratch"] if known else self.head:
             print(line, file=sys.stderr)
 
     def recorded(self, record: dict[str, Any]) -> None:
@@ -250,6 +252,8 @@ def arm_updates(setup: Any, arm: Any) -> tuple[int, int]:
     if not hasattr(setup, "bench"):
         return setup.steps, setup.steps
     plan = setup.bench.plan
+    if arm.kind.startswith("verify"):
+        return plan.steps, plan.steps
     if arm.kind == "control":
         return plan.updates, plan.updates
     schedule = plan.schedule(arm.rank)

@@ -64,6 +64,17 @@ Sensitivity = Annotated[bool, typer.Option("--sensitivity", help="Answer again a
 TimeBudget = Annotated[
     str | None, _option("--time-budget", metavar="10m", text="Fit seeds, depths and steps into 90s, 10m, 1h30m")
 ]
+MaxParams = Annotated[int | None, _option("--max-params", metavar="N", text="Most parameters of the advised network")]
+MaxMacs = Annotated[int | None, _option("--max-macs", metavar="N", text="Most multiply-accumulates of one example")]
+MaxLatency = Annotated[
+    float | None, _option("--max-latency-ms", metavar="MS", text="Longest time of one batch, measured on this machine")
+]
+KeepAccuracy = Annotated[
+    float | None, _option("--keep-accuracy", metavar="A", text="Least value of the metric: the smallest that keeps it")
+]
+Verify = Annotated[
+    bool, typer.Option("--verify", help="Also train the advised and the present network from scratch, and compare")
+]
 LrShape = Annotated[str | None, _option("--lr-shape", text="constant, cosine or step (default: cosine)")]
 WeightDecay = Annotated[float | None, _option("--weight-decay", text="L2 penalty (default: 0.0005)")]
 Clip = Annotated[float | None, _option("--clip", text="Largest norm of the gradient (default: none)")]

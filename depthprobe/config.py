@@ -125,12 +125,42 @@ class GrowthConfig(_Settings):
         _init(self.init)
 
 
+BUDGETS = ("max_params", "max_macs", "max_latency_ms", "keep_accuracy")
+
+
 @dataclass(frozen=True, kw_only=True)
-class GrowConfig(GrowthConfig):
+class BudgetConfig(_Settings):
+    """What the advised network may cost, and what it has to keep; None: no limit. max_latency_ms: of one batch on this
+    machine; keep_accuracy: least value of the metric.
+    """
+
+    max_params: int | None = None
+    max_macs: int | None = None
+    max_latency_ms: float | None = None
+    keep_accuracy: float | None = None
+
+    def _check_budget(self) -> None:
+        for name in ("max_params", "max_macs"):
+            if getattr(self, name) is not None:
+                _number(name, getattr(self, name), at_least=1, whole=True)
+        if self.max_latency_ms is not None:
+            _number("max_latency_ms", self.max_latency_ms, above=0.0)
+        if self.keep_accuracy is not None:
+            _number("keep_accuracy", self.keep_accuracy)
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """The limits that were set."""
+        return {name: getattr(self, name) for name in BUDGETS if getattr(self, name) is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class GrowConfig(GrowthConfig, BudgetConfig):
     """A grow probe. seeds: how many; seed: the first; split_seed: of the data split. tolerance: in units of the metric,
     None is "auto". candidates: numbers of added layers to measure, 0 always among them (None: at most 8,
     log-spaced). max_depth: most weight layers. by: "stage" or "site": also what the copies of each one are worth
-    alone. sensitivity: the answer is repeated at a third and three times the rate. time_budget: seconds that everything
+    alone. sensitivity: the answer is repeated at a third and three times the rate. verify: the advised and the
+    present architecture are also trained from scratch. time_budget: seconds that everything
     may take (None: no limit). Lengths of the stairs are shares of `steps`; first_share is longer where the way up is
     short.
     """
@@ -143,6 +173,7 @@ class GrowConfig(GrowthConfig):
     max_depth: int | None = None
     by: str | None = None
     sensitivity: bool = False
+    verify: bool = False
     time_budget: float | None = None
     closing: str = "alternate"
     first_share: float = 0.25
@@ -155,6 +186,7 @@ class GrowConfig(GrowthConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self._check_budget()
         _one_of("closing", self.closing, CLOSINGS)
         if self.by is not None:
             _one_of("by", self.by, PLACES)
@@ -182,33 +214,7 @@ class GrowConfig(GrowthConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class BudgetConfig(_Settings):
-    """What the advised network may cost, and what it has to keep; None: no limit. max_latency_ms: of one batch on this
-    machine; keep_accuracy: least value of the metric.
-    """
-
-    max_params: int | None = None
-    max_macs: int | None = None
-    max_latency_ms: float | None = None
-    keep_accuracy: float | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("max_params", "max_macs"):
-            if getattr(self, name) is not None:
-                _number(name, getattr(self, name), at_least=1, whole=True)
-        if self.max_latency_ms is not None:
-            _number("max_latency_ms", self.max_latency_ms, above=0.0)
-        if self.keep_accuracy is not None:
-            _number("keep_accuracy", self.keep_accuracy)
-
-    @property
-    def limits(self) -> dict[str, float]:
-        """The limits that were set."""
-        return {name: value for name, value in self.to_json().items() if value is not None}
-
-
-@dataclass(frozen=True, kw_only=True)
-class ShrinkConfig(_Settings):
+class ShrinkConfig(BudgetConfig):
     """A shrink probe. seeds: how many; seed: the first; split_seed: None takes the checkpoint's. tolerance: in units of
     the metric, None is "auto". units: names of those that may leave (None: all that can). candidates: numbers of
     removed units to measure, 0 always among them (None: at most 8). lengths: ramp of a unit in updates, by name, where
@@ -238,6 +244,7 @@ class ShrinkConfig(_Settings):
     verify: bool = False
 
     def __post_init__(self) -> None:
+        self._check_budget()
         _number("seeds", self.seeds, at_least=1, at_most=100, whole=True)
         _number("seed", self.seed, at_least=0, whole=True)
         if self.split_seed is not None:

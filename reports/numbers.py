@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
+from depthprobe.analysis.budgets import say_speed
 from depthprobe.analysis.units import Units
 
-__all__ = ["Units"]  # for cli/, which draws no numbers of its own
+__all__ = ["Units", "say_speed"]  # for cli/, which draws no numbers of its own
 
 _SCALES = ((1e12, "T"), (1e9, "G"), (1e6, "M"))
 

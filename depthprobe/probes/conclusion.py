@@ -1,6 +1,7 @@
 """The conclusion of a grow probe: decide on its records, write recipe, model and recommendation."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -8,6 +9,7 @@ import torch
 from torch import nn
 
 from depthprobe.analysis.automatic import decide_automatically
+from depthprobe.analysis.budgets import pareto
 from depthprobe.analysis.decision import Decision
 from depthprobe.analysis.places import value_places
 from depthprobe.analysis.rule import decide
@@ -15,6 +17,8 @@ from depthprobe.analysis.scores import SeedScores
 from depthprobe.analysis.sentence import say
 from depthprobe.analysis.tolerance import TARGET
 from depthprobe.analysis.units import Units
+from depthprobe.analysis.verified import say_verified
+from depthprobe.analysis.within import decide_within
 from depthprobe.errors import TrainingError
 from depthprobe.graph.costs import count_macs, count_parameters, measure_latency_ms
 from depthprobe.probes.answer import (
@@ -65,8 +69,25 @@ def highest_chance(bench: Bench[Plan], seeds: int) -> float | None:
     return max((floor for floor in floors if floor is not None), default=None)
 
 
-def conclude(setup: Setup, folder: RunFolder, seconds: float) -> Result:
-    """Decide on the records of a completed probe; write recipe, model and, last, the recommendation."""
+@dataclass(frozen=True, kw_only=True)
+class Weighed:
+    """The decision on a probe's records, and what it rests on. rows: the candidates with their costs, as plain values;
+    others: the answers at other rates; rank: of the first seed that did not fail; sentence: of a budget, where one
+    was set.
+    """
+
+    decision: Decision
+    scores: list[SeedScores]
+    failures: list[Failure]
+    seeds: list[int]
+    others: list[dict[str, Any]]
+    depth: dict[str, Any]
+    rank: int
+    sentence: str | None = None
+
+
+def weigh(setup: Setup, folder: RunFolder) -> Weighed:
+    """Decide on the records of a completed probe. Raises TrainingError when every seed failed."""
     plan, config, metric = setup.bench.plan, setup.config, setup.bench.metric
     tolerance = config.tolerance or TARGET
     everything = list(folder.records())
@@ -91,13 +112,54 @@ def conclude(setup: Setup, folder: RunFolder, seconds: float) -> Result:
     if config.sensitivity:
         again = partial(decide, **{**ask.keywords, "tolerance": decision.tolerance})
         others = repeat_decision(everything, plan.opened, setup.seeds, setup.bench.train.lr, again)
-    opened = _opened_of(plan, decision)
+    rank = setup.seeds.index(scores[0].seed)
+    costs = candidate_costs(setup.bench, config.seed, rank, plan.opened)
+    depth, sentence = depth_json(decision, costs, latency_facts(setup.bench), metric.bounds), None
+    mark_pareto(depth["candidates"])
+    if config.limits:
+        decision, sentence = decide_within(
+            decision, depth["candidates"], config.limits, units_of(setup.bench, decision)
+        )
+        depth = {**depth, "recommended": decision.recommended, "best_guess": decision.best_guess}
+    return Weighed(
+        decision=decision,
+        scores=scores,
+        failures=failures,
+        seeds=seeds,
+        others=others,
+        depth=depth,
+        rank=rank,
+        sentence=sentence,
+    )
+
+
+def mark_pareto(rows: list[dict[str, Any]]) -> None:
+    """Under "pareto": whether no other candidate beats it in the metric, parameters, MACs and latency together."""
+    for row, best in zip(rows, pareto(rows), strict=True):
+        row["pareto"] = best
+
+
+def units_of(bench: Bench[Plan], decision: Decision) -> Units:
+    """How values of the metric are written."""
+    metric = bench.metric
+    return Units(metric=metric.name, fraction=metric.fraction, tolerance=decision.tolerance)
+
+
+def conclude(
+    setup: Setup, folder: RunFolder, seconds: float, weighed: Weighed, verified: dict[str, Any] | None = None
+) -> Result:
+    """Write recipe, model and, last, the recommendation of a completed probe. verified: what came of `--verify`."""
+    plan, config, metric = setup.bench.plan, setup.config, setup.bench.metric
+    everything = list(folder.records())
+    decision, others, failures = weighed.decision, weighed.others, weighed.failures
+    tolerance, records = config.tolerance or TARGET, at_rate(everything, 1.0)
+    opened = opened_of(plan, decision)
     net, rank = _saved_network(setup, folder, decision, opened)
     recipe = plan.recipe(opened, rank)
     test = score_test(setup.bench, net, rank)
     notes = [f"seed {f.seed}: {f.what}" for f in failures] + list(decision.reasons) + list(setup.notes)
     notes += [setup.lr_note] if setup.range_test or setup.bench.own.optimizer else []
-    units = Units(metric=metric.name, fraction=metric.fraction, tolerance=decision.tolerance)
+    units = units_of(setup.bench, decision)
     if decision.tolerance > tolerance:
         notes.append(
             f"decided at a tolerance of {units.size(decision.tolerance)}, not the planned {units.size(tolerance)}: "
@@ -116,15 +178,19 @@ def conclude(setup: Setup, folder: RunFolder, seconds: float) -> Result:
         copies = 2 * max(edit.copies for edit in plan.edits)
         notes.append(f"the deepest candidate is the answer: more may pay, --copies {copies} looks further")
     ended = say_sensitivity(decision, others) if others else []
-    places = _value_places(setup, records, scores, decision)
+    places = _value_places(setup, records, weighed.scores, decision)
     ended += say_places(places, units) if places else []
+    ended += [say_verified(verified, units)] if verified else []
+    if config.verify and verified is None:
+        notes.append("there was nothing to verify: the advice is the network as it is, or no advice")
     recommendation = Recommendation(
         command="grow",
         verdict=decision.verdict,
-        sentence=say(
+        sentence=join_sentence(weighed.sentence, ended)
+        or say(
             decision,
             metric=metric.name,
-            seeds=len(seeds),
+            seeds=len(weighed.seeds),
             failed_seeds=len({f.seed for f in failures}),
             notes=ended,
             fraction=metric.fraction,
@@ -133,19 +199,14 @@ def conclude(setup: Setup, folder: RunFolder, seconds: float) -> Result:
         tolerance=decision.tolerance,
         confidence=decision.confidence,
         resolution=decision.resolution,
-        seeds=seeds,
+        seeds=weighed.seeds,
         failed_seeds=sorted({f.seed for f in failures}),
-        depth=depth_json(
-            decision,
-            candidate_costs(setup.bench, config.seed, rank, plan.opened),
-            latency_facts(setup.bench),
-            metric.bounds,
-        ),
+        depth=weighed.depth,
         width={"units": []},
         add=[{"after": edit.unit, "copies": edit.copies} for edit in recipe] if decision.verdict == "deepen" else [],
         remove=[],
         control=within(decision.control, metric.bounds),
-        verified=None,
+        verified=verified,
         cost=cost_json(plan, config.seeds, everything, seconds, rates=config.rates),
         gain={"over_current": as_json(decision.gain), "over_control": as_json(decision.gain_over_control)},
         test=test,
@@ -156,6 +217,11 @@ def conclude(setup: Setup, folder: RunFolder, seconds: float) -> Result:
     )
     _write_answer(setup, folder, recipe, net, rank, recommendation)
     return Result(folder.path, recommendation, net)
+
+
+def join_sentence(sentence: str | None, notes: Sequence[str]) -> str | None:
+    """A sentence of a budget with what a sentence ends with; None where there is none."""
+    return None if sentence is None else "; ".join([sentence.removesuffix("."), *notes]) + "."
 
 
 def _value_places(
@@ -204,7 +270,8 @@ def all_failed(bench: Bench[Plan], folder: RunFolder, failures: list[Failure]) -
     )
 
 
-def _opened_of(plan: GrowPlan, decision: Decision) -> int:
+def opened_of(plan: GrowPlan, decision: Decision) -> int:
+    """Open gates of the advised network, or of the present one."""
     depth = decision.recommended if decision.recommended is not None else decision.current
     return plan.opened[plan.depths.index(depth)]
 

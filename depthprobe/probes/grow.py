@@ -8,12 +8,14 @@ from depthprobe.probes.answer import Failure, find_collapse
 from depthprobe.probes.arms import run_grow_arm
 from depthprobe.probes.bench import Arm
 from depthprobe.probes.budget import must_stop
-from depthprobe.probes.conclusion import chance, conclude
+from depthprobe.probes.conclusion import Weighed, chance, conclude, opened_of, weigh
 from depthprobe.probes.grow_setup import Setup, create_run, reopen, set_up
 from depthprobe.probes.listener import Listener
 from depthprobe.probes.notebook import RunNotebook
 from depthprobe.probes.result import Result
 from depthprobe.probes.runner import run_arms
+from depthprobe.probes.setup import recipe_network
+from depthprobe.probes.verify import ADVISED, CURRENT, verify
 from depthprobe.runs import RunFolder
 
 __all__ = ["Setup", "create_run", "reopen", "run_grow", "set_up"]
@@ -22,7 +24,28 @@ __all__ = ["Setup", "create_run", "reopen", "run_grow", "set_up"]
 def run_grow(setup: Setup, folder: RunFolder, listener: Listener) -> Result:
     """Train what is left to train, decide, and write the answer into the run folder."""
     seconds = run_arms(setup, folder, listener, run_grow_arm, find_failure=_collapse, stops=_stops)
-    return conclude(setup, folder, seconds)
+    weighed, verified = weigh(setup, folder), None
+    if setup.config.verify and weighed.decision.recommended not in (None, weighed.decision.current):
+        verified, seconds = _verify(setup, folder, listener, weighed)
+    return conclude(setup, folder, seconds, weighed, verified)
+
+
+def _verify(
+    setup: Setup, folder: RunFolder, listener: Listener, weighed: Weighed
+) -> tuple[dict[str, Any] | None, float]:
+    plan, decision = setup.bench.plan, weighed.decision
+    recipe = plan.recipe(opened_of(plan, decision), weighed.rank)
+    example = setup.bench.split(0).train.x[:2]
+    return verify(
+        setup,
+        folder,
+        listener,
+        {CURRENT: setup.model.build, ADVISED: lambda s: recipe_network(setup.model.build(s), recipe, example, s)},
+        setup.bench.train,
+        larger=True,
+        tolerance=decision.tolerance,
+        confidence=decision.confidence,
+    )
 
 
 def _collapse(setup: Setup, arm: Arm, records: list[Mapping[str, Any]]) -> Failure | None:

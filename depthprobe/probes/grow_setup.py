@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from depthprobe.analysis.tolerance import Tolerance, auto_tolerance
+from depthprobe.analysis.within import check_reachable
 from depthprobe.config import GrowConfig, ShrinkConfig, TrainConfig
 from depthprobe.errors import ModelError, RunFolderError
 from depthprobe.inputs import Dataset, ModelSource, is_small
@@ -181,6 +182,7 @@ def _draft(
     first = split(0)
     example = first.train.x[:2]
     plan = plan_grow(network, example, config, train, len(first.train))
+    check_reachable([asdict(candidate) for candidate in plan.candidates], config.limits)
     own = open_functions(network, example, config, train)
     fresh = len({split(rank).valid_id for rank in range(config.seeds)}) / config.seeds if folds > 1 else 1.0
     tolerance = auto_tolerance(max(1, round(len(first.valid) * fresh)), config.seeds, folds=folds > 1)

@@ -1,7 +1,7 @@
 """Running the arms of a probe one after another, from where the run folder stands."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from depthprobe.errors import TrainingError
@@ -49,16 +49,18 @@ def run_arms(
     control: Walk = run_control_arm,
     find_failure: Callable[[S, Arm, list[Mapping[str, Any]]], Failure | None] | None = None,
     stops: Callable[[S, Arm, int, RunNotebook], bool] | None = None,
+    arms: Sequence[Arm] | None = None,
 ) -> float:
     """Train what is left to train; returns the seconds that the probe took so far, interruptions left out.
 
     walk: trains an arm that is no control; control: one that is; find_failure: looks at the records of a walk that
-    ended; stops: whether the run ends before an arm, so many seeds being finished.
+    ended; stops: whether the run ends before an arm, so many seeds being finished; arms: more than those of the setup,
+    which they begin with.
     """
     payload = folder.restore()
     begun = time.monotonic() - float(payload["seconds"])
-    arms = setup.arms
-    listener.begun(setup, payload["arm"])
+    arms = setup.arms if arms is None else list(arms)
+    listener.begun(setup, payload["arm"], arms)
     for index in range(payload["arm"], len(arms)):
         arm = arms[index]
         state = payload["learner"] if index == payload["arm"] else None

@@ -26,8 +26,11 @@ def probe_arms(seeds: Sequence[int], *, sensitivity: bool) -> list[Arm]:
 
 
 def at_rate(records: Records, factor: float) -> list[Mapping[str, Any]]:
-    """The records of the arms trained at `factor` times the rate; those of the main rate carry none."""
-    return [record for record in records if record.get("rate", 1.0) == factor]
+    """The records of the arms trained at `factor` times the rate, those of the main rate carry none; trainings from
+    scratch (--verify) are left out.
+    """
+    mine = [record for record in records if record.get("rate", 1.0) == factor]
+    return [record for record in mine if not str(record.get("arm", "")).startswith("verify")]
 
 
 def finished_seeds(records: Records, seeds: Sequence[int], factor: float) -> list[int]:

@@ -14,6 +14,7 @@ from depthprobe.inputs import Dataset, InMemoryModel, ModelSource, Split, open_d
 from depthprobe.probes.environment import describe_environment
 from depthprobe.runs import RunFolder
 from depthprobe.surgery import Edit, apply, settle
+from depthprobe.training.batches import mix_seed
 from depthprobe.training.learner import predict
 
 IN_MEMORY = "<python>"
@@ -122,9 +123,13 @@ def about_model(
     }
 
 
-def recipe_network(model: nn.Module, recipe: Sequence[Edit], example: torch.Tensor) -> nn.Module:
-    """The settled network that a recipe makes of a fresh model."""
+def recipe_network(
+    model: nn.Module, recipe: Sequence[Edit], example: torch.Tensor, seed: int | None = None
+) -> nn.Module:
+    """The settled network that a recipe makes of a fresh model; seed: of new layers' weights, where they count."""
     with torch.random.fork_rng(devices=[]):
+        if seed is not None:
+            torch.manual_seed(mix_seed(seed, 1))
         return settle(apply(model, recipe, example))
 
 

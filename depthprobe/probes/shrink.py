@@ -12,8 +12,9 @@ from depthprobe.probes.holds import branch_and_cool, measure, measure_hold, meas
 from depthprobe.probes.listener import Listener
 from depthprobe.probes.result import Result
 from depthprobe.probes.runner import run_arms
-from depthprobe.probes.shrink_answer import conclude_shrink
+from depthprobe.probes.shrink_answer import conclude_shrink, weigh_shrink
 from depthprobe.probes.shrink_setup import WALK, ShrinkSetup, create_shrink, reopen_shrink, set_up_shrink
+from depthprobe.probes.verify import ADVISED, CURRENT, verify
 from depthprobe.runs import RunFolder
 from depthprobe.schedules import Hold
 from depthprobe.surgery import Edited
@@ -27,7 +28,22 @@ def run_shrink(setup: ShrinkSetup, folder: RunFolder, listener: Listener) -> Res
     loss = setup.config.beyond * (1.0 if setup.bench.metric.known_scale else abs(setup.whole))
     walk = partial(run_shrink_arm, beyond=loss)
     seconds = run_arms(setup, folder, listener, walk, control=run_shrink_control)
-    return conclude_shrink(setup, folder, seconds)
+    weighed, verified = weigh_shrink(setup, folder), None
+    if setup.config.verify and weighed.removed:
+        verified, seconds = verify(
+            setup,
+            folder,
+            listener,
+            {
+                CURRENT: lambda seed: setup.model.fresh((), seed, idle=True),
+                ADVISED: lambda seed: setup.model.fresh(setup.bench.plan.recipe(weighed.kept, 0), seed),
+            },
+            replace(setup.bench.train, lr=setup.scratch_rate),
+            larger=False,
+            tolerance=weighed.decision.tolerance,
+            confidence=weighed.decision.confidence,
+        )
+    return conclude_shrink(setup, folder, seconds, weighed, verified)
 
 
 def run_shrink_arm(

@@ -1,7 +1,7 @@
 """The answer of a shrink probe: what can go, by name, and the smaller network."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -10,15 +10,18 @@ import torch
 from torch import nn
 
 from depthprobe.analysis.automatic import decide_automatically
-from depthprobe.analysis.budgets import accelerates_at, compare_speed, pareto
+from depthprobe.analysis.budgets import accelerates_at, compare_speed
 from depthprobe.analysis.decision import Decision
 from depthprobe.analysis.rule import decide
 from depthprobe.analysis.scores import SeedScores
 from depthprobe.analysis.sentence import say
 from depthprobe.analysis.tolerance import TARGET
 from depthprobe.analysis.units import Units
+from depthprobe.analysis.verified import say_verified
+from depthprobe.analysis.within import decide_within
 from depthprobe.graph.costs import count_weight_layers
 from depthprobe.probes.answer import (
+    Failure,
     Recommendation,
     as_json,
     depth_json,
@@ -31,14 +34,17 @@ from depthprobe.probes.conclusion import (
     all_failed,
     candidate_costs,
     highest_chance,
+    join_sentence,
     latency_facts,
+    mark_pareto,
     network_costs,
     score_test,
+    units_of,
 )
 from depthprobe.probes.cost import cost_json
 from depthprobe.probes.notebook import CANDIDATES
 from depthprobe.probes.result import Result
-from depthprobe.probes.sensitivity import finished_seeds
+from depthprobe.probes.sensitivity import at_rate, finished_seeds
 from depthprobe.probes.setup import about_model, recipe_network
 from depthprobe.probes.shrink_plan import ShrinkPlan
 from depthprobe.probes.shrink_setup import ShrinkSetup
@@ -49,10 +55,27 @@ from depthprobe.surgery import recipe_to_json
 Records = Sequence[Mapping[str, Any]]
 
 
-def conclude_shrink(setup: ShrinkSetup, folder: RunFolder, seconds: float) -> Result:
-    """Decide on the records of a completed probe; write recipe, model and, last, the recommendation."""
-    plan, config, metric = setup.bench.plan, setup.config, setup.bench.metric
-    records = list(folder.records())
+@dataclass(frozen=True, kw_only=True)
+class Weighed:
+    """The decision on a probe's records. opened: open gates of the candidates, ascending; kept: of the advised network;
+    removed: the units that it lacks; sentence: of a budget, where one was set; planned: the decision's tolerance was
+    coarser than that.
+    """
+
+    decision: Decision
+    seeds: list[int]
+    failures: list[Failure]
+    depth: dict[str, Any]
+    kept: int
+    removed: list[str]
+    planned: float
+    sentence: str | None = None
+
+
+def weigh_shrink(setup: ShrinkSetup, folder: RunFolder) -> Weighed:
+    """Decide on the records of a completed probe. Raises TrainingError when every seed failed."""
+    plan, config, metric, idle = setup.bench.plan, setup.config, setup.bench.metric, setup.model.idle
+    records = at_rate(list(folder.records()), 1.0)
     failures = read_failures(records)
     seeds = finished_seeds(records, setup.seeds, 1.0)
     failed = {failure.seed for failure in failures}
@@ -73,52 +96,80 @@ def conclude_shrink(setup: ShrinkSetup, folder: RunFolder, seconds: float) -> Re
         floor_is=FLOORS.get(metric.spec, ""),
     )
     decision = ask(scores)
-    units = Units(metric=metric.name, fraction=metric.fraction, tolerance=decision.tolerance)
-    advised = decision.recommended if decision.verdict == "shrink" else None
-    idle = setup.model.idle
-    kept = plan.base.opened if advised is None else opened[depths.index(advised)]
-    removed = [*idle, *plan.removed(kept)]
-    if idle:
-        whole = count_weight_layers(setup.model.whole())
-        decision, depths = decision.having_dropped(whole), [*depths, whole]
-    net, rank = kept_network(setup, folder, kept)
     costs = candidate_costs(setup.bench, config.seed, 0, opened)
-    costs += [network_costs(setup.bench, setup.model.whole())] if idle else []
-    depth = depth_json(decision, costs, latency_facts(setup.bench), metric.bounds)
-    for row, best in zip(depth["candidates"], pareto(depth["candidates"]), strict=True):
-        row["pareto"] = best
+    if idle:
+        whole = setup.model.whole()
+        decision = decision.having_dropped(count_weight_layers(whole))
+        costs, opened = [*costs, network_costs(setup.bench, whole)], [*opened, plan.base.opened]
+    depth, sentence = depth_json(decision, costs, latency_facts(setup.bench), metric.bounds), None
+    mark_pareto(depth["candidates"])
+    if config.limits:
+        decision, sentence = decide_within(
+            decision, depth["candidates"], config.limits, units_of(setup.bench, decision)
+        )
+        depth = {**depth, "recommended": decision.recommended, "best_guess": decision.best_guess}
+    index = decision.depths.index(decision.recommended if decision.verdict == "shrink" else decision.current)
+    removed = [*idle, *plan.removed(opened[index])] if decision.verdict == "shrink" else []
     values = [estimate.value for estimate in decision.candidates]
-    depth["accelerates_at"] = accelerates_at(depths, values, decision.tolerance)
-    depth["speed_ms"] = compare_speed(costs[-1], costs[list(opened).index(kept)])
+    depth["accelerates_at"] = accelerates_at(decision.depths, values, decision.tolerance)
+    depth["speed_ms"] = compare_speed(costs[-1], costs[index])
     depth["idle"] = list(idle)
-    depth["without"] = {str(plan.depths[plan.opened.index(count)]): [*idle, *plan.removed(count)] for count in opened}
-    notes = [f"seed {f.seed}: {f.what}" for f in failures] + list(decision.reasons) + list(setup.notes)
-    notes += [setup.lr_note, *_say_coarser(decision, tolerance, units)]
-    notes += _say_course(setup, depths, depth["accelerates_at"])
+    depth["without"] = {
+        str(layers): [*idle, *plan.removed(count)]
+        for layers, count in zip(decision.depths, opened, strict=True)
+        if not (idle and layers == decision.current)
+    }
+    return Weighed(
+        decision=decision,
+        seeds=seeds,
+        failures=failures,
+        depth=depth,
+        kept=opened[index],
+        removed=removed,
+        planned=tolerance,
+        sentence=sentence,
+    )
+
+
+def conclude_shrink(
+    setup: ShrinkSetup, folder: RunFolder, seconds: float, weighed: Weighed, verified: dict[str, Any] | None = None
+) -> Result:
+    """Write recipe, model and, last, the recommendation of a completed probe. verified: what came of `--verify`."""
+    plan, config, metric, decision = setup.bench.plan, setup.config, setup.bench.metric, weighed.decision
+    failed, removed = {failure.seed for failure in weighed.failures}, weighed.removed
+    net, rank = kept_network(setup, folder, weighed)
+    units = units_of(setup.bench, decision)
+    notes = [f"seed {f.seed}: {f.what}" for f in weighed.failures] + list(decision.reasons) + list(setup.notes)
+    notes += [setup.lr_note, *_say_coarser(decision, weighed.planned, units)]
+    notes += _say_course(setup, weighed)
+    if config.verify and verified is None:
+        notes.append("there was nothing to verify: the advice is the network as it is, or no advice")
+    ended = _say_removed(setup.model.idle, removed) + ([say_verified(verified, units)] if verified else [])
     recommendation = Recommendation(
         command="shrink",
         verdict=decision.verdict,
-        sentence=say(
+        sentence=join_sentence(weighed.sentence, ended)
+        or say(
             decision,
             metric=metric.name,
-            seeds=len(seeds),
+            seeds=len(weighed.seeds),
             failed_seeds=len(failed),
-            notes=_say_removed(idle, removed),
+            notes=ended,
             fraction=metric.fraction,
         ),
         metric=metric.name,
         tolerance=decision.tolerance,
         confidence=decision.confidence,
         resolution=decision.resolution,
-        seeds=seeds,
+        seeds=weighed.seeds,
         failed_seeds=sorted(failed),
-        depth=depth,
+        depth=weighed.depth,
         width={"units": []},
         add=[],
         remove=removed,
         control=within(decision.control, metric.bounds),
-        verified=None,
-        cost=cost_json(plan, config.seeds, records, seconds),
+        verified=verified,
+        cost=cost_json(plan, config.seeds, list(folder.records()), seconds),
         gain={"over_current": as_json(decision.gain), "over_control": as_json(decision.gain_over_control)},
         test={**score_test(setup.bench, net, rank), "before": score_test(setup.bench, setup.model.whole(), 0)["value"]},
         notes=notes,
@@ -158,15 +209,17 @@ def compare_at_equal_training(records: Records, seed: int, opened: Sequence[int]
     )
 
 
-def kept_network(setup: ShrinkSetup, folder: RunFolder, opened: int) -> tuple[nn.Module, int]:
-    """The fine-tuned network with `opened` gates of the first seed that did not fail; the checkpoint's where nothing
-    leaves.
+def kept_network(setup: ShrinkSetup, folder: RunFolder, weighed: Weighed) -> tuple[nn.Module, int]:
+    """The fine-tuned network of the advice, of the first seed that did not fail; the checkpoint's where nothing was
+    measured to leave.
     """
-    if opened == setup.bench.plan.base.opened:
+    if not weighed.removed:
+        return setup.model.whole(), 0
+    if weighed.kept == setup.bench.plan.base.opened:
         return setup.model.build(), 0
-    saved = torch.load(folder.path / f"{CANDIDATES}/{opened}.pt", map_location="cpu", weights_only=True)
+    saved = torch.load(folder.path / f"{CANDIDATES}/{weighed.kept}.pt", map_location="cpu", weights_only=True)
     rank = int(saved["rank"])
-    recipe = setup.bench.plan.recipe(opened, rank)
+    recipe = setup.bench.plan.recipe(weighed.kept, rank)
     net = recipe_network(setup.model.build(), recipe, setup.bench.split(rank).train.x[:2])
     net.load_state_dict(saved["state_dict"])
     return net, rank
@@ -181,11 +234,11 @@ def _say_coarser(decision: Decision, planned: float, units: Units) -> list[str]:
     ]
 
 
-def _say_course(setup: ShrinkSetup, depths: Sequence[int], knee: int | None) -> list[str]:
-    plan = setup.bench.plan
+def _say_course(setup: ShrinkSetup, weighed: Weighed) -> list[str]:
+    plan, smallest, knee = setup.bench.plan, weighed.decision.depths[0], weighed.depth["accelerates_at"]
     notes = ["accuracies are those at equal training: a smaller network's distance from the control at the same step"]
-    if len(depths) < len(plan.depths):
-        notes.append(f"the walk was given up below {depths[0]} layers: the loss was beyond recovery")
+    if smallest > plan.depths[0]:
+        notes.append(f"the walk was given up below {smallest} layers: the loss was beyond recovery")
     if knee is not None:
         notes.append(f"below {knee} layers the loss grows fastest")
     if len(plan.order) > 1:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from depthprobe.analysis.tolerance import auto_tolerance
+from depthprobe.analysis.within import check_reachable
 from depthprobe.config import ShrinkConfig, TrainConfig
 from depthprobe.errors import ModelError
 from depthprobe.inputs import Dataset, Split
@@ -64,6 +65,12 @@ class ShrinkSetup:
     range_test: list[dict[str, list[float]]] = field(default_factory=list)
     budget_note: str | None = None
     setup_seconds: float = 0.0
+
+    @property
+    def scratch_rate(self) -> float | None:
+        """The rate for a training from scratch: that of the checkpoint, or the one that fine-tuning has a share of."""
+        lr = self.bench.train.lr
+        return self.model.rate or (None if lr is None else lr / self.config.lr_share)
 
     @property
     def seeds(self) -> list[int]:
@@ -133,6 +140,7 @@ def set_up_shrink(
     else:
         ranked, whole = [Ranked(**row) for row in record["ranking"]], float(record["whole"])
     plan = plan_shrink(network, example, ranked, config, train, len(split.train))
+    check_reachable([asdict(candidate) for candidate in plan.candidates], config.limits)
     lr, lr_note, range_test = (
         (train.lr, str(record["lr_note"]), record["lr_range_test"])
         if record is not None

@@ -164,7 +164,7 @@ def run_training(setup: TrainSetup, folder: RunFolder, listener: Listener) -> di
     """
     payload = folder.restore()
     begun = time.monotonic() - payload["seconds"]
-    listener.begun(setup, 0)
+    listener.begun(setup, 0, [setup.arm])
     split = split_by_rank(setup.data, setup.config.split_seed, 1)(0)
     net = build_network(setup, split.train.x[:2])
     torch.manual_seed(mix_seed(setup.config.seed, 3))

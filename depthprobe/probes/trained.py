@@ -22,8 +22,8 @@ from depthprobe.surgery.edits import Remove
 @dataclass(frozen=True, eq=False, kw_only=True)
 class TrainedModel:
     """A network with its weights. source: the model it was made from; recipe: what was done to it before; weights: of a
-    file (None: those of the module that was passed); example: two inputs to trace it with; trained: what the file says of
-    itself; idle: units that changed nothing and are left out.
+    file (None: those of the module that was passed); example: two inputs to trace it with; trained: what the file says
+    of itself; idle: units that changed nothing and are left out.
     """
 
     source: Source
@@ -48,11 +48,11 @@ class TrainedModel:
         check_network(network, self.where)
         return network
 
-    def fresh(self, recipe: Iterable[Edit], seed: int) -> nn.Module:
-        """The architecture with more edits, its weights drawn anew under `seed`."""
+    def fresh(self, recipe: Iterable[Edit], seed: int, *, idle: bool = False) -> nn.Module:
+        """The architecture with more edits, its weights drawn anew under `seed`; idle: with the idle units."""
         network = self.source.build(seed)
-        whole = compose(self.recipe, [*removals(self.idle), *recipe])
-        return recipe_network(network, whole, self.example) if whole else network
+        whole = compose(self.recipe, [*(() if idle else removals(self.idle)), *recipe])
+        return recipe_network(network, whole, self.example, seed) if whole else network
 
     def _skeleton(self) -> nn.Module:
         network = self.source.build(0)

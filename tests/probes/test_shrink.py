@@ -221,3 +221,29 @@ def test_settings_nobody_knows_are_refused(planted):
         dp.shrink(planted, "digits", units=("10",), lr=0.01, steps=60)
     with pytest.raises(ConfigError, match="candidates do not fit"):
         dp.shrink(planted, "digits", candidates=(9,), lr=0.01, steps=60)
+
+
+def test_a_budget_chooses_the_point_and_says_what_is_advised_without(planted):
+    result = dp.shrink(planted, "digits", steps=120, lr=0.02, seeds=1, threads=1, device="cpu", max_params=500)
+    answer = result.recommendation
+    assert answer.verdict == "shrink"
+    row = next(row for row in answer.depth["candidates"] if row["depth"] == answer.depth["recommended"])
+    assert row["params"] <= 500
+    assert sum(p.numel() for p in result.model.parameters()) == row["params"]
+    assert answer.sentence.startswith("Within --max-params 500 shrink from 5 to 2 layers")
+    assert "without a budget" in answer.sentence
+    assert any(row["pareto"] for row in answer.depth["candidates"])
+    with pytest.raises(ConfigError, match="no network of this probe fits"):
+        dp.shrink(planted, "digits", steps=120, lr=0.02, seeds=1, threads=1, max_params=10)
+
+
+def test_verified_means_trained_from_scratch_both(planted):
+    result = dp.shrink(planted, "digits", steps=200, lr=0.02, seeds=2, threads=1, device="cpu", verify=True)
+    verified = result.recommendation.verified
+    assert set(verified) >= {"recommended", "current", "difference", "held", "steps", "seeds"}
+    assert verified["steps"] == 200
+    assert verified["held"] in ("yes", "no", "unclear")
+    assert "verified from scratch" in result.recommendation.sentence
+    records = [json.loads(line) for line in (result.folder / "records.jsonl").read_text().splitlines()]
+    arms = [r["arm"] for r in records if r["kind"] == "arm"]
+    assert arms.count("verify current") == arms.count("verify advised") == 2

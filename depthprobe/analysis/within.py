@@ -1,0 +1,68 @@
+"""An answer under a budget: the best point of the curve that the limits allow, whatever the rule would advise."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from depthprobe.analysis.budgets import choose_within
+from depthprobe.analysis.decision import Decision, Verdict
+from depthprobe.analysis.units import Units
+from depthprobe.errors import ConfigError
+
+
+def decide_within(
+    decision: Decision, rows: Sequence[Mapping[str, Any]], limits: Mapping[str, float], units: Units
+) -> tuple[Decision, str]:
+    """(decision that a budget makes of `decision`, its sentence). rows: the candidates with their costs, as in
+    recommendation.json; limits: those that were set, at least one.
+
+    Where nothing fits the decision is inconclusive and the sentence names the closest.
+    """
+    unlimited = f"without a budget: {_short(decision)}"
+    try:
+        index = choose_within(rows, limits)
+    except ConfigError as error:
+        reason = f"{error.what} ({say_limits(limits)}); {error.found}"
+        changed = replace(decision, verdict="inconclusive", recommended=None, reasons=(reason,))
+        return changed, f"Inconclusive: {reason}; {unlimited}."
+    depth, row = decision.depths[index], rows[index]
+    verdict: Verdict = "keep" if depth == decision.current else "deepen" if depth > decision.current else "shrink"
+    before = rows[decision.depths.index(decision.current)]["value"]
+    change = {"keep": f"keep {depth}", "deepen": f"deepen from {decision.current} to {depth}"}
+    change["shrink"] = f"shrink from {decision.current} to {depth}"
+    sentence = (
+        f"Within {say_limits(limits)} {change[verdict]} layers: {units.metric} "
+        + (f"{units.value(before)} -> " if verdict != "keep" else "")
+        + f"{units.value(row['value'])} ({units.value(row['low'])} to {units.value(row['high'])}), "
+        f"{row['params']:,} parameters, {row['macs']:,} multiply-accumulates, {row['latency_ms']:.2f} ms; {unlimited}."
+    )
+    return replace(decision, verdict=verdict, recommended=depth, best_guess=depth, reasons=()), sentence
+
+
+def check_reachable(rows: Sequence[Mapping[str, Any]], limits: Mapping[str, float]) -> None:
+    """Raise ConfigError where no candidate meets the limits that are known before training. rows: with depth, params
+    and macs, ascending in size.
+    """
+    for name in ("params", "macs"):
+        limit, least = limits.get(f"max_{name}"), min(rows, key=lambda row: row[name])
+        if limit is not None and least[name] > limit:
+            what = {"params": "parameters", "macs": "multiply-accumulates"}[name]
+            raise ConfigError(
+                "no network of this probe fits the budget",
+                where=f"--max-{name} {limit:,g}",
+                found=f"the smallest, of {least['depth']} layers, has {least[name]:,} {what}",
+                hint=f"--max-{name} {least[name]}",
+            )
+
+
+def say_limits(limits: Mapping[str, float]) -> str:
+    """The limits as options."""
+    return ", ".join(f"--{name.replace('_', '-')} {limit:g}" for name, limit in limits.items())
+
+
+def _short(decision: Decision) -> str:
+    if decision.verdict == "inconclusive":
+        return f"inconclusive, best guess {decision.best_guess}"
+    return (
+        f"keep {decision.best_guess}" if decision.verdict == "keep" else f"{decision.verdict} to {decision.best_guess}"
+    )

@@ -1,0 +1,110 @@
+"""`--verify`: the advised and the present architecture, trained from scratch with the same seeds and steps."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from depthprobe.analysis.scores import SeedScores
+from depthprobe.analysis.tolerance import TARGET
+from depthprobe.analysis.verified import compare_verified
+from depthprobe.config import TrainConfig
+from depthprobe.probes.answer import read_failures, unpack_scores
+from depthprobe.probes.arms import CHECKPOINT_SECONDS, next_mark, trace_distance, trace_point
+from depthprobe.probes.bench import Arm, Bench, Notebook, Plan, begin_training
+from depthprobe.probes.holds import measure, measurement
+from depthprobe.probes.listener import Listener
+from depthprobe.probes.runner import ProbeSetup, run_arms
+from depthprobe.runs import RunFolder
+from depthprobe.training.learner import Learner
+
+CURRENT, ADVISED = "verify current", "verify advised"
+KINDS = (CURRENT, ADVISED)
+
+
+def verify_arms(seeds: Sequence[int]) -> list[Arm]:
+    """The trainings that `--verify` adds."""
+    return [Arm(seed, rank, kind) for rank, seed in enumerate(seeds) for kind in KINDS]
+
+
+def verify(
+    setup: ProbeSetup,
+    folder: RunFolder,
+    listener: Listener,
+    build: Mapping[str, Callable[[int], nn.Module]],
+    train: TrainConfig,
+    *,
+    larger: bool,
+    tolerance: float,
+    confidence: float,
+) -> tuple[dict[str, Any] | None, float]:
+    """Train both, compare them; returns what recommendation.json says under `verified` (None: no seed was left), and
+    the seconds that the probe took so far.
+
+    build: kind -> seed -> network with new weights; train: the settings of a training from scratch.
+    """
+    arms = [*setup.arms, *verify_arms(setup.seeds)]
+    seconds = run_arms(setup, folder, listener, partial(run_verify_arm, build=build, train=train), arms=arms)
+    metric = setup.bench.metric
+    scale = 1.0 if metric.known_scale else tolerance / TARGET
+    scores = read_verified(list(folder.records()), setup.seeds)
+    if not scores:
+        return None, seconds
+    compared = compare_verified(scores, larger=larger, tolerance=tolerance, confidence=confidence, scale=scale)
+    return {**compared, "steps": setup.bench.plan.steps, "lr": train.lr}, seconds
+
+
+def run_verify_arm(
+    bench: Bench[Plan],
+    arm: Arm,
+    notebook: Notebook,
+    state: dict[str, Any] | None,
+    *,
+    build: Mapping[str, Callable[[int], nn.Module]],
+    train: TrainConfig,
+) -> Learner:
+    """One conventional training, measured at its end."""
+    split, steps = bench.split(arm.rank), bench.plan.steps
+    learner = begin_training(build[arm.kind](arm.seed), replace(bench, train=train), split, arm)
+    notebook.watch(learner)
+    if state is not None:
+        learner.load(state)
+    every, saved = trace_distance(steps), time.monotonic()
+    while learner.step < steps:
+        mark = next_mark(learner.step, every, [steps])
+        loss = learner.run(
+            mark,
+            lambda step: bench.rates.whole(train.lr_shape, step, steps),
+            None,
+            lambda step, value: notebook.progress(arm, step, value, []),
+        )
+        trace_point(arm, notebook, learner, split, loss, [], bench.metric)
+        if time.monotonic() - saved > CHECKPOINT_SECONDS:
+            notebook.checkpoint(arm, learner.state())
+            saved = time.monotonic()
+    scores = measure(learner, split, bench.metric)
+    depth = 0 if arm.kind == CURRENT else 1
+    notebook.record(
+        measurement(arm, learner, scores, walk=arm.kind, opened=depth, depth=depth, valid_id=split.valid_id)
+    )
+    return learner
+
+
+def read_verified(records: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> list[SeedScores]:
+    """Scores of the seeds of which both trainings ended."""
+    failed = {(failure.seed, failure.arm) for failure in read_failures(records)}
+    found = {(r["seed"], r["arm"]): r for r in records if r["kind"] == "measurement" and r["arm"] in KINDS}
+    scores = []
+    for seed in seeds:
+        pair = [found.get((seed, kind)) for kind in KINDS]
+        if None in pair or any((seed, kind) in failed for kind in KINDS):
+            continue
+        table = np.stack([unpack_scores(row) for row in pair if row is not None])
+        scores.append(
+            SeedScores(seed=seed, candidates=table, control=table[0], examples=found[seed, CURRENT]["valid_id"])
+        )
+    return scores
