@@ -4,6 +4,7 @@ Run: python benchmarks/ground_truth.py sweep --data-dir DATA [--cases digits-mlp
      python benchmarks/ground_truth.py probe --data-dir DATA --runs FOLDER [--set cool_share=0.15 ...]   (resumable)
      python benchmarks/ground_truth.py judge --data-dir DATA [--runs FOLDER]
      python benchmarks/ground_truth.py bias
+     python benchmarks/ground_truth.py shrink --data-dir DATA --runs FOLDER   (resumable)
      python benchmarks/ground_truth.py controls --data-dir DATA [--nulls 20] [--parities 5]
 
 `probe` runs the grow probe on every case into FOLDER, `judge` compares it with the sweep and with what a careful user
@@ -27,6 +28,7 @@ from truth import controls
 from truth.bias import print_bias
 from truth.cases import CASES, Case
 from truth.probe import probe, read_probe
+from truth.shrinking import SHRUNK, judge_shrink, shrink_case
 from truth.sweep import Store, run_case
 from truth.table import bars, block, heading
 from truth.verdicts import judge_case
@@ -37,7 +39,7 @@ SETS = ("probes", "probes_seed100")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["sweep", "probe", "judge", "bias", "controls"])
+    parser.add_argument("what", choices=["sweep", "probe", "judge", "bias", "controls", "shrink"])
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--store", type=Path, default=STORE)
     parser.add_argument("--runs", type=Path, default=STORE / "probes", help="default: the stored ones")
@@ -49,9 +51,14 @@ def main() -> None:
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     cases = [case for case in CASES if case.name in chosen.cases]
-    {"sweep": sweep, "probe": run_probes, "judge": print_judgement, "controls": run_controls, "bias": run_bias}[
-        chosen.what
-    ](chosen, cases)
+    {
+        "sweep": sweep,
+        "probe": run_probes,
+        "judge": print_judgement,
+        "controls": run_controls,
+        "bias": run_bias,
+        "shrink": run_shrinks,
+    }[chosen.what](chosen, cases)
 
 
 def store_of(chosen, case: Case) -> Store:
@@ -88,6 +95,17 @@ def print_judgement(chosen, cases) -> None:
         judgements.append(judge_case(case, store_of(chosen, case), answer, measured, work, sizes))
         print("\n" + block(judgements[-1]), flush=True)
     print("\n" + bars(judgements))
+
+
+def run_shrinks(chosen, cases) -> None:
+    """Unless --cases names others, the four of SHRUNK."""
+    named = [case for case in cases if case.name in SHRUNK] if len(cases) == len(CASES) else cases
+    rows = []
+    for case in named:
+        folder = shrink_case(case, store_of(chosen, case), chosen.runs / case.name, chosen.data_dir)
+        rows.append(judge_shrink(case, store_of(chosen, case), folder, chosen.data_dir))
+        print(json.dumps(rows[-1]), flush=True)
+    print(f"hits {sum(row['hit'] for row in rows)} of {len(rows)}; cost {[round(row['cost'], 2) for row in rows]}")
 
 
 def run_controls(chosen, cases) -> None:

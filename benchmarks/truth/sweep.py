@@ -93,30 +93,16 @@ def _is_pilot(task) -> bool:
 
 def train(case: Case, task, data_dir: Path | None):
     """One training; cosine over STEPS updates (pilots: half as many)."""
-    begin, seed = time.monotonic(), task["seed"]
-    split = case.split(seed, data_dir)
-    example = split.train.x[:2]
-    steps = STEPS // 2 if task["kind"] == "pilot" else STEPS
-    net, schedule = build(case, task, steps, example, data_dir)
-    torch.manual_seed(mix_seed(seed, 3))
-    accelerator = open_device("cpu", "no", 1)
-    batches = Batches(split.train, BATCH, mix_seed(seed, 4), case.augment, accelerator.device)
-    learner = Learner(net, batches, TrainConfig(lr=task["lr"], batch_size=BATCH, steps=steps), accelerator)
-    driver = RatioDriver(net, schedule) if schedule else None
-    macs = mean_macs(case, task["depth"], schedule, example, data_dir)
-    course, what = [], None
-    try:
-        for mark in MARKS:
-            learner.run(round(mark * steps), lambda step: lr_factor("cosine", step, steps), driver)
-            course.append(float((outputs(learner.net, split.valid.x) == split.valid.y).double().mean()))
-    except TrainingError as error:
-        what = str(error)
+    begin = time.monotonic()
+    learner, schedule, course, what = run_training(case, task, data_dir)
+    split, steps = case.split(task["seed"], data_dir), learner.config.steps
+    macs = mean_macs(case, task["depth"], schedule, split.train.x[:2], data_dir)
     bits = {
         part: (outputs(learner.net, getattr(split, part).x) == getattr(split, part).y) for part in ("valid", "test")
     }
     return {
         "steps": steps,
-        "macs": macs * steps * batches.size,
+        "macs": macs * steps * learner.batches.size,
         "diverged": what,
         "course": course,
         **{part: float(right.double().mean()) for part, right in bits.items()},
@@ -124,6 +110,32 @@ def train(case: Case, task, data_dir: Path | None):
         "valid_id": split.valid_id[:16],
         "seconds": round(time.monotonic() - begin, 1),
     }
+
+
+def run_training(case: Case, task, data_dir: Path | None):
+    """(learner at its end, schedule, accuracies on the way, why it diverged or None)."""
+    seed = task["seed"]
+    split = case.split(seed, data_dir)
+    steps = STEPS // 2 if task["kind"] == "pilot" else STEPS
+    net, schedule = build(case, task, steps, split.train.x[:2], data_dir)
+    torch.manual_seed(mix_seed(seed, 3))
+    accelerator = open_device("cpu", "no", 1)
+    batches = Batches(split.train, BATCH, mix_seed(seed, 4), case.augment, accelerator.device)
+    learner = Learner(net, batches, TrainConfig(lr=task["lr"], batch_size=BATCH, steps=steps), accelerator)
+    driver = RatioDriver(net, schedule) if schedule else None
+    course, what = [], None
+    try:
+        for mark in MARKS:
+            learner.run(round(mark * steps), lambda step: lr_factor("cosine", step, steps), driver)
+            course.append(float((outputs(learner.net, split.valid.x) == split.valid.y).double().mean()))
+    except TrainingError as error:
+        what = str(error)
+    return learner, schedule, course, what
+
+
+def train_network(case: Case, task, data_dir: Path | None):
+    """The trained network of a task."""
+    return run_training(case, task, data_dir)[0].net
 
 
 def build(case: Case, task, steps, example, data_dir):
