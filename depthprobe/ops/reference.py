@@ -20,10 +20,10 @@ def dropin_prefix(new_part: Tensor, old: Tensor, k: int, dim: int) -> Tensor:
     return torch.cat((old.narrow(dim, 0, k), new_part), dim)
 
 
-def dropin_bernoulli(new: Tensor, old: Tensor, mask: Tensor, scale_new: float = 1.0, scale_old: float = 1.0) -> Tensor:
+def dropin_masked(new: Tensor, old: Tensor, mask: Tensor, scale_new: float = 1.0, scale_old: float = 1.0) -> Tensor:
     """`new` where `mask` is true, else `old`; each path optionally scaled (paper, equations 2-5).
 
-    new, old: same shape; mask: bool, broadcastable to it, drawn by the caller from a recorded seed.
+    new, old: same shape; mask: bool, broadcastable to it. The Bernoulli mix with an explicit mask.
     """
     if scale_new != 1.0:
         new = new * scale_new
@@ -72,3 +72,30 @@ def fit_channels(x: Tensor, channels: int, choice: Tensor) -> Tensor:
     if here > channels:
         return x.narrow(1, 0, channels)
     return torch.cat((x, x.index_select(1, choice[here:] % here)), 1)
+
+
+def resize(x: Tensor, size: Sequence[int], channels: int, choice: Tensor) -> Tensor:
+    """`x` (B, C, *spatial) to (B, channels, *size): `area_and_bicubic`, then `fit_channels`; itself when it fits."""
+    if x.shape[1] > channels:
+        x = x.narrow(1, 0, channels)  # before the interpolation: what is cut need not be computed
+    if size:
+        x = area_and_bicubic(x, size)
+    return fit_channels(x, channels, choice)
+
+
+def dropin_prefix_resized(
+    new_part: Tensor, old: Tensor, k: int, dim: int, size: Sequence[int], choice: Tensor
+) -> Tensor:
+    """`dropin_prefix(new_part, resize(old), k, dim)` that resizes only the `k` samples (dim 0) or channels (dim 1) used.
+
+    new_part: (B - k, C, *size) or (B, C - k, *size); old: (B, any, *any); choice: as in `fit_channels`, C long.
+    """
+    if k <= 0:
+        return new_part
+    if dim == 0:
+        part = resize(old.narrow(0, 0, k), size, new_part.shape[1], choice)
+    else:
+        part = resize(old, size, k, choice)
+    return part if new_part.shape[dim] == 0 else torch.cat((part, new_part), dim)
+
+

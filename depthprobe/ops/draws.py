@@ -1,0 +1,68 @@
+"""Counter-based draws of the Bernoulli mix: Philox4x64-10, the same bits on every device, in every layout, after every resume.
+
+Draw `i` of call `offset` under `seed` is the 16-bit word `i % 16` of the Philox block with counter (i // 16 + 1, offset, 0, 0) and
+key (seed, 0): NumPy's own stream, whose counter is incremented before a block. `csrc/philox.h` draws the same words.
+A 16-bit word compared with an integer threshold resolves a ratio to 1/65536; the ends 0 and 1 draw nothing.
+"""
+
+import threading
+from collections.abc import Sequence
+from math import prod
+
+import numpy as np
+import torch
+from torch import Tensor
+
+WORDS = 1 << 16
+PER_BLOCK = 16
+ENTRIES = {"activation": 0, "sample": 1, "channel": 2}
+_MASK64 = (1 << 64) - 1
+
+
+class _Bits(threading.local):
+    """One generator per thread, set anew for every draw: building one costs ten times as much as setting it."""
+
+    def __init__(self) -> None:
+        self.philox = np.random.Philox(0)
+
+
+_BITS = _Bits()
+
+
+def threshold_of(ratio: float) -> int:
+    """The integer that a 16-bit word must stay below to be `new`: 0 and 65536 at the exact ends only."""
+    if ratio <= 0.0:
+        return 0
+    return WORDS if ratio >= 1.0 else min(WORDS - 1, max(1, round(ratio * WORDS)))
+
+
+def draw_words(count: int, seed: int, offset: int) -> np.ndarray[tuple[int], np.dtype[np.uint16]]:
+    """`count` words, uint16, of call `offset` under `seed`; both any integers, read modulo 2**64."""
+    bits = _BITS.philox
+    bits.state = {
+        "bit_generator": "Philox",
+        "state": {
+            "counter": np.array([0, offset & _MASK64, 0, 0], np.uint64),
+            "key": np.array([seed & _MASK64, 0], np.uint64),
+        },
+        "buffer": np.zeros(4, np.uint64),
+        "buffer_pos": 4,
+        "has_uint32": 0,
+        "uinteger": 0,
+    }
+    lanes = bits.random_raw(4 * -(-count // PER_BLOCK))
+    return lanes.astype("<u8", copy=False).view("<u2")[:count]
+
+
+def draw_mask(shape: Sequence[int], seed: int, offset: int, threshold: int, entries: int = 0) -> Tensor:
+    """Bool mask on the CPU, true where the new path is taken, broadcastable to `shape`.
+
+    entries: how many leading dimensions have draws of their own (1: samples, 2: channels; 0: every element).
+    Draws are counted in row-major order of the shape, whatever the memory format.
+    """
+    own = tuple(shape) if entries == 0 else tuple(shape[:entries])
+    full = own + (1,) * (len(shape) - len(own))
+    if not 0 < threshold < WORDS:
+        return torch.full(full, threshold > 0)
+    words = draw_words(prod(own), seed, offset)
+    return torch.from_numpy(words < np.uint16(threshold)).view(full)
