@@ -10,7 +10,9 @@ from depthprobe.cli import options as o
 app = typer.Typer(help="Build the CUDA kernels, or show what is built.", no_args_is_help=True)
 Arch = Annotated[
     str | None,
-    typer.Option("--arch", metavar="sm_80,sm_90", help="GPUs to build for (default: those at hand)", show_default=False),
+    typer.Option(
+        "--arch", metavar="sm_80,sm_90", help="GPUs to build for (default: those at hand)", show_default=False
+    ),
 ]
 
 
@@ -70,6 +72,7 @@ def _facts() -> dict[str, Any]:
         "nvcc": None if nvcc is None else f"{nvcc_version(nvcc)} ({nvcc})",
         "cache": str(cache_folder()),
         "builds": [
-            {"archs": list(build.archs), "state": build.problem or "ready", "folder": str(build.folder)} for build in found
+            {"archs": list(build.archs), "state": build.problem or "ready", "folder": str(build.folder)}
+            for build in found
         ],
     }

@@ -24,9 +24,9 @@ class DropIn(RatioModule):
     granularity: what is counted or drawn: "sample", "channel" (dim 1), "activation" (single elements).
     At evaluation, prefix over samples would only interpolate two accuracies: channels are mixed instead.
     max_scale: optional cap of the Bernoulli path scales (paper's max scale; default off).
-    seed: of the Bernoulli draws. Call number n of a layer draws stream n of its seed, on every device and in every memory
-    format the same; the number is saved, so a resumed run goes on drawing where it stopped. Activation checkpointing
-    draws the same numbers again where the layer is called once in a checkpointed segment.
+    seed: of the Bernoulli draws. Call number n of a layer draws stream n of its seed, the same on every device and in
+    every memory format; the number is saved, so a resumed run goes on drawing where it stopped. Activation
+    checkpointing draws the same numbers again where the layer is called once in a checkpointed segment.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class DropIn(RatioModule):
             raise ValueError(f"granularity must be one of {GRANULARITIES}, found {granularity!r}")
         self.mode, self.granularity, self.max_scale = mode, granularity, max_scale
         self._seed = seed
-        # A tensor on the CPU: compiled code takes it as an input, while an integer would be compiled anew at every step.
+        # A tensor on the CPU: compiled code takes it as an input, an integer would be compiled anew at every step.
         self._calls = torch.zeros((), dtype=torch.int64, device="cpu")
         self._recent: deque[Tensor] = deque(maxlen=REMEMBERED_CALLS)
 
@@ -71,7 +71,7 @@ class DropIn(RatioModule):
         return dropin_prefix(new.narrow(dim, k, new.shape[dim] - k), old, k, dim)
 
     def _next_call(self) -> Tensor:
-        """The number of this call: int64 scalar; while a backward pass recomputes, that of the latest call not yet redone."""
+        """The number of this call, int64; while a backward pass recomputes, that of the latest call not yet redone."""
         if torch.compiler.is_compiling():
             call, self._calls = self._calls, self._calls + 1
             return call

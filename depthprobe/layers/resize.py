@@ -47,7 +47,7 @@ class Resize(nn.Module):
         return resize(x, self.shape[1:], self.shape[0], self.choice)
 
     def prefix(self, new_part: Tensor, x: Tensor, k: int, dim: int) -> Tensor:
-        """`dropin_prefix(new_part, self(x), k, dim)`, resizing only the `k` samples (dim 0) or channels (dim 1) it uses.
+        """`dropin_prefix(new_part, self(x), k, dim)`, resizing only the `k` samples (dim 0) or channels (dim 1) used.
 
         new_part: (B - k, *shape), or (B, C - k, ...) with C = shape[0]; x: (B, C', *spatial); returns (B, *shape).
         """

@@ -1,4 +1,4 @@
-"""The arithmetic of DropIn and Resize: functions that choose the kernel, the operator or plain PyTorch (`dispatch.py`)."""
+"""The arithmetic of DropIn and Resize: functions that choose kernel, operator or plain PyTorch (`dispatch.py`)."""
 
 from collections.abc import Sequence
 
@@ -30,7 +30,7 @@ def dropin_prefix(new_part: Tensor, old: Tensor, k: int, dim: int) -> Tensor:
     """The first `k` entries of `old` along `dim`, then all of `new_part`.
 
     new_part: already cut to what was computed, `old.shape` but `n - k` along `dim`; returns `old.shape`, at the ends
-    the path itself. Paper, text below equation (1): the first q*n units come from the bypass (the printed formula has p).
+    the path itself. Paper, text below equation (1): the first q*n units come from the bypass (printed there: p).
     """
     if 0 < k < old.shape[dim] and old.is_cuda:
         new_part, old = same_type(new_part, old)
@@ -50,8 +50,8 @@ def dropin_bernoulli(
 ) -> Tensor:
     """Every entry from `new` with probability `ratio`, else from `old`; at the ends the path itself.
 
-    new, old: same shape (B, C, ...). seed, offset: which draws (`draws.py`); offset an int64 scalar on the CPU where the
-    call is compiled. granularity: what has a draw of its own: "activation", "channel", "sample".
+    new, old: same shape (B, C, ...). seed, offset: which draws (`draws.py`); offset an int64 scalar on the CPU where
+    the call is compiled. granularity: what has a draw of its own: "activation", "channel", "sample".
     max_scale: optional cap of the path scales (`path_scales`). The same draws in the backward pass.
     """
     threshold = threshold_of(ratio)

@@ -10,7 +10,7 @@ aten = torch.ops.aten
 
 def resize_adjoint(grad: Tensor, shape: Sequence[int], choice: Tensor) -> Tensor:
     """grad (b, c, *size) to an input's `shape` (B, C, *spatial), b <= B; zero for what was not used."""
-    batch, channels, *size = grad.shape
+    batch, channels = grad.shape[:2]
     here, spatial = min(channels, shape[1]), tuple(shape[2:])
     used = grad.narrow(1, 0, here).contiguous()
     if channels > here:

@@ -48,7 +48,7 @@ def archs_here() -> tuple[str, ...]:
 
 
 def parse_archs(text: str) -> tuple[str, ...]:
-    """"sm_80,sm_90" as a sorted tuple."""
+    """ "sm_80,sm_90" as a sorted tuple."""
     archs = tuple(sorted({part.strip() for part in text.split(",") if part.strip()}))
     if not archs or not all(re.fullmatch(r"sm_\d{2,3}[af]?", arch) for arch in archs):
         raise ConfigError("not GPU architectures", where="--arch", expected="names such as sm_80,sm_90", found=text)
@@ -86,7 +86,9 @@ def _compile(home: Path, archs: tuple[str, ...]) -> Path:
     nvcc = find_nvcc()
     if nvcc is None:
         raise KernelError(
-            "nvcc was not found", expected="CUDA's compiler on PATH or in CUDA_HOME", hint="export CUDA_HOME=/usr/local/cuda"
+            "nvcc was not found",
+            expected="CUDA's compiler on PATH or in CUDA_HOME",
+            hint="export CUDA_HOME=/usr/local/cuda",
         )
     staging = Path(tempfile.mkdtemp(prefix=".staging-", dir=home))
     try:

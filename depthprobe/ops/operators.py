@@ -51,7 +51,7 @@ def _empty(like: Tensor, shape: Sequence[int], layout: Tensor | None = None) -> 
     return like.new_empty(shape).contiguous(memory_format=memory_format(like if layout is None else layout))
 
 
-# dropin_prefix ---------------------------------------------------------------------------------------------------------
+# dropin_prefix ------
 
 
 def _prefix(new_part: Tensor, old: Tensor, k: int, dim: int) -> Tensor:
@@ -98,7 +98,7 @@ _differentiate(  # a projection is its own adjoint
 )
 
 
-# dropin_bernoulli ------------------------------------------------------------------------------------------------------
+# dropin_bernoulli ------
 
 _DRAW = "int seed, Tensor offset, int threshold, int entries, float scale_new, float scale_old"
 
@@ -107,7 +107,9 @@ def _mask(like: Tensor, seed: int, offset: Tensor, threshold: int, entries: int)
     return draw_mask(like.shape, seed, int(offset), threshold, entries).to(like.device)
 
 
-def _bernoulli(new: Tensor, old: Tensor, seed: int, offset: Tensor, threshold: int, entries: int, *scales: float) -> Tensor:
+def _bernoulli(
+    new: Tensor, old: Tensor, seed: int, offset: Tensor, threshold: int, entries: int, *scales: float
+) -> Tensor:
     out = reference.dropin_masked(new, old, _mask(new, seed, offset, threshold, entries), *scales)
     return _fresh(out, new)
 
@@ -156,7 +158,7 @@ _differentiate("dropin_bernoulli", _bernoulli_gradients, _remember_draw)
 _differentiate("dropin_bernoulli_backward", _bernoulli_second, _remember_draw)
 
 
-# resize, and the prefix of a resized bypass ----------------------------------------------------------------------------
+# resize, and the prefix of a resized bypass ------
 
 
 def _resize(x: Tensor, size: Sequence[int], channels: int, choice: Tensor) -> Tensor:
@@ -188,9 +190,7 @@ def _adjoint_gradients(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
     return torch.ops.depthprobe.resize(grad.narrow(0, 0, batch), size, channels, ctx.saved_tensors[0]), None, None
 
 
-def _prefix_resized(
-    new_part: Tensor, old: Tensor, k: int, dim: int, size: Sequence[int], choice: Tensor
-) -> Tensor:
+def _prefix_resized(new_part: Tensor, old: Tensor, k: int, dim: int, size: Sequence[int], choice: Tensor) -> Tensor:
     out = reference.dropin_prefix_resized(new_part, old, k, dim, size, choice)
     return _fresh(out, old, new_part, old)
 

@@ -64,14 +64,14 @@ def area_and_bicubic(x: Tensor, size: Sequence[int]) -> Tensor:
 def fit_channels(x: Tensor, channels: int, choice: Tensor) -> Tensor:
     """Channels (dim 1) of `x` cut to the first `channels`, or filled up by the channels that `choice` names.
 
-    choice: int64 (channels,), one fixed draw per output channel, read modulo the number of input channels.
+    choice: int64, at least (channels,), one fixed draw per output channel, read modulo the number of input channels.
     """
     here = x.shape[1]
     if here == channels:
         return x
     if here > channels:
         return x.narrow(1, 0, channels)
-    return torch.cat((x, x.index_select(1, choice[here:] % here)), 1)
+    return torch.cat((x, x.index_select(1, choice[here:channels] % here)), 1)
 
 
 def resize(x: Tensor, size: Sequence[int], channels: int, choice: Tensor) -> Tensor:
@@ -97,5 +97,3 @@ def dropin_prefix_resized(
     else:
         part = resize(old, size, k, choice)
     return part if new_part.shape[dim] == 0 else torch.cat((part, new_part), dim)
-
-
