@@ -48,7 +48,7 @@ def archs_here() -> tuple[str, ...]:
 
 
 def parse_archs(text: str) -> tuple[str, ...]:
-    """ "sm_80,sm_90" as a sorted tuple."""
+    """The architectures in a text such as sm_80,sm_90, sorted; raises `ConfigError` where it is not such a text."""
     archs = tuple(sorted({part.strip() for part in text.split(",") if part.strip()}))
     if not archs or not all(re.fullmatch(r"sm_\d{2,3}[af]?", arch) for arch in archs):
         raise ConfigError("not GPU architectures", where="--arch", expected="names such as sm_80,sm_90", found=text)
@@ -56,7 +56,7 @@ def parse_archs(text: str) -> tuple[str, ...]:
 
 
 def build_command(nvcc: Path, archs: tuple[str, ...], target: Path) -> list[str]:
-    """What compiles all .cu files into `target` for `archs`. The CUDA runtime is linked in: torch's may be another one."""
+    """What compiles all .cu files into `target` for `archs`; the CUDA runtime is linked in, torch's may be another."""
     home = Path(torch.__file__).parent
     targets = [f"-gencode=arch={arch.replace('sm_', 'compute_')},code={arch}" for arch in archs]
     names = ("torch_cpu", "torch_cuda", "c10")
@@ -109,7 +109,8 @@ def _run_nvcc(command: list[str]) -> None:
     if done.returncode:
         lines = [line for line in (done.stderr + done.stdout).splitlines() if "error" in line] or ["no message"]
         raise KernelError(
-            "the kernels do not compile", where=command[0], expected="exit code 0", found=f"{done.returncode}: {lines[0]}",
+            "the kernels do not compile", where=command[0], expected="exit code 0",
+            found=f"{done.returncode}: {lines[0]}",
             hint="report it with the output of: depthprobe doctor",
         )  # fmt: skip
 

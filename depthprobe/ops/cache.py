@@ -1,7 +1,7 @@
 """Where built kernels live, and whether what lies there is what was built.
 
-`<cache>/ops/torch<version>-cuda<version>-<architectures>-<source hash>/` holds `kernels.so` and `manifest.json`. A library is
-loaded only when its SHA-256 is the manifest's: loading a truncated one can end the process.
+`<cache>/ops/torch<version>-cuda<version>-<architectures>-<source hash>/` holds `kernels.so` and `manifest.json`. A
+library is loaded only when its SHA-256 is the manifest's: loading a truncated one can end the process.
 """
 
 import hashlib

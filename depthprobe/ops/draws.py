@@ -1,7 +1,8 @@
-"""Counter-based draws of the Bernoulli mix: Philox4x64-10, the same bits on every device, in every layout, after every resume.
+"""Counter-based draws of the Bernoulli mix: Philox4x64-10, the same bits on every device, in every layout.
 
-Draw `i` of call `offset` under `seed` is the 16-bit word `i % 16` of the Philox block with counter (i // 16 + 1, offset, 0, 0) and
-key (seed, 0): NumPy's own stream, whose counter is incremented before a block. `csrc/philox.h` draws the same words.
+Draw `i` of call `offset` under `seed` is the 16-bit word `i % 16` of the Philox block with counter
+(i // 16 + 1, offset, 0, 0) and key (seed, 0): NumPy's own stream, whose counter is incremented before a block.
+`csrc/philox.h` draws the same words.
 A 16-bit word compared with an integer threshold resolves a ratio to 1/65536; the ends 0 and 1 draw nothing.
 """
 

@@ -1,7 +1,7 @@
 """Loading the CUDA kernels: at the first CUDA tensor, from the cache only, never by compiling.
 
-DEPTHPROBE_OPS=auto (default): kernels where they are built, else one warning and plain PyTorch; reference: plain PyTorch;
-cuda: kernels or an error.
+DEPTHPROBE_OPS=auto (default): kernels where they are built, else one warning and plain PyTorch; reference: plain
+PyTorch; cuda: kernels or an error.
 """
 
 import os
@@ -65,7 +65,7 @@ def _load(build: Build) -> str | None:
     try:
         torch.ops.load_library(str(build.library))
     except OSError as error:
-        return f"{build.library} does not load: {' '.join(str(error).split())}"
+        return f"{build.library} does not load: {' '.join(str(error.__cause__ or error).split())}"
     _loaded.append(build)
     return None
 

@@ -1,8 +1,8 @@
 """The operators as PyTorch knows them: schema, fake, autograd, and the plain-PyTorch reference behind every device.
 
-A kernel for CUDA replaces the reference under these very names when it is loaded (`kernels.py`). Operators never return an
-input, so the functions of `depthprobe.ops` handle the exact ends before. The seed is an integer; the offset is an int64
-scalar on the CPU, because an integer that changes with every step would be compiled anew with every step.
+A kernel for CUDA replaces the reference under these very names when it is loaded (`kernels.py`). Operators never return
+an input, so the functions of `depthprobe.ops` handle the exact ends before. The seed is an integer; the offset an int64
+scalar on the CPU, because an integer that changes at every step would be compiled anew at every step.
 Results are dense: channels_last where the first input is, row-major elsewhere.
 """
 
@@ -67,7 +67,7 @@ def _prefix_backward(grad: Tensor, k: int, dim: int) -> Tensor:
 
 
 def _remember_prefix(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    new_part, old, k, dim = inputs
+    _, old, k, dim = inputs
     ctx.k, ctx.dim = min(max(k, 0), old.shape[dim]), dim
 
 

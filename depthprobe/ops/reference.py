@@ -86,14 +86,12 @@ def resize(x: Tensor, size: Sequence[int], channels: int, choice: Tensor) -> Ten
 def dropin_prefix_resized(
     new_part: Tensor, old: Tensor, k: int, dim: int, size: Sequence[int], choice: Tensor
 ) -> Tensor:
-    """`dropin_prefix(new_part, resize(old), k, dim)` that resizes only the `k` samples (dim 0) or channels (dim 1) used.
+    """`dropin_prefix(new_part, resize(old), k, dim)`, resizing only the `k` samples (dim 0) or channels (dim 1) used.
 
     new_part: (B - k, C, *size) or (B, C - k, *size); old: (B, any, *any); choice: as in `fit_channels`, C long.
     """
     if k <= 0:
         return new_part
-    if dim == 0:
-        part = resize(old.narrow(0, 0, k), size, new_part.shape[1], choice)
-    else:
-        part = resize(old, size, k, choice)
+    used, channels = (old.narrow(0, 0, k), new_part.shape[1]) if dim == 0 else (old, k)
+    part = resize(used, size, channels, choice)
     return part if new_part.shape[dim] == 0 else torch.cat((part, new_part), dim)
