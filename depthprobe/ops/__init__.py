@@ -65,7 +65,9 @@ def dropin_bernoulli(
             new, old, seed, at, threshold, entries, *scales
         )
     mask = draw_mask(new.shape, seed, int(offset), threshold, entries)
-    return dropin_masked(new, old, mask.to(new.device) if new.is_cuda else mask, *scales)
+    if new.device.type == "cpu" and new.is_floating_point():
+        return reference.dropin_weighed(new, old, mask, *scales)
+    return dropin_masked(new, old, mask.to(new.device), *scales)
 
 
 def resize(x: Tensor, size: Sequence[int], channels: int, choice: Tensor) -> Tensor:

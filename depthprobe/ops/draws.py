@@ -25,6 +25,15 @@ class _Bits(threading.local):
 
     def __init__(self) -> None:
         self.philox = np.random.Philox(0)
+        self.counter, self.key = np.zeros(4, np.uint64), np.zeros(2, np.uint64)
+        self.state = {
+            "bit_generator": "Philox",
+            "state": {"counter": self.counter, "key": self.key},
+            "buffer": np.zeros(4, np.uint64),
+            "buffer_pos": 4,
+            "has_uint32": 0,
+            "uinteger": 0,
+        }
 
 
 _BITS = _Bits()
@@ -39,19 +48,10 @@ def threshold_of(ratio: float) -> int:
 
 def draw_words(count: int, seed: int, offset: int) -> np.ndarray[tuple[int], np.dtype[np.uint16]]:
     """`count` words, uint16, of call `offset` under `seed`; both any integers, read modulo 2**64."""
-    bits = _BITS.philox
-    bits.state = {
-        "bit_generator": "Philox",
-        "state": {
-            "counter": np.array([0, offset & _MASK64, 0, 0], np.uint64),
-            "key": np.array([seed & _MASK64, 0], np.uint64),
-        },
-        "buffer": np.zeros(4, np.uint64),
-        "buffer_pos": 4,
-        "has_uint32": 0,
-        "uinteger": 0,
-    }
-    lanes = bits.random_raw(4 * -(-count // PER_BLOCK))
+    bits = _BITS
+    bits.counter[1], bits.key[0] = offset & _MASK64, seed & _MASK64
+    bits.philox.state = bits.state
+    lanes = bits.philox.random_raw(4 * -(-count // PER_BLOCK))
     return lanes.astype("<u8", copy=False).view("<u2")[:count]
 
 
