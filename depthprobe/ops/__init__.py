@@ -59,11 +59,14 @@ def dropin_bernoulli(
         return old if ratio <= 0.0 else new
     new, old = same_type(new, old)
     entries, scales = ENTRIES[granularity], path_scales(ratio, max_scale)
-    if torch.compiler.is_compiling() or by_kernel(new, old):
+    compiling, kernel = torch.compiler.is_compiling(), by_kernel(new, old)
+    if compiling or kernel:
         at = offset if isinstance(offset, Tensor) else torch.tensor(offset, dtype=torch.int64, device="cpu")
-        return torch.ops.depthprobe.dropin_bernoulli(  # type: ignore[no-any-return]
-            new, old, seed, at, threshold, entries, *scales
-        )
+        if kernel:
+            result: Tensor = torch.ops.depthprobe.dropin_bernoulli(new, old, seed, at, threshold, entries, *scales)
+            return result
+        mask = torch.ops.depthprobe.dropin_draw(new.shape, seed, at, threshold, entries)
+        return dropin_masked(new, old, mask.to(new.device), *scales)
     mask = draw_mask(new.shape, seed, int(offset), threshold, entries)
     if new.device.type == "cpu" and new.is_floating_point():
         return reference.dropin_weighed(new, old, mask, *scales)

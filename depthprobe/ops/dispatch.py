@@ -1,7 +1,7 @@
 """Who computes: the one place where a call goes to the kernel, to the registered operator, or to plain PyTorch.
 
 - CUDA tensors, kernels loaded: the registered operator, which the kernels implement.
-- Bernoulli under `torch.compile`: the registered operator on every device, since NumPy's draws cannot be traced.
+- Bernoulli under `torch.compile` without kernels: the draws, NumPy's, are an operator; what they select is traced.
 - everything else: plain PyTorch directly. It has native autograd, the compiler fuses it, and on a CPU going through
   `torch.library` would cost more than small mixes themselves.
 """

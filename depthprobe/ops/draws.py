@@ -55,15 +55,19 @@ def draw_words(count: int, seed: int, offset: int) -> np.ndarray[tuple[int], np.
     return lanes.astype("<u8", copy=False).view("<u2")[:count]
 
 
+def mask_shape(shape: Sequence[int], entries: int) -> tuple[int, ...]:
+    """`shape` with 1 for every dimension that has no draws of its own."""
+    return tuple(shape) if entries == 0 else (*shape[:entries], *(1 for _ in shape[entries:]))
+
+
 def draw_mask(shape: Sequence[int], seed: int, offset: int, threshold: int, entries: int = 0) -> Tensor:
     """Bool mask on the CPU, true where the new path is taken, broadcastable to `shape`.
 
     entries: how many leading dimensions have draws of their own (1: samples, 2: channels; 0: every element).
     Draws are counted in row-major order of the shape, whatever the memory format.
     """
-    own = tuple(shape) if entries == 0 else tuple(shape[:entries])
-    full = own + (1,) * (len(shape) - len(own))
+    full = mask_shape(shape, entries)
     if not 0 < threshold < WORDS:
         return torch.full(full, threshold > 0)
-    words = draw_words(prod(own), seed, offset)
+    words = draw_words(prod(full), seed, offset)
     return torch.from_numpy(words < np.uint16(threshold)).view(full)

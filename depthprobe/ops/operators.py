@@ -14,7 +14,7 @@ from torch import Tensor
 
 from depthprobe.ops import reference
 from depthprobe.ops.adjoint import resize_adjoint
-from depthprobe.ops.draws import draw_mask
+from depthprobe.ops.draws import draw_mask, mask_shape
 
 _LIBRARY = torch.library.Library("depthprobe", "DEF")
 _FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
@@ -144,6 +144,13 @@ def _bernoulli_second(ctx: Any, new: Tensor, old: Tensor) -> tuple[Tensor | None
     return (torch.ops.depthprobe.dropin_bernoulli(new, old, *_with_offset(ctx)), *[None] * 6)
 
 
+_define(  # on the CPU: what compiled code cannot trace; the selection itself it fuses with its neighbours
+    "dropin_draw(SymInt[] shape, int seed, Tensor offset, int threshold, int entries) -> Tensor",
+    lambda shape, seed, offset, threshold, entries: draw_mask(shape, seed, int(offset), threshold, entries),
+    lambda shape, seed, offset, threshold, entries: torch.empty(
+        mask_shape(shape, entries), dtype=torch.bool, device="cpu"
+    ),
+)
 _define(
     f"dropin_bernoulli(Tensor new, Tensor old, {_DRAW}) -> Tensor",
     _bernoulli,

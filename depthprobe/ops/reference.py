@@ -33,9 +33,9 @@ def dropin_masked(new: Tensor, old: Tensor, mask: Tensor, scale_new: float = 1.0
 
 
 def dropin_weighed(new: Tensor, old: Tensor, mask: Tensor, scale_new: float = 1.0, scale_old: float = 1.0) -> Tensor:
-    """`dropin_masked` by weights 0 and 1, five to ten times as fast on a CPU, where a random mask mispredicts branches.
+    """`dropin_masked` by weights 0 and 1: several times as fast on a CPU, where a random mask mispredicts branches.
 
-    The same bits for finite values; what is infinite or NaN on the path not taken makes NaN, as 0 * inf in dropout does.
+    The same bits for finite values; infinity or NaN on the path not taken makes NaN, as 0 * inf in dropout does.
     """
     if scale_new != 1.0:
         new = new * scale_new

@@ -130,3 +130,15 @@ def test_scales_are_applied_like_those_of_an_explicit_mask():
     assert torch.equal(
         dropin_bernoulli(new, old, 0.25, 1, 1, max_scale=2.0), dropin_masked(new, old, mask, 2.0, 1 / 0.75)
     )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.bfloat16])
+def test_the_quick_way_on_a_cpu_picks_the_same_bits(dtype):
+    new, old = (torch.randn(64, 33, dtype=torch.float64) * 10 for _ in range(2))
+    new, old = ((x * 10.0 ** torch.randint(-4, 4, x.shape)).to(dtype).requires_grad_() for x in (new, old))
+    mask = draw_mask(new.shape, 1, 1, threshold_of(0.4))
+    quick, plain = dropin_bernoulli(new, old, 0.4, 1, 1), dropin_masked(new, old, mask)
+    assert torch.equal(quick, plain)
+    direction = torch.randn_like(quick)
+    for a, b in zip(*(torch.autograd.grad(out, (new, old), direction) for out in (quick, plain)), strict=True):
+        assert torch.equal(a, b)

@@ -168,6 +168,14 @@ def test_prefix_of_a_resized_bypass_resizes_only_what_is_used(shape, size, chann
         assert torch.autograd.gradcheck(run, (new, old))
 
 
+@pytest.mark.parametrize("entries", [0, 1, 2])
+@pytest.mark.parametrize("threshold", [0, 300, 65536])
+def test_the_draw_of_compiled_code_passes_opcheck(entries, threshold):
+    arguments = ((3, 4, 5), 7, ONE, threshold, entries)
+    torch.library.opcheck(OPS.dropin_draw.default, arguments)
+    assert torch.equal(OPS.dropin_draw(*arguments), ops.draw_mask((3, 4, 5), 7, 3, threshold, entries))
+
+
 def test_channels_last_is_kept():
     x = draw((2, 3, 4, 5), layout="channels_last")
     last = {"memory_format": torch.channels_last}
