@@ -43,10 +43,10 @@ class DropIn(RatioModule):
         if granularity not in GRANULARITIES:
             raise ValueError(f"granularity must be one of {GRANULARITIES}, found {granularity!r}")
         self.mode, self.granularity, self.max_scale = mode, granularity, max_scale
-        self._seed = seed
-        # A tensor on the CPU: compiled code takes it as an input, an integer would be compiled anew at every step.
-        self._calls = torch.zeros((), dtype=torch.int64, device="cpu")
-        self._recent: deque[Tensor] = deque(maxlen=REMEMBERED_CALLS)
+        self._seed, self._calls = seed, 0
+        # Calls in compiled code are counted in a tensor, an input of the graph: an integer that moves is compiled anew.
+        self._traced = torch.zeros((), dtype=torch.int64, device="cpu")
+        self._recent: deque[int] = deque(maxlen=REMEMBERED_CALLS)
 
     def forward(self, new: Tensor, old: Tensor) -> Tensor:
         """new, old: (B, C, ...), same shape; returns that shape."""
@@ -70,25 +70,26 @@ class DropIn(RatioModule):
         k = skipped(p, new.shape[dim])
         return dropin_prefix(new.narrow(dim, k, new.shape[dim] - k), old, k, dim)
 
-    def _next_call(self) -> Tensor:
-        """The number of this call, int64; while a backward pass recomputes, that of the latest call not yet redone."""
+    def _next_call(self) -> Tensor | int:
+        """The number of this call; while a backward pass recomputes, that of the latest call not yet redone."""
         if torch.compiler.is_compiling():
-            call, self._calls = self._calls, self._calls + 1
-            return call
+            self._traced = self._traced + 1
+            return self._traced + (self._calls - 1)
         if torch._C._current_graph_task_id() != -1 and self._recent:
             return self._recent.pop()
-        call, self._calls = self._calls, self._calls + 1
+        call = self._calls + int(self._traced)
+        self._calls += 1
         self._recent.append(call)
         return call
 
     def get_extra_state(self) -> dict[str, int]:
         """Seed and number of calls: a resumed run draws the same masks."""
-        return {"seed": self._seed, "calls": int(self._calls)}
+        return {"seed": self._seed, "calls": self._calls + int(self._traced)}
 
     def set_extra_state(self, state: dict[str, int]) -> None:
         """Restore what `get_extra_state` gave."""
-        self._seed = state["seed"]
-        self._calls = torch.tensor(state["calls"], dtype=torch.int64, device="cpu")
+        self._seed, self._calls = state["seed"], state["calls"]
+        self._traced = torch.zeros_like(self._traced)
         self._recent.clear()
 
     def extra_repr(self) -> str:

@@ -21,7 +21,7 @@ def by_kernel(like: Tensor, *others: Tensor) -> bool:
     """
     if not like.is_cuda or like.dtype not in _KERNEL_TYPES or any(x.dtype != like.dtype for x in others):
         return False
-    return kernels_for(like.device.index or 0)
+    return bool(kernels_for(like.device.index or 0))
 
 
 def same_type(new: Tensor, old: Tensor) -> tuple[Tensor, Tensor]:

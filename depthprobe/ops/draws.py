@@ -50,7 +50,7 @@ def draw_words(count: int, seed: int, offset: int) -> np.ndarray[tuple[int], np.
     """`count` words, uint16, of call `offset` under `seed`; both any integers, read modulo 2**64."""
     bits = _BITS
     bits.counter[1], bits.key[0] = offset & _MASK64, seed & _MASK64
-    bits.philox.state = bits.state
+    bits.philox.state = bits.state  # type: ignore[assignment]
     lanes = bits.philox.random_raw(4 * -(-count // PER_BLOCK))
     return lanes.astype("<u8", copy=False).view("<u2")[:count]
 

@@ -63,7 +63,7 @@ def load_kernels(capability: tuple[int, int]) -> str | None:
 
 def _load(build: Build) -> str | None:
     try:
-        torch.ops.load_library(str(build.library))
+        torch.ops.load_library(str(build.library))  # type: ignore[no-untyped-call]
     except OSError as error:
         return f"{build.library} does not load: {' '.join(str(error.__cause__ or error).split())}"
     _loaded.append(build)

@@ -16,14 +16,14 @@ from depthprobe.ops import reference
 from depthprobe.ops.adjoint import resize_adjoint
 from depthprobe.ops.draws import draw_mask, mask_shape
 
-_LIBRARY = torch.library.Library("depthprobe", "DEF")
+_LIBRARY = torch.library.Library("depthprobe", "DEF")  # type: ignore[no-untyped-call]
 _FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
 def _define(schema: str, run: Callable[..., Any], fake: Callable[..., Any]) -> None:
-    _LIBRARY.define(schema, tags=(torch.Tag.pt2_compliant_tag,))
+    _LIBRARY.define(schema, tags=(torch.Tag.pt2_compliant_tag,))  # type: ignore[no-untyped-call]
     name = schema.partition("(")[0]
-    _LIBRARY.impl(name, run, "CompositeExplicitAutograd")
+    _LIBRARY.impl(name, run, "CompositeExplicitAutograd")  # type: ignore[no-untyped-call]
     torch.library.register_fake(f"depthprobe::{name}", fake, lib=_LIBRARY)
 
 
@@ -71,6 +71,10 @@ def _remember_prefix(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     ctx.k, ctx.dim = min(max(k, 0), old.shape[dim]), dim
 
 
+def _remember_projection(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    _, ctx.k, ctx.dim = inputs
+
+
 def _prefix_gradients(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
     new = old = None
     if ctx.needs_input_grad[0]:
@@ -94,7 +98,7 @@ _differentiate("dropin_prefix", _prefix_gradients, _remember_prefix)
 _differentiate(  # a projection is its own adjoint
     "dropin_prefix_backward",
     lambda ctx, grad: (torch.ops.depthprobe.dropin_prefix_backward(grad, ctx.k, ctx.dim), None, None),
-    lambda ctx, inputs, output: (setattr(ctx, "k", inputs[1]), setattr(ctx, "dim", inputs[2])),
+    _remember_projection,
 )
 
 

@@ -213,6 +213,7 @@ def test_a_unit_with_dropin_compiles_as_one_graph_and_only_once(mode, granularit
             torch.testing.assert_close(a, b)
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
     assert unit.mix.get_extra_state() == eager.mix.get_extra_state()
+    assert torch.equal(unit(x), eager(x))  # uncompiled calls go on counting
 
 
 def test_a_unit_with_a_resized_bypass_compiles_as_one_graph():
