@@ -194,6 +194,7 @@ def status_of(name):
 def race(case, granularity, shape, dtype, options):
     """{contestant: (seconds, time / DropIn's within a round, peak bytes)}."""
     torch.manual_seed(0)
+    torch._dynamo.reset()  # every size gets code of its own
     device = options.device
     new, old = paths(case, shape, dtype, device)
     direction = torch.randn_like(new)

@@ -81,7 +81,7 @@ def resize(x: Tensor, size: Sequence[int], channels: int, choice: Tensor) -> Ten
     """
     if tuple(x.shape[1:]) == (channels, *size):
         return x
-    if x.is_cuda and x.ndim <= 4 and by_kernel(x):
+    if torch.compiler.is_compiling() or (x.is_cuda and x.ndim <= 4 and by_kernel(x)):
         return torch.ops.depthprobe.resize(x, size, channels, choice)  # type: ignore[no-any-return]
     return reference.resize(x, size, channels, choice)
 
@@ -93,9 +93,10 @@ def dropin_prefix_resized(
 
     new_part: (B - k, C, *size) for dim 0, (B, C - k, *size) for dim 1; old: (B, any, *any); returns (B, C, *size).
     """
-    if k > 0 and old.is_cuda and old.ndim <= 4:
+    compiling = torch.compiler.is_compiling()
+    if k > 0 and (compiling or (old.is_cuda and old.ndim <= 4)):
         new_part, old = same_type(new_part, old)
-        if by_kernel(old, new_part):
+        if compiling or by_kernel(old, new_part):
             return torch.ops.depthprobe.dropin_prefix_resized(  # type: ignore[no-any-return]
                 new_part, old, k, dim, size, choice
             )

@@ -2,6 +2,7 @@
 
 - CUDA tensors, kernels loaded: the registered operator, which the kernels implement.
 - Bernoulli under `torch.compile` without kernels: the draws, NumPy's, are an operator; what they select is traced.
+- resizing under `torch.compile`: the registered operator; Inductor cannot average areas of sizes that vary (2.13).
 - everything else: plain PyTorch directly. It has native autograd, the compiler fuses it, and on a CPU going through
   `torch.library` would cost more than small mixes themselves.
 """

@@ -223,8 +223,11 @@ def test_a_unit_with_a_resized_bypass_compiles_as_one_graph():
     def join(new, x):
         return fit.prefix(new, x, 2, 0)
 
-    new, x = torch.randn(3, 6, 4, 4), torch.randn(5, 3, 8, 8)
-    torch.testing.assert_close(torch.compile(join, fullgraph=True, backend="aot_eager")(new, x), join(new, x))
+    new = torch.randn(3, 6, 4, 4)
+    compiled = torch.compile(join, fullgraph=True, backend="aot_eager")
+    for grow in (0, 1, 2):  # sizes that vary make a graph of symbols
+        x = torch.randn(5, 3, 8 + grow, 8 + 2 * grow)
+        torch.testing.assert_close(compiled(new, x), join(new, x))
 
 
 @pytest.mark.parametrize("mode", ["prefix", "bernoulli", "blend"])

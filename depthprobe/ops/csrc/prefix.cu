@@ -52,6 +52,9 @@ struct Rows {
 
 Rows rows_of(const Tensor& t, const std::vector<int64_t>& order, size_t split, bool last) {
   int64_t stride = 0;
+  if (t.numel() == 0) {  // nothing is read; contiguous() would hand back the strides it has
+    return {t, 0};
+  }
   if (has_rows(t, order, split, &stride)) {
     return {t, stride};
   }

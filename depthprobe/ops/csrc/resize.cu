@@ -125,7 +125,12 @@ Tensor resize(Tensor x, std::vector<int64_t> size, int64_t channels, Tensor choi
 }
 
 Tensor resize_backward(Tensor grad, std::vector<int64_t> shape, Tensor choice) {
+  STD_TORCH_CHECK(grad.is_cuda(), "depthprobe: expected a CUDA tensor");
   STD_TORCH_CHECK(shape.size() >= 2 && shape[0] >= grad.size(0), "depthprobe::resize_backward: shape is too small");
+  if (grad.numel() == 0) {  // no sample or no channel was used
+    Tensor zeros = empty_dense(grad, shape, is_last(grad));
+    return torch::stable::zero_(zeros);
+  }
   check(grad, choice, grad.size(1), shape.size() - 2);
   const Tensor out = empty_dense(grad, shape, is_last(grad));
   gather_into(out, grad, choice, true);
