@@ -81,7 +81,7 @@ def resize(x: Tensor, size: Sequence[int], channels: int, choice: Tensor) -> Ten
     """
     if tuple(x.shape[1:]) == (channels, *size):
         return x
-    if torch.compiler.is_compiling() or (x.is_cuda and x.ndim <= 4 and by_kernel(x)):
+    if _as_operator(x):
         return torch.ops.depthprobe.resize(x, size, channels, choice)  # type: ignore[no-any-return]
     return reference.resize(x, size, channels, choice)
 
@@ -93,11 +93,17 @@ def dropin_prefix_resized(
 
     new_part: (B - k, C, *size) for dim 0, (B, C - k, *size) for dim 1; old: (B, any, *any); returns (B, C, *size).
     """
-    compiling = torch.compiler.is_compiling()
-    if k > 0 and (compiling or (old.is_cuda and old.ndim <= 4)):
+    if k > 0:
         new_part, old = same_type(new_part, old)
-        if compiling or by_kernel(old, new_part):
+        if _as_operator(old, new_part):
             return torch.ops.depthprobe.dropin_prefix_resized(  # type: ignore[no-any-return]
                 new_part, old, k, dim, size, choice
             )
     return reference.dropin_prefix_resized(new_part, old, k, dim, size, choice)
+
+
+def _as_operator(x: Tensor, *others: Tensor) -> bool:
+    """Whether resizing goes through the registered operator; its kernel takes no volumes."""
+    if x.is_cuda and x.ndim > 4:
+        return False
+    return by_kernel(x, *others) or torch.compiler.is_compiling()
