@@ -8,11 +8,11 @@ import typer
 from typer.exceptions import Abort, TyperException
 
 from depthprobe import __version__
-from depthprobe.cli import doctor, grow, inspect, report, resume, shrink, train
+from depthprobe.cli import doctor, ext, grow, inspect, report, resume, shrink, train
 from depthprobe.errors import DepthprobeError
 
 INTERRUPTED = 130
-VERBS = ("grow", "shrink", "inspect", "train", "report", "resume", "doctor")
+VERBS = ("grow", "shrink", "inspect", "train", "report", "resume", "doctor", "ext")
 
 app = typer.Typer(
     name="depthprobe",
@@ -29,6 +29,7 @@ app.command("train")(train.train)
 app.command("report")(report.report)
 app.command("resume")(resume.resume)
 app.command("doctor")(doctor.doctor)
+app.add_typer(ext.app, name="ext")
 
 
 def _version(asked: bool) -> None:

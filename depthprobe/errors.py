@@ -71,3 +71,7 @@ class UserCodeError(DepthprobeError):
 
 class TrainingError(DepthprobeError):
     """Training cannot go on: the loss is no longer finite, or every seed failed (exit code 3)."""
+
+
+class KernelError(DepthprobeError):
+    """The CUDA kernels were demanded and are not there, or cannot be built (exit code 3)."""

@@ -62,9 +62,9 @@ def test_an_unknown_key_names_the_close_one():
 def test_the_flags_of_the_command_line_are_frozen():
     """A changed flag breaks somebody's script: change tests/golden/flags.json knowingly."""
     found = {}
-    for verb in ("grow", "shrink", "train", "inspect", "report", "resume", "doctor"):
+    for verb in ("grow", "shrink", "train", "inspect", "report", "resume", "doctor", "ext build", "ext status"):
         text = subprocess.run(
-            [sys.executable, "-m", "depthprobe", verb, "--help"],
+            [sys.executable, "-m", "depthprobe", *verb.split(), "--help"],
             capture_output=True, text=True, check=True, env={"COLUMNS": "200", "PATH": "/usr/bin", "NO_COLOR": "1"},
         ).stdout  # fmt: skip
         found[verb] = sorted(set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)))

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 ALLOWED = {
     "errors": set(),
     "config": {"errors"},
-    "ops": set(),
+    "ops": {"errors"},
     "layers": {"ops", "errors"},
     "graph": {"errors", "layers"},
     "surgery": {"graph", "layers", "ops", "errors"},
@@ -23,7 +23,7 @@ ALLOWED = {
     "analysis": {"errors", "config"},
     "probes": {"training", "inputs", "surgery", "graph", "schedules", "analysis", "runs", "config", "errors"},
     "reports": {"analysis", "errors", "config"},
-    "cli": {"reports", "probes", "inputs", "graph", "runs", "config", "errors"},
+    "cli": {"reports", "probes", "ops", "inputs", "graph", "runs", "config", "errors"},
 }
 FOLDERS = {"cli": ROOT / "cli", "reports": ROOT / "reports"}
 

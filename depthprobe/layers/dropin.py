@@ -1,16 +1,18 @@
 """DropIn: mixes a new path with an old one by a ratio (paper, section 3)."""
 
 import math
+from collections import deque
 
 import torch
 from torch import Tensor
 
 from depthprobe.layers.paper import mix_elements
 from depthprobe.layers.ratio import RatioModule
-from depthprobe.ops import dropin_bernoulli, dropin_blend, dropin_prefix, path_scales
+from depthprobe.ops import dropin_bernoulli, dropin_blend, dropin_prefix
 
 MODES = ("prefix", "bernoulli", "blend")
 GRANULARITIES = ("channel", "activation", "sample")
+REMEMBERED_CALLS = 64
 
 
 class DropIn(RatioModule):
@@ -22,6 +24,9 @@ class DropIn(RatioModule):
     granularity: what is counted or drawn: "sample", "channel" (dim 1), "activation" (single elements).
     At evaluation, prefix over samples would only interpolate two accuracies: channels are mixed instead.
     max_scale: optional cap of the Bernoulli path scales (paper's max scale; default off).
+    seed: of the Bernoulli draws. Call number n of a layer draws stream n of its seed, the same on every device and in
+    every memory format; the number is saved, so a resumed run goes on drawing where it stopped. Activation
+    checkpointing draws the same numbers again where the layer is called once in a checkpointed segment.
     """
 
     def __init__(
@@ -39,6 +44,9 @@ class DropIn(RatioModule):
             raise ValueError(f"granularity must be one of {GRANULARITIES}, found {granularity!r}")
         self.mode, self.granularity, self.max_scale = mode, granularity, max_scale
         self._seed, self._calls = seed, 0
+        # Calls in compiled code are counted in a tensor, an input of the graph: an integer that moves is compiled anew.
+        self._traced = torch.zeros((), dtype=torch.int64, device="cpu")
+        self._recent: deque[int] = deque(maxlen=REMEMBERED_CALLS)
 
     def forward(self, new: Tensor, old: Tensor) -> Tensor:
         """new, old: (B, C, ...), same shape; returns that shape."""
@@ -52,7 +60,7 @@ class DropIn(RatioModule):
         if self.mode == "prefix":
             return self._prefix(new, old, p)
         if self.mode == "bernoulli" and self.training:
-            return dropin_bernoulli(new, old, self._draw(new, p), *path_scales(p, self.max_scale))
+            return dropin_bernoulli(new, old, p, self._seed, self._next_call(), self.granularity, self.max_scale)
         return dropin_blend(new, old, p)
 
     def _prefix(self, new: Tensor, old: Tensor, p: float) -> Tensor:
@@ -62,21 +70,27 @@ class DropIn(RatioModule):
         k = skipped(p, new.shape[dim])
         return dropin_prefix(new.narrow(dim, k, new.shape[dim] - k), old, k, dim)
 
-    def _draw(self, like: Tensor, p: float) -> Tensor:
-        """A mask from a recorded seed and a counter: the same in every replay."""
-        rank = {"sample": 1, "channel": 2, "activation": like.ndim}[self.granularity]
-        shape = tuple(like.shape[:rank]) + (1,) * (like.ndim - rank)
-        generator = torch.Generator(device=like.device).manual_seed(hash((self._seed, self._calls)) & (2**63 - 1))
+    def _next_call(self) -> Tensor | int:
+        """The number of this call; while a backward pass recomputes, that of the latest call not yet redone."""
+        if torch.compiler.is_compiling():
+            self._traced = self._traced + 1
+            return self._traced + (self._calls - 1)
+        if torch._C._current_graph_task_id() != -1 and self._recent:
+            return self._recent.pop()
+        call = self._calls + int(self._traced)
         self._calls += 1
-        return torch.rand(shape, generator=generator, device=like.device) < p
+        self._recent.append(call)
+        return call
 
     def get_extra_state(self) -> dict[str, int]:
-        """Seed and counter of the masks: a resumed run draws the same ones."""
-        return {"seed": self._seed, "calls": self._calls}
+        """Seed and number of calls: a resumed run draws the same masks."""
+        return {"seed": self._seed, "calls": self._calls + int(self._traced)}
 
     def set_extra_state(self, state: dict[str, int]) -> None:
         """Restore what `get_extra_state` gave."""
         self._seed, self._calls = state["seed"], state["calls"]
+        self._traced = torch.zeros_like(self._traced)
+        self._recent.clear()
 
     def extra_repr(self) -> str:
         """Shown by print(module)."""

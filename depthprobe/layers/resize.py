@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from depthprobe.ops import area_and_bicubic, fit_channels
+from depthprobe.ops import dropin_prefix_resized, resize
 
 
 class Resize(nn.Module):
@@ -43,15 +43,22 @@ class Resize(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, C, *spatial) with as many dimensions as `shape` plus the batch; returns (B, *shape)."""
-        if x.shape[1:] == self.shape:
-            return x
+        self._check(x)
+        return resize(x, self.shape[1:], self.shape[0], self.choice)
+
+    def prefix(self, new_part: Tensor, x: Tensor, k: int, dim: int) -> Tensor:
+        """`dropin_prefix(new_part, self(x), k, dim)`, resizing only the `k` samples (dim 0) or channels (dim 1) used.
+
+        new_part: (B - k, *shape), or (B, C - k, ...) with C = shape[0]; x: (B, C', *spatial); returns (B, *shape).
+        """
+        self._check(x)
+        return dropin_prefix_resized(new_part, x, k, dim, self.shape[1:], self.choice)
+
+    def _check(self, x: Tensor) -> None:
         if x.ndim != len(self.shape) + 1:
             raise ValueError(f"Resize to {self.shape} got an input of shape {tuple(x.shape)}")
-        if x.ndim > 2:
-            if self.spatial == "fixed" and x.shape[2:] != self.shape[1:]:
-                raise ValueError(f"Resize with spatial='fixed' expected {self.shape[1:]}, found {x.shape[2:]}")
-            x = area_and_bicubic(x, self.shape[1:])
-        return fit_channels(x, self.shape[0], self.choice)
+        if self.spatial == "fixed" and x.shape[2:] != self.shape[1:]:
+            raise ValueError(f"Resize with spatial='fixed' expected {self.shape[1:]}, found {tuple(x.shape[2:])}")
 
     def extra_repr(self) -> str:
         """Shown by print(module)."""

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from depthprobe.ops import dropin_bernoulli, dropin_blend, dropin_prefix, fit_channels, path_scales
+from depthprobe.ops import dropin_blend, dropin_masked, dropin_prefix, fit_channels, path_scales
 
 NEW, OLD = torch.randn(4, 6, 3, dtype=torch.float64), torch.randn(4, 6, 3, dtype=torch.float64)
 
@@ -25,14 +25,14 @@ def test_gradients_of_the_mixes():
     new, old = NEW.clone().requires_grad_(), OLD.clone().requires_grad_()
     mask = torch.rand(4, 6, 1) < 0.5
     assert torch.autograd.gradcheck(lambda a, b: dropin_prefix(a[:, 2:], b, 2, 1), (new, old))
-    assert torch.autograd.gradcheck(lambda a, b: dropin_bernoulli(a, b, mask, 2.0, 3.0), (new, old))
+    assert torch.autograd.gradcheck(lambda a, b: dropin_masked(a, b, mask, 2.0, 3.0), (new, old))
     assert torch.autograd.gradcheck(lambda a, b: dropin_blend(a, b, 0.3), (new, old))
 
 
 def test_bernoulli_picks_and_scales():
     mask = torch.rand(4, 6, 3) < 0.5
-    assert torch.equal(dropin_bernoulli(NEW, OLD, mask), torch.where(mask, NEW, OLD))
-    assert torch.equal(dropin_bernoulli(NEW, OLD, mask, 2.0, 4.0), torch.where(mask, 2 * NEW, 4 * OLD))
+    assert torch.equal(dropin_masked(NEW, OLD, mask), torch.where(mask, NEW, OLD))
+    assert torch.equal(dropin_masked(NEW, OLD, mask, 2.0, 4.0), torch.where(mask, 2 * NEW, 4 * OLD))
 
 
 def test_blend_promotes_mixed_precision():
