@@ -167,7 +167,8 @@ def choose_removals(units: int, config: ShrinkConfig) -> list[int]:
                 found=str(list(config.candidates)),
             )
         return counts
-    if units < MOST_CANDIDATES:
-        return list(range(units + 1))
-    spaced = {round((units + 1) ** (i / (MOST_CANDIDATES - 1))) - 1 for i in range(MOST_CANDIDATES)}
-    return sorted(spaced | {0, 1, units})
+    most = units if units < MOST_CANDIDATES else units - 1  # without all of many, what is left is hardly a network
+    if most < MOST_CANDIDATES:
+        return list(range(most + 1))
+    spaced = {round((most + 1) ** (i / (MOST_CANDIDATES - 1))) - 1 for i in range(MOST_CANDIDATES)}
+    return sorted(spaced | {0, 1, most})
