@@ -1,5 +1,6 @@
 """What must hold for a model: the checks, each a function of a prepared trial, each with a one-line reason when it fails."""
 
+import re
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, is_dataclass
@@ -7,11 +8,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from zoo.cases import Case
 
 import depthprobe as dp
 from depthprobe.errors import DepthprobeError
 from depthprobe.graph.trace import split_inputs
+from zoo.cases import Case
 
 PICKS = 3
 TOLERANCE = 1e-5  # of the largest output, where the two are not bitwise equal
@@ -85,7 +86,8 @@ def one_line(problem: BaseException) -> str:
     text = f"{type(problem).__name__}: {problem}"
     if isinstance(problem, DepthprobeError):
         text = ", ".join(part for part in (problem.what, problem.where, problem.found) if part)
-    return " ".join(text.split())[:300]
+    text = re.sub(r"(/[^/\s]+)+/site-packages/", "", " ".join(text.split()))
+    return text[:300]
 
 
 def run(net: nn.Module, example: Any) -> list[Tensor]:

@@ -3,6 +3,7 @@
 import importlib.metadata
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -46,13 +47,15 @@ def _read(out: str, err: str, code: int | None, seconds: float) -> dict[str, Any
     elif code < 0:
         reason = f"ended by {signal.Signals(-code).name}"
     else:
-        reason = (err.strip().splitlines() or ["no message"])[-1][:300]
+        reason = (err.strip().splitlines() or ["no message"])[-1]
+    reason = re.sub(r"(/[^/\s]+)+/site-packages/", "", reason)[:300]
     return {"checks": {begun[-1]: reason}, "out_of_memory": _is_memory(reason)}
 
 
 def answer(case: Any, gigabytes: float) -> None:
     """The child's part: limit the memory, try the model, print what came of it."""
     import torch
+
     from zoo.checks import try_case
 
     limit = int(gigabytes * 2**30)

@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 from torch import nn
-from zoo.cases import Case, picture
 
 from depthprobe.inputs.zoo import import_zoo
+from zoo.cases import Case, picture
 
 WORDS, LENGTH = 120, 12
 _SMALL = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 48}

@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 from torch import nn
-from zoo.cases import Case, picture, rank
 
 from depthprobe.inputs.zoo import import_zoo
+from zoo.cases import Case, picture, rank
 
 SAMPLE, SEED = 150, 5
 _SIDES = (64, 96, 128, 160)

@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 from torch import nn
-from zoo.cases import Case, nothing, picture
 
 from depthprobe.inputs.zoo import has_kernels, import_zoo
+from zoo.cases import Case, nothing, picture
 
 GROUPS = ("classification", "segmentation", "video", "optical_flow", "detection", "quantization")
 # Sides of the pictures: 64 px, or the least that the model's own pooling and windows allow.
