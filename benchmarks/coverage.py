@@ -5,10 +5,11 @@ Run: python benchmarks/coverage.py run [torchvision timm hf] [--jobs 2] [--again
      python benchmarks/coverage.py one timm:resnet18  (one model in this process, for a closer look)
 
 Checked on each (zoo/checks.py), with up to three growable and three shrinkable units, the first, a middle one and the
-last: units are found; copies at 0 change nothing; copies at 1 and settled are equal; the recipe replays; gates at 1 change
-nothing; gates at 0 run, settle to fewer parameters and stay equal; a backward pass reaches every parameter that the original's
-reaches; the user's model is left as found. One line per model goes to benchmarks/results/coverage; a run that was cut goes
-on where it was. Lines remember the code that they judged: --again failed | stale | all tries those anew whose code is another.
+last: units are found; copies at 0 change nothing; copies at 1 and settled are equal; the recipe replays; gates at 1
+change nothing; gates at 0 run, settle to fewer parameters and stay equal; a backward pass reaches every parameter that
+the original's reaches; the user's model is left as found. One line per model goes to benchmarks/results/coverage; a
+run that was cut goes on where it was. Lines remember the code that they judged: --again failed | stale | all tries
+those anew whose code is another.
 """
 
 import argparse

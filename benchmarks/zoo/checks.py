@@ -1,4 +1,4 @@
-"""What must hold for a model: the checks, each a function of a prepared trial, each with a one-line reason when it fails."""
+"""What must hold for a model: one function per check, and a one-line reason when it fails."""
 
 import re
 import warnings

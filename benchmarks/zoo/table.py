@@ -19,12 +19,13 @@ _HEAD = """# On which models surgery works
 
 Written by `python benchmarks/coverage.py table` from the lines in `benchmarks/results/coverage`; do not edit by hand.
 
-Random weights, CPU, one thread, each model in a process of its own with a limit on time and memory, pictures as small as the
-model allows. With up to three growable and three shrinkable units of each model, the first, a middle one and the last:
-units are found (at least one that can grow and one that can go); copies at ratio 0 give the original's outputs; copies at 1
-and settled agree; the recipe replays from its JSON; gates at 1 give the original's outputs; gates at 0 run, are finite, settle to
-fewer parameters and agree; one backward pass in train mode at ratio 0.5 reaches every parameter that the original's
-backward reaches; the user's model is left as found. Outputs must be equal bit for bit or to {tolerance:g} of the largest.
+Random weights, CPU, one thread, each model in a process of its own with a limit on time and memory, pictures as small
+as the model allows. With up to three growable and three shrinkable units of each model, the first, a middle one and
+the last: units are found (at least one that can grow and one that can go); copies at ratio 0 give the original's
+outputs; copies at 1 and settled agree; the recipe replays from its JSON; gates at 1 give the original's outputs; gates
+at 0 run, are finite, settle to fewer parameters and agree; one backward pass in train mode at ratio 0.5 reaches every
+parameter that the original's backward reaches; the user's model is left as found. Outputs must be equal bit for bit or
+to {tolerance:g} of the largest.
 """
 
 
@@ -84,7 +85,8 @@ def families(rows: dict[str, dict[str, Any]]) -> str:
     found = counts(rows)
     whole = sum(good == total for _, good, total in found)
     none = sum(good == "0" for _, good, _ in found)
-    return f"Families: {len(found)}; all of the sample passed in {whole}, some in {len(found) - whole - none}, none in {none}."
+    some = len(found) - whole - none
+    return f"Families: {len(found)}; all of the sample passed in {whole}, some in {some}, none in {none}."
 
 
 def stamp(rows: dict[str, dict[str, Any]]) -> str:

@@ -13,8 +13,8 @@ from zoo.cases import Case, nothing, picture
 GROUPS = ("classification", "segmentation", "video", "optical_flow", "detection", "quantization")
 # Sides of the pictures: 64 px, or the least that the model's own pooling and windows allow.
 _SIDES = {"inception_v3": 299, "maxvit_t": 224}
-_CLIPS = {"s3d": (3, 14, 224, 224)}
-_TRAIN_BATCH = {"s3d": 4, "inception_v3": 8, "maxvit_t": 8}
+_CLIPS = {"s3d": (3, 14, 224, 224), "mvit_v1_b": (3, 16, 224, 224), "mvit_v2_s": (3, 16, 224, 224)}
+_TRAIN_BATCH = {"s3d": 8, "mvit_v1_b": 2, "mvit_v2_s": 2}
 
 
 def cases() -> list[Case]:
@@ -53,8 +53,6 @@ def _how(models: Any, group: str, name: str) -> tuple[Callable[[], nn.Module], C
     inputs: Callable[[int], Any] = picture(3, side, side)
     if group == "video":
         inputs = picture(*_CLIPS.get(name, (3, 4, 64, 64)))
-    if name.startswith("mvit"):
-        options |= {"spatial_size": (64, 64), "temporal_size": 4}
     if group == "optical_flow":
         inputs = _two_frames
     if group == "detection":

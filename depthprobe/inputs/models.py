@@ -17,15 +17,11 @@ from depthprobe.inputs.model_args import check_model_args, format_model_args, pa
 from depthprobe.inputs.overrides import Overrides, find_overrides
 from depthprobe.inputs.packages import find_in_package, hash_package_file, import_package_module
 from depthprobe.inputs.pyfiles import execute_file, find_attribute, read_file, split_file_spec
+from depthprobe.inputs.zoo_models import find_in_zoo, hash_zoo_file, is_zoo_spec
 
 __all__ = ["InMemoryModel", "ModelSource", "open_model", "parse_model_args"]
 
-FORMS = "file.py, file.py:name or pkg.mod:attr"
-_LATER = {
-    "torchvision": "import torchvision; model = torchvision.models.{}()",
-    "timm": "import timm; model = timm.create_model('{}')",
-    "hf": "import transformers; model = transformers.{0}(transformers.{0}.config_class())",
-}
+FORMS = "file.py, file.py:name, pkg.mod:attr, torchvision:NAME, timm:NAME or hf:CLASS"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +29,8 @@ class ModelSource:
     """Where a network comes from: enough to build it again, in this process or another.
 
     spec: as typed, file paths made absolute. args: keyword arguments of the class or factory, plain values.
-    sha256: of the file's bytes (for `pkg.mod:attr` of that module's file); None when there is no such file.
+    sha256: of the file's bytes (for `pkg.mod:attr` of that module's file, for a model by name of the file that defines
+    it); None when there is no such file.
     """
 
     spec: str
@@ -55,7 +52,9 @@ class ModelSource:
         return network
 
     def overrides(self) -> Overrides:
-        """The training functions of the model's file or module; raises as `build` does."""
+        """The training functions of the model's file or module; raises as `build` does. A model by name has none."""
+        if is_zoo_spec(self.spec):
+            return Overrides()
         file = split_file_spec(self.spec)
         path = file[0] if file else None
         with isolated(0, path.parent if path else Path.cwd()):
@@ -97,9 +96,9 @@ def open_model(
 def open_model(spec: str | nn.Module, model_args: Mapping[str, object] | None = None) -> ModelSource | InMemoryModel:
     """Return the source of a model, tried once by building it with seed 0.
 
-    spec: `file.py`, `file.py:name`, `pkg.mod:attr`, or a network. model_args: keyword arguments of plain
-    values. Raises ModelError with the place and the culprit for anything that does not give a trainable
-    network.
+    spec: `file.py`, `file.py:name`, `pkg.mod:attr`, `torchvision:NAME`, `timm:NAME`, `hf:CLASS`, or a network.
+    model_args: keyword arguments of plain values; for `hf:` fields of the config. Raises ModelError with the place and
+    the culprit for anything that does not give a trainable network.
     """
     args = dict(model_args or {})
     if not isinstance(spec, (str, nn.Module)):
@@ -128,7 +127,11 @@ def _load(source: ModelSource, seed: int) -> tuple[nn.Module, bool]:
     path = file[0] if file else None
     with isolated(seed, path.parent if path else Path.cwd()):
         _check_unchanged(source)
-        target = find_in_package(source.spec) if file is None else _find_in_file(*file, source)
+        target: object
+        if is_zoo_spec(source.spec):
+            target = find_in_zoo(source.spec, source.args)
+        else:
+            target = find_in_package(source.spec) if file is None else _find_in_file(*file, source)
         network = make_network(target, source.args, source.spec, path)
     return network, network is target
 
@@ -141,6 +144,8 @@ def _find_in_file(path: Path, name: str | None, source: ModelSource) -> object:
 
 
 def _hash_source(spec: str) -> str | None:
+    if is_zoo_spec(spec):
+        return hash_zoo_file(spec)
     file = split_file_spec(spec)
     if file is None:
         return hash_package_file(spec)
@@ -160,14 +165,7 @@ def _check_unchanged(source: ModelSource) -> None:
 
 
 def _check_form(spec: str) -> None:
-    prefix, colon, rest = spec.partition(":")
-    if colon and prefix in _LATER:
-        raise ModelError(
-            f"{prefix}: models come with a later release",
-            where=spec,
-            expected=FORMS,
-            hint=f"a file model.py with `{_LATER[prefix].format(rest)}`",
-        )
+    prefix, _, rest = spec.partition(":")
     file = split_file_spec(spec)
     if (file is None and not (rest and prefix.replace(".", "").isidentifier())) or (file and file[1] == ""):
         hint = f"{spec}.py" if Path(f"{spec}.py").is_file() else None

@@ -13,7 +13,7 @@ from torch import nn
 from depthprobe.analysis.tolerance import Tolerance, auto_tolerance
 from depthprobe.config import GrowConfig, TrainConfig
 from depthprobe.errors import ModelError, RunFolderError
-from depthprobe.inputs import Dataset, ModelSource, is_small
+from depthprobe.inputs import Dataset, ModelSource, as_tokens, fit_to_data, is_small
 from depthprobe.probes.bench import Arm, Bench
 from depthprobe.probes.budget import Fit, Size, fit, resized, say_fit, thin
 from depthprobe.probes.cost import Forecast, Prices, forecast
@@ -112,7 +112,9 @@ def set_up(
     begun = time.monotonic()
     accelerator = open_device(train.device, train.precision, train.threads)
     data = source.open()
+    model, fitted = fit_to_data(model, data)
     network = model.build(config.seed)
+    data = as_tokens(data, network)
     asked = asked or Asked()
     draft = _draft(model, data, network, config, train, accelerator, partial(_open_own, model, data, asked=asked))
     own = draft.own
@@ -141,7 +143,7 @@ def set_up(
         config=config,
         tolerance_note=_tolerance_note(config, auto, examples, folds, own.metric),
         forecast=forecast(draft.bench.plan, config.seeds, prices, rates=config.rates),
-        notes=own.notes + _same_weights(model, config),
+        notes=fitted + own.notes + _same_weights(model, config),
         own=own,
         lr_note=choice.note,
         range_test=choice.to_json(),

@@ -14,7 +14,7 @@ from depthprobe.errors import ModelError
 from depthprobe.graph.costs import count_parameters
 from depthprobe.graph.trace import trace
 from depthprobe.graph.units import find_units, forks_and_joins
-from depthprobe.inputs import Dataset, ModelSource
+from depthprobe.inputs import Dataset, ModelSource, as_tokens, fit_to_data
 from depthprobe.probes.arms import CHECKPOINT_SECONDS, next_mark, trace_distance, trace_point
 from depthprobe.probes.bench import Arm, RatioDriver
 from depthprobe.probes.environment import describe_environment
@@ -55,13 +55,14 @@ class TrainSetup:
     schedule: Schedule | None
     accelerator: Any
     own: Own = field(default_factory=Own)
+    fitted: tuple[str, ...] = ()
     lr_note: str
     range_test: list[dict[str, list[float]]]
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What to know beside the plan and the rate."""
-        return self.own.notes
+        return self.fitted + self.own.notes
 
     @property
     def steps(self) -> int:
@@ -92,8 +93,11 @@ def set_up_training(
     """Check everything that can be checked before training. Raises UsageError; nothing is created."""
     accelerator = open_device(train.device, train.precision, train.threads)
     data = source.open()
+    model, fitted = fit_to_data(model, data)
+    network = model.build(config.seed)
+    data = as_tokens(data, network)
     split = split_by_rank(data, config.split_seed, 1)(0)
-    network, example = model.build(config.seed), split.train.x[:2]
+    example = split.train.x[:2]
     steps = train.steps or default_steps(len(split.train), train.batch_size)
     edits: tuple[Duplicate, ...] = ()
     if config.grow or config.deep:
@@ -132,6 +136,7 @@ def set_up_training(
         schedule=schedule,
         accelerator=accelerator,
         own=own,
+        fitted=fitted,
         lr_note=choice.note,
         range_test=choice.to_json(),
     )
