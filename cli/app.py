@@ -8,11 +8,11 @@ import typer
 from typer.exceptions import Abort, TyperException
 
 from depthprobe import __version__
-from depthprobe.cli import doctor, grow, inspect, report, resume, train
+from depthprobe.cli import doctor, export, grow, inspect, report, resume, train
 from depthprobe.errors import DepthprobeError
 
 INTERRUPTED = 130
-VERBS = ("grow", "inspect", "train", "report", "resume", "doctor")
+VERBS = ("grow", "inspect", "train", "report", "export", "resume", "doctor")
 
 app = typer.Typer(
     name="depthprobe",
@@ -26,6 +26,7 @@ app.command("grow")(grow.grow)
 app.command("inspect")(inspect.inspect)
 app.command("train")(train.train)
 app.command("report")(report.report)
+app.command("export")(export.export)
 app.command("resume")(resume.resume)
 app.command("doctor")(doctor.doctor)
 

@@ -99,11 +99,17 @@ def choose_augment(train: TrainConfig, data: Dataset, example: torch.Tensor) -> 
 def about_model(
     model: Source, source: DataSource, data: Dataset, split_seed: int, recipe: str, device: str
 ) -> dict[str, Any]:
-    """What model.pt says about itself: enough to build the network and bring the data again."""
+    """What model.pt says about itself: enough to build the network and bring the data again.
+
+    input: shape of one input without the batch; below: of token ids, the number that they are smaller than.
+    """
+    x = data.train.x
+    below = None if x.is_floating_point() else int(x.max()) + 1
     return {
         "schema": 1,
         "model": model.to_json(),
         "data": source.to_json(data),
+        "input": {"shape": list(x.shape[1:]), "below": below},
         "split_seed": split_seed,
         "recipe": recipe,
         "versions": describe_environment(device)["packages"],
