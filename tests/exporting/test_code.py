@@ -145,8 +145,9 @@ SEQUENCES = [
 
 
 @pytest.mark.parametrize("layer", SEQUENCES, ids=lambda layer: type(layer).__name__)
-def test_layers_of_every_kind_are_written_as_they_were_made(tmp_path, layer):
-    replayed(tmp_path, Layers(layer), torch.randn(2, 5, 8))
+def test_layers_of_every_kind_are_written_as_they_were_made(layer):
+    made = export_code(Layers(layer), torch.randn(2, 5, 8))  # compares the outputs itself
+    assert f"nn.{type(layer[0] if isinstance(layer, nn.Sequential) else layer).__name__}(" in made.text
 
 
 class Branches(nn.Module):
