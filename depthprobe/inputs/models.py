@@ -3,7 +3,7 @@
 import ast
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import overload
 
@@ -11,6 +11,7 @@ from torch import nn
 
 from depthprobe.errors import ModelError
 from depthprobe.inputs.candidates import choose_model, make_network
+from depthprobe.inputs.checkpoint import Checkpoint, open_checkpoint
 from depthprobe.inputs.isolation import isolated
 from depthprobe.inputs.memory_model import InMemoryModel, check_network, renew
 from depthprobe.inputs.model_args import check_model_args, format_model_args, parse_model_args
@@ -30,12 +31,13 @@ class ModelSource:
 
     spec: as typed, file paths made absolute. args: keyword arguments of the class or factory, plain values.
     sha256: of the file's bytes (for `pkg.mod:attr` of that module's file, for a model by name of the file that defines
-    it); None when there is no such file.
+    it); None when there is no such file. checkpoint: weights that every network starts from, whatever the seed.
     """
 
     spec: str
     args: dict[str, object] = field(default_factory=dict)
     sha256: str | None = None
+    checkpoint: Checkpoint | None = None
 
     def build(self, seed: int) -> nn.Module:
         """Build a new network, its weights drawn under `torch.manual_seed(seed)`; random states are restored.
@@ -48,6 +50,8 @@ class ModelSource:
             # Executing twice tells a new instance from one that is kept elsewhere and handed out again.
             again, _ = _load(self, seed)
             network = renew(again, seed) if again is network else again
+        if self.checkpoint is not None:
+            self.checkpoint.load_into(network)
         check_network(network, self.spec)
         return network
 
@@ -64,7 +68,8 @@ class ModelSource:
 
     def to_json(self) -> dict[str, object]:
         """Return plain values; each argument is the text that `--model-args` takes, so tuples survive."""
-        return {"spec": self.spec, "args": format_model_args(self.args), "sha256": self.sha256}
+        started = {"checkpoint": self.checkpoint.to_json()} if self.checkpoint else {}
+        return {"spec": self.spec, "args": format_model_args(self.args), "sha256": self.sha256, **started}
 
     @classmethod
     def from_json(cls, record: Mapping[str, object]) -> "ModelSource":
@@ -82,18 +87,25 @@ class ModelSource:
             values = {name: ast.literal_eval(text) for name, text in args.items()}
         except (ValueError, TypeError, SyntaxError) as problem:
             raise ModelError("not a model source: unreadable arguments", found=str(args)) from problem
-        return cls(spec=spec, args=values, sha256=sha256)
+        checkpoint = Checkpoint.from_json(record.get("checkpoint"))
+        return cls(spec=spec, args=values, sha256=sha256, checkpoint=checkpoint)
 
 
-@overload
-def open_model(spec: str, model_args: Mapping[str, object] | None = None) -> ModelSource: ...
-@overload
-def open_model(spec: nn.Module, model_args: Mapping[str, object] | None = None) -> InMemoryModel: ...
 @overload
 def open_model(
-    spec: str | nn.Module, model_args: Mapping[str, object] | None = None
+    spec: str, model_args: Mapping[str, object] | None = None, checkpoint: Path | None = None
+) -> ModelSource: ...
+@overload
+def open_model(
+    spec: nn.Module, model_args: Mapping[str, object] | None = None, checkpoint: Path | None = None
+) -> InMemoryModel: ...
+@overload
+def open_model(
+    spec: str | nn.Module, model_args: Mapping[str, object] | None = None, checkpoint: Path | None = None
 ) -> ModelSource | InMemoryModel: ...
-def open_model(spec: str | nn.Module, model_args: Mapping[str, object] | None = None) -> ModelSource | InMemoryModel:
+def open_model(
+    spec: str | nn.Module, model_args: Mapping[str, object] | None = None, checkpoint: Path | None = None
+) -> ModelSource | InMemoryModel:
     """Return the source of a model, tried once by building it with seed 0.
 
     spec: `file.py`, `file.py:name`, `pkg.mod:attr`, `torchvision:NAME`, `timm:NAME`, `hf:CLASS`, or a network.
@@ -101,6 +113,7 @@ def open_model(spec: str | nn.Module, model_args: Mapping[str, object] | None = 
     the culprit for anything that does not give a trainable network.
     """
     args = dict(model_args or {})
+    started = open_checkpoint(checkpoint) if checkpoint is not None else None
     if not isinstance(spec, (str, nn.Module)):
         name = getattr(spec, "__name__", type(spec).__name__)  # type: ignore[unreachable]
         raise ModelError(
@@ -108,7 +121,7 @@ def open_model(spec: str | nn.Module, model_args: Mapping[str, object] | None = 
             found=name, hint=f"{name}()" if isinstance(spec, type) else None,
         )  # fmt: skip
     if isinstance(spec, nn.Module):
-        memory = InMemoryModel(spec)
+        memory = InMemoryModel(spec, started)
         check_network(make_network(spec, args, memory.where, None), memory.where)
         return memory
     _check_form(spec)
@@ -118,7 +131,7 @@ def open_model(spec: str | nn.Module, model_args: Mapping[str, object] | None = 
     with isolated(0, Path.cwd()):
         source = ModelSource(spec=spec, args=args, sha256=_hash_source(spec))
     source.build(0)
-    return source
+    return replace(source, checkpoint=started)
 
 
 def _load(source: ModelSource, seed: int) -> tuple[nn.Module, bool]:

@@ -20,7 +20,7 @@ from depthprobe.probes.grow import create_run, run_grow, set_up
 from depthprobe.probes.listener import Listener
 from depthprobe.probes.own import Asked
 from depthprobe.probes.result import Result
-from depthprobe.probes.setup import DataSource
+from depthprobe.probes.setup import DataSource, Source
 from depthprobe.training.metrics import PYTHON
 
 
@@ -32,6 +32,7 @@ def grow(
     data_dir: str | Path | None = None,
     limit_train: int | None = None,
     image_size: int | None = None,
+    checkpoint: str | Path | None = None,
     listener: Listener | None = None,
     **settings: Any,
 ) -> Result:
@@ -41,6 +42,7 @@ def grow(
     or path as on the command line, or {"train", "valid", "test"} ("valid", "test" optional) of torch data sets
     or (x, y) pairs, x (N, ...) float, y (N,) int for classes, (N,) or (N, K) float for numbers. out: the run folder,
     which must not exist (None: a temporary one that lives as long as the result; `result.save(folder)` keeps it).
+    checkpoint: a file of weights that every seed starts from.
     settings: fields of GrowConfig and TrainConfig, e.g. seeds=3, steps=1500, lr=0.02 (None: a range test chooses),
     sensitivity=True, time_budget=600.0 (seconds); and your own training, functions that win over those of the model's
     file: loss(output, target), optimizer(parameters), schedule(done), augment(x), training_step(model, batch),
@@ -73,13 +75,14 @@ def grow(
     try:
         with undisturbed(torch.device("cuda" if torch.cuda.is_available() else "cpu")):
             asked = Asked(typed=frozenset(sections["train"]), functions=functions, metric=metric)
-            return _run(model, source, sections, asked, out, listener or Listener())
+            opened = open_model(model, checkpoint=Path(checkpoint) if checkpoint is not None else None)
+            return _run(opened, source, sections, asked, out, listener or Listener())
     finally:
         torch.set_num_threads(threads)
 
 
 def _run(
-    model: nn.Module | str,
+    model: Source,
     source: DataSource,
     sections: Mapping[str, Mapping[str, Any]],
     asked: Asked,
@@ -87,7 +90,7 @@ def _run(
     listener: Listener,
 ) -> Result:
     setup = set_up(
-        open_model(model),
+        model,
         source,
         GrowConfig.from_json(sections["grow"]),
         TrainConfig.from_json(sections["train"]),

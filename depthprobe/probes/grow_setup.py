@@ -274,6 +274,8 @@ def _sized(config: GrowConfig, plan: GrowPlan, size: Size) -> GrowConfig:
 def _same_weights(model: Source, config: GrowConfig) -> tuple[str, ...]:
     if config.seeds < 2:
         return ("one seed: no interval over seeds",)
+    if model.checkpoint is not None:
+        return ("every seed starts from the checkpoint: seeds differ in the order of the data and in the new layers",)
     one, two = (list(model.build(config.seed + rank).parameters()) for rank in range(2))
     if all(torch.equal(a, b) for a, b in zip(one, two, strict=True)):
         return ("the model file draws the same weights for every seed (does it call torch.manual_seed?)",)

@@ -1,7 +1,7 @@
 """A finished run's model.pt: its weights, what it says about itself, and the network built anew."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,9 @@ class SavedModel:
         Raises ModelError when the model's source is gone or has changed, or when the weights do not fit it.
         """
         example = self._example()
+        source = replace(ModelSource.from_json(self.about["model"]), checkpoint=None)  # its weights would not stay
         recipe = [edit for edit in recipe_from_json(self.about["recipe"]) if isinstance(edit, Duplicate)]
-        net = recipe_network(ModelSource.from_json(self.about["model"]).build(0), recipe, example)
+        net = recipe_network(source.build(0), recipe, example)
         try:
             net.load_state_dict(dict(self.state))
         except RuntimeError as error:

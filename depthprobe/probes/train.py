@@ -36,7 +36,8 @@ from depthprobe.probes.setup import (
 )  # fmt: skip
 from depthprobe.runs import RunFolder
 from depthprobe.schedules import Schedule, staggered, together
-from depthprobe.surgery import Duplicate, Edited, recipe_to_json, settle
+from depthprobe.surgery import Duplicate, Edited, recipe_to_json, settle, settle_with_map
+from depthprobe.surgery.optimizer import new_parameters
 from depthprobe.training.batches import Batches, mix_seed
 from depthprobe.training.device import open_device
 from depthprobe.training.learner import Learner, predict
@@ -150,16 +151,17 @@ def make_schedule(gates: Sequence[str], steps: int, config: TrainingConfig) -> S
     return staggered(gates, length, overlap=config.overlap, steps=steps)
 
 
-def build_network(setup: TrainSetup, example: torch.Tensor) -> nn.Module:
-    """The network that is trained: plain, with gates, or deep from the start."""
+def build_network(setup: TrainSetup, example: torch.Tensor) -> tuple[nn.Module, list[nn.Parameter]]:
+    """The network that is trained: plain, with gates, or deep from the start; and its added layers' parameters."""
     network = setup.model.build(setup.config.seed)
     if not setup.edits:
-        return network
+        return network, []
     edited = grown(network, setup.edits, example, setup.config.seed)
     if setup.config.grow:
-        return edited
+        return edited, new_parameters(edited)
     edited.set_ratio(1.0)
-    return settle(edited)
+    plain, became = settle_with_map(edited)
+    return plain, [became[parameter] for parameter in new_parameters(edited)]
 
 
 def run_training(setup: TrainSetup, folder: RunFolder, listener: Listener) -> dict[str, Any]:
@@ -171,7 +173,7 @@ def run_training(setup: TrainSetup, folder: RunFolder, listener: Listener) -> di
     begun = time.monotonic() - payload["seconds"]
     listener.begun(setup, 0)
     split = split_by_rank(setup.data, setup.config.split_seed, 1)(0)
-    net = build_network(setup, split.train.x[:2])
+    net, new = build_network(setup, split.train.x[:2])
     torch.manual_seed(mix_seed(setup.config.seed, 3))
     batches = Batches(
         split.train,
@@ -180,7 +182,7 @@ def run_training(setup: TrainSetup, folder: RunFolder, listener: Listener) -> di
         setup.own.augment(bool(setup.train.augment)),
         setup.accelerator.device,
     )
-    learner = Learner(net, batches, setup.train, setup.accelerator, setup.own.functions)
+    learner = Learner(net, batches, setup.train, setup.accelerator, setup.own.functions, new=new)
     if payload["learner"] is not None:
         learner.load(payload["learner"])
     notebook = RunNotebook(folder, listener, begun)
