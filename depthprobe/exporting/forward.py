@@ -79,7 +79,7 @@ def _target(step: ast.stmt) -> str | None:
     if isinstance(step, ast.AnnAssign) and isinstance(step.target, ast.Name):
         return step.target.id
     named = isinstance(step, ast.Assign) and isinstance(step.targets[0], ast.Name)
-    return step.targets[0].id if named else None  # type: ignore[attr-defined, union-attr]
+    return step.targets[0].id if named else None  # type: ignore[attr-defined]
 
 
 def _reads(step: ast.stmt) -> list[str]:

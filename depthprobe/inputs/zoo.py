@@ -53,8 +53,8 @@ def _import_torchvision() -> None:
             raise
         for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
             del sys.modules[name]
-        library = torch.library.Library("torchvision", "FRAGMENT")
+        library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
         for operator in _OPERATORS:
-            library.define(operator)
+            library.define(operator)  # type: ignore[no-untyped-call]
         _declared.append(library)
         importlib.import_module("torchvision")

@@ -1,6 +1,6 @@
 """What a network returns, as the one tensor that the loss and the metric read."""
 
-from typing import Any, cast
+from typing import Any
 
 from torch import Tensor
 
@@ -20,4 +20,4 @@ def logits(output: Any) -> Tensor:
             found=type(output).__name__,
             hint="a model whose forward returns one tensor, or your own training_step(model, batch)",
         )
-    return cast(Tensor, found)
+    return found
