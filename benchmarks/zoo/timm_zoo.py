@@ -11,7 +11,7 @@ from depthprobe.inputs.zoo import import_zoo
 from zoo.cases import Case, picture, rank
 
 SAMPLE, SEED = 150, 5
-_SIDES = (64, 96, 128, 160)
+_SIDES = (64, 96, 112, 128, 160)  # 112: patches of 14
 
 
 def cases(count: int | None = SAMPLE) -> list[Case]:
