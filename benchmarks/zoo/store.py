@@ -35,10 +35,12 @@ def read(source: str, folder: Path = STORE) -> dict[str, dict[str, Any]]:
 
 
 def append(row: dict[str, Any], folder: Path = STORE) -> None:
-    """Add a line to the file of the row's source."""
+    """Add a line to the file of the row's source; a torn one before it is ended first."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"{row['source']}.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps(row) + "\n")
+    path = folder / f"{row['source']}.jsonl"
+    torn = path.exists() and not path.read_bytes().endswith(b"\n")
+    with path.open("a", encoding="utf-8") as file:
+        file.write("\n" * torn + json.dumps(row) + "\n")
 
 
 def tidy(source: str, folder: Path = STORE) -> None:
