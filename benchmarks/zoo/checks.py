@@ -28,7 +28,9 @@ class CheckError(Exception):
 
 @dataclass
 class Trial:
-    """One model under test. deviation: the largest difference that was let pass, as a share of the largest output."""
+    """One model under test. deviation: the largest difference that was let pass, as a share of the largest output.
+    edited: the network with copies, then the one with gates; one at a time, large models fit once.
+    """
 
     case: Case
     model: nn.Module
@@ -37,6 +39,15 @@ class Trial:
     growable: list[str] = field(default_factory=list)
     shrinkable: list[str] = field(default_factory=list)
     deviation: float = 0.0
+    edited: tuple[str, Any] = ("", None)
+
+    def with_edits(self, kind: str) -> Any:
+        """The network with copies ("grown") or gates ("gated"), made once."""
+        if self.edited[0] != kind:
+            self.edited = ("", None)
+            edits = _copies(self) if kind == "grown" else [dp.Gate(unit=name) for name in self.shrinkable]
+            self.edited = (kind, _applied(self, edits))
+        return self.edited[1]
 
     def same(self, found: list[Tensor], wanted: list[Tensor], what: str) -> None:
         """Equal bit for bit, or within TOLERANCE of the largest value."""
@@ -131,25 +142,23 @@ def _pick(names: list[str]) -> list[str]:
     return list(dict.fromkeys(names[i] for i in (0, len(names) // 2, len(names) - 1)))[:PICKS]
 
 
-def _grown(trial: Trial, edits: list[dp.Duplicate] | None = None) -> Any:
-    torch.manual_seed(1)
-    chosen = edits or [dp.Duplicate(unit=name) for name in trial.growable]
-    return dp.apply(trial.model, chosen, trial.example).eval()
+def _copies(trial: Trial) -> list[dp.Duplicate]:
+    return [dp.Duplicate(unit=name) for name in trial.growable]
 
 
-def _gated(trial: Trial) -> Any:
+def _applied(trial: Trial, edits: list[Any]) -> Any:
     torch.manual_seed(1)
-    return dp.apply(trial.model, [dp.Gate(unit=name) for name in trial.shrinkable], trial.example).eval()
+    return dp.apply(trial.model, edits, trial.example).eval()
 
 
 def _duplicate_at_0(trial: Trial) -> None:
-    edited = _grown(trial)
+    edited = trial.with_edits("grown")
     edited.set_ratio(0.0)
     trial.same(run(edited, trial.example), trial.reference, "copies at 0 and the original differ")
 
 
 def _duplicate_at_1(trial: Trial) -> None:
-    edited = _grown(trial)
+    edited = trial.with_edits("grown")
     edited.set_ratio(1.0)
     opened = run(edited, trial.example)
     plain = dp.settle(edited)
@@ -160,29 +169,32 @@ def _duplicate_at_1(trial: Trial) -> None:
 
 
 def _plain_only(net: nn.Module) -> None:
-    ours = [type(m).__qualname__ for m in net.modules() if type(m).__module__.startswith("depthprobe.layers.gate")]
+    ours = [type(m).__qualname__ for m in net.modules() if type(m).__module__.startswith("depthprobe")]
     if ours:
         raise CheckError(f"settled, but still holds a {ours[0]}")
 
 
 def _recipe(trial: Trial) -> None:
-    edits = [dp.Duplicate(unit=name) for name in trial.growable]
+    edits = _copies(trial)
     text = dp.recipe_to_json(edits)
     if (read := dp.recipe_from_json(text)) != edits or dp.recipe_to_json(read) != text:
         raise CheckError("the recipe changes on its way through JSON")
-    one, two = _grown(trial, edits).state_dict(), _grown(trial, read).state_dict()
+    edited, replayed = trial.with_edits("grown"), _applied(trial, read)
+    for net in (edited, replayed):
+        net.set_ratio(1.0)
+    one, two = edited.state_dict(), replayed.state_dict()
     if list(one) != list(two) or not all(torch.equal(one[n], two[n]) for n in one if isinstance(one[n], Tensor)):
         raise CheckError("the replayed recipe gives other names or weights under the same seed")
 
 
 def _gate_at_1(trial: Trial) -> None:
-    edited = _gated(trial)
+    edited = trial.with_edits("gated")
     edited.set_ratio(1.0)
     trial.same(run(edited, trial.example), trial.reference, "gates at 1 and the original differ")
 
 
 def _gate_at_0(trial: Trial) -> None:
-    edited = _gated(trial)
+    edited = trial.with_edits("gated")
     edited.set_ratio(0.0)
     closed = run(edited, trial.example)
     finite = all(t.isfinite().all() for t in trial.reference if t.is_floating_point())
@@ -196,9 +208,8 @@ def _gate_at_0(trial: Trial) -> None:
 
 
 def _backward(trial: Trial) -> dict[str, Any]:
-    torch.manual_seed(1)
-    edits = [dp.Gate(unit=name) for name in trial.shrinkable] + [dp.Duplicate(unit=name) for name in trial.growable]
-    edited = dp.apply(trial.model, edits, trial.example)
+    trial.edited = ("", None)
+    edited = _applied(trial, [dp.Gate(unit=name) for name in trial.shrinkable] + _copies(trial))
     norms = [m for g in edited.gates.values() for m in g.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     batch = trial.case.train_batch or (NORM_BATCH if norms else TRAIN_BATCH)
     inputs = trial.case.inputs(batch)
