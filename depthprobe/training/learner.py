@@ -18,7 +18,7 @@ from depthprobe.surgery.optimizer import new_parameters
 from depthprobe.training.batches import Batches
 from depthprobe.training.metrics import default_loss
 from depthprobe.training.optimizers import make_optimizer, make_own_optimizer, scale_new
-from depthprobe.training.outputs import logits
+from depthprobe.training.outputs import main_output
 
 CHECK_EVERY = 20
 
@@ -116,8 +116,8 @@ class Learner:
         """Loss of a batch, a scalar: the user's training_step or loss, else the default of the targets."""
         if self.own.training_step:
             return cast(Tensor, self.own.call("training_step", self.net, (x, y)))
-        output = logits(self.net(x))
-        return cast(Tensor, self.own.call("loss", output, y)) if self.own.loss else default_loss(output, y)
+        output = self.net(x)
+        return cast(Tensor, self.own.call("loss", output, y)) if self.own.loss else default_loss(main_output(output), y)
 
     def state(self) -> dict[str, Any]:
         """Everything a resumed training needs, tensors and plain values only."""
@@ -151,7 +151,7 @@ def predict(net: nn.Module, x: Tensor, device: torch.device, batch_size: int = 1
     modes = [(module, module.training) for module in net.modules()]
     net.eval()
     try:
-        return torch.cat([logits(net(part.to(device))).float().cpu() for part in torch.split(x, batch_size)])
+        return torch.cat([main_output(net(part.to(device))).float().cpu() for part in torch.split(x, batch_size)])
     finally:
         for module, mode in modes:
             module.training = mode
