@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from depthprobe.errors import ConfigError, DepthprobeError
@@ -78,12 +78,12 @@ def _write_pt(source: Source, path: Path) -> None:
 
 def _write_safetensors(source: Source, path: Path) -> None:
     tensors = {name: value.detach().clone().contiguous() for name, value in source.state.items()}
-    save_file(tensors, path, metadata={"format": "pt", "depthprobe": json.dumps(dict(source.about))})
+    path.write_bytes(save(tensors, metadata={"format": "pt", "depthprobe": json.dumps(dict(source.about))}))
 
 
 def _write_code(source: Source, path: Path) -> None:
     made = export_code(*source.build(), module=path.stem, title=source.title)
-    save_file(made.weights, path.with_suffix(".safetensors"), metadata={"format": "pt"})
+    path.with_suffix(".safetensors").write_bytes(save(made.weights, metadata={"format": "pt"}))
     path.write_text(made.text, encoding="utf-8")
 
 

@@ -37,6 +37,7 @@ def _trace(net: nn.Module) -> fx.Graph:
     except Exception as error:
         raise GraphError(
             f"{type(net).__name__} cannot be written as code: torch.fx cannot follow its forward",
+            where=f"{type(net).__module__}.{type(net).__qualname__}.forward",
             found=str(error),
             hint="--format pt, safetensors or onnx",
         ) from error
