@@ -64,7 +64,8 @@ class Anatomy:
         found: dict[tuple[str, str], list[str]] = {}
         for part in self.parts:
             if part.refused:
-                found.setdefault((part.refused, part.unit.reason), []).append(part.unit.name)
+                why = part.unit.reason.removeprefix(f"not {part.refused}able: ")
+                found.setdefault((part.refused, why), []).append(part.unit.name)
         return found
 
     def to_json(self) -> dict[str, Any]:
@@ -101,7 +102,7 @@ def dissect(net: nn.Module, example_inputs: Any, tracer: str = "auto") -> Anatom
         macs=count_macs(net, example_inputs),
         time_ms=round(whole, 4),
         tracer=str(getattr(traced, "tracer", "fx")),
-        why=" ".join(str(getattr(traced, "why", "") or "").split()),
+        why=" ".join(str(getattr(traced, "why", "") or "").split()).partition(" where: ")[0],
     )
 
 
