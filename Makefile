@@ -15,7 +15,8 @@ help:
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python >= 3.11 is needed, this is " + sys.version.split()[0] + ": make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install -c constraints.txt -e '.[dev]'
+	$(PIP) install -c constraints.txt -e '.[dev,onnx]' transformers
+	$(PIP) install -c constraints.txt --no-deps torchvision timm  # resolving them would replace a CPU build of torch
 	touch $@
 
 demo: $(VENV)/installed

@@ -8,11 +8,11 @@ import typer
 from typer.exceptions import Abort, TyperException
 
 from depthprobe import __version__
-from depthprobe.cli import doctor, ext, grow, inspect, report, resume, shrink, train
+from depthprobe.cli import doctor, export, ext, grow, inspect, report, resume, shrink, train
 from depthprobe.errors import DepthprobeError
 
 INTERRUPTED = 130
-VERBS = ("grow", "shrink", "inspect", "train", "report", "resume", "doctor", "ext")
+VERBS = ("grow", "shrink", "inspect", "train", "report", "export", "resume", "doctor", "ext")
 
 app = typer.Typer(
     name="depthprobe",
@@ -27,6 +27,7 @@ app.command("shrink")(shrink.shrink)
 app.command("inspect")(inspect.inspect)
 app.command("train")(train.train)
 app.command("report")(report.report)
+app.command("export")(export.export)
 app.command("resume")(resume.resume)
 app.command("doctor")(doctor.doctor)
 app.add_typer(ext.app, name="ext")

@@ -10,6 +10,7 @@ def grow(
     model: o.Model = None,
     dataset: o.Dataset = None,
     model_args: o.ModelArgs = None,
+    checkpoint: o.Checkpoint = None,
     data_dir: o.DataDir = None,
     limit_train: o.LimitTrain = None,
     image_size: o.ImageSize = None,
@@ -32,6 +33,7 @@ def grow(
     optimizer: o.Optimizer = None,
     lr: o.LearningRate = None,
     weight_decay: o.WeightDecay = None,
+    new_lr_scale: o.NewLrScale = None,
     clip: o.Clip = None,
     batch_size: o.BatchSize = None,
     augment: o.Augment = None,
@@ -65,7 +67,8 @@ def grow(
         verify=verify or None, **o.parse_tolerance(tolerance), **o.parse_budget(time_budget),
     )  # fmt: skip
     train = o.given(
-        steps=steps, optimizer=optimizer, weight_decay=weight_decay, clip=clip, batch_size=batch_size,
+        steps=steps, optimizer=optimizer, weight_decay=weight_decay, new_lr_scale=new_lr_scale, clip=clip,
+        batch_size=batch_size,
         augment=augment, device=device, precision=precision, threads=threads,
     )  # fmt: skip
     train |= o.parse_rate(lr)
@@ -78,7 +81,7 @@ def grow(
     from depthprobe.probes.grow import create_run, run_grow, set_up
     from depthprobe.probes.own import Asked
 
-    opened, source = open_inputs(model, model_args, dataset, data_dir, limit_train, image_size, out)
+    opened, source = open_inputs(model, model_args, dataset, data_dir, limit_train, image_size, out, checkpoint)
     asked = Asked(typed=frozenset(train))
     setup = set_up(opened, source, grow_config, train_config, fixed=frozenset(probe), asked=asked)
     with watch(quiet=quiet) as listener, create_run(setup, out) as folder:
@@ -95,6 +98,7 @@ def open_inputs(
     limit_train: int | None,
     image_size: int | None,
     out: Path | None,
+    checkpoint: Path | None,
 ) -> tuple[Any, Any]:
     """The model source and the data source that the options name; `out` is checked, nothing is created."""
     from depthprobe.inputs import open_model, parse_model_args
@@ -109,4 +113,4 @@ def open_inputs(
         limit_train=limit_train,
         image_size=image_size,
     )
-    return open_model(o.need_model(model), parse_model_args(model_args or [])), source
+    return open_model(o.need_model(model), parse_model_args(model_args or []), checkpoint), source

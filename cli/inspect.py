@@ -1,4 +1,4 @@
-"""depthprobe inspect: units, sites, shapes, and what would be added, without training."""
+"""depthprobe inspect: the units of a model, what each costs, what can be done with it, and what a probe would add."""
 
 import json as json_text
 from pathlib import Path
@@ -9,13 +9,19 @@ import typer
 from depthprobe.cli import options as o
 from depthprobe.errors import ConfigError
 
+TRACERS = ("auto", "fx", "modules")
+
 
 def inspect(
     model: o.Model = None,
     dataset: o.Dataset = None,
     input_shape: Annotated[
-        str | None, typer.Option("--input", metavar="C,H,W", help="Shape of one input instead of a data set")
+        str | None,
+        typer.Option("--input-shape", "--input", metavar="C,H,W", help="Shape of one input instead of a data set"),
     ] = None,
+    tracer: Annotated[str, typer.Option("--tracer", metavar="auto|fx|modules", help="How units are found")] = TRACERS[
+        0
+    ],
     model_args: o.ModelArgs = None,
     data_dir: o.DataDir = None,
     image_size: o.ImageSize = None,
@@ -25,105 +31,72 @@ def inspect(
     max_depth: o.MaxDepth = None,
     json: o.Json = False,
 ) -> None:
-    """Show the model's units, why some cannot grow, and what a grow probe would add. Trains nothing."""
+    """Show the model's units: shapes, costs, what can grow, shrink or be narrowed and why not. Trains nothing."""
     from depthprobe.config import GrowConfig
     from depthprobe.inputs import open_model, parse_model_args
 
+    if tracer not in TRACERS:
+        raise ConfigError(f"unknown tracer {tracer!r}", where="--tracer", expected=" | ".join(TRACERS))
     config = GrowConfig.from_json(
         o.given(copies=copies, sites=o.parse_names(sites), kernel=kernel, max_depth=max_depth)
     )
     source = open_model(o.need_model(model), parse_model_args(model_args or []))
-    example = _example(dataset, input_shape, data_dir, image_size)
-    info = _describe(source.build(0), example, config)
+    network, example, notes = _open(source, dataset, input_shape, data_dir, image_size)
+    info = _describe(network, example, config, tracer) | {"notes": list(notes)}
     if json:
         print(json_text.dumps(info, indent=2))
     else:
-        _print(str(model), info)
+        from depthprobe.cli.unit_tree import print_units
+
+        print_units(str(model), info)
 
 
-def _example(dataset: str | None, shape: str | None, data_dir: Path | None, image_size: int | None) -> Any:
-    import torch
+def _open(
+    source: Any, dataset: str | None, shape: str | None, data_dir: Path | None, image_size: int | None
+) -> tuple[Any, Any, tuple[str, ...]]:
+    """The network, fitted to the data set where there is one, two inputs, and what to say."""
+    from depthprobe.inputs import as_tokens, fit_to_data, open_dataset
 
     if shape is not None:
-        try:
-            sizes = [int(part) for part in shape.split(",")]
-            if not sizes or min(sizes) < 1:
-                raise ValueError
-        except ValueError:
-            raise ConfigError(
-                "not a shape", where="--input", expected="sizes of one input: 3,32,32", found=shape
-            ) from None
-        return torch.zeros(2, *sizes)
-    from depthprobe.inputs import open_dataset
-
+        network = source.build(0)
+        return network, _zeros(shape, network), ()
     if dataset is None:
-        raise ConfigError("the shape of the input is not known", hint="--dataset digits, or --input 3,32,32")
-    return open_dataset(dataset, data_dir=data_dir, image_size=image_size).train.x[:2]
+        raise ConfigError("the shape of the input is not known", hint="--dataset digits, or --input-shape 3,32,32")
+    data = open_dataset(dataset, data_dir=data_dir, image_size=image_size)
+    source, notes = fit_to_data(source, data)
+    network = source.build(0)
+    return network, as_tokens(data, network).train.x[:2], notes
 
 
-def _describe(network: Any, example: Any, config: Any) -> dict[str, Any]:
+def _zeros(shape: str, network: Any) -> Any:
+    """Two inputs of this shape; token ids for a network with an Embedding and rows of one dimension."""
+    import torch
+    from torch import nn
+
+    try:
+        sizes = [int(part) for part in shape.split(",")]
+        if not sizes or min(sizes) < 1:
+            raise ValueError
+    except ValueError:
+        raise ConfigError(
+            "not a shape", where="--input-shape", expected="sizes of one input: 3,32,32", found=shape
+        ) from None
+    tokens = len(sizes) == 1 and any(isinstance(module, nn.Embedding) for module in network.modules())
+    return torch.zeros(2, *sizes, dtype=torch.int64 if tokens else torch.float32)
+
+
+def _describe(network: Any, example: Any, config: Any, tracer: str) -> dict[str, Any]:
     from depthprobe.config import TrainConfig
     from depthprobe.errors import GraphError
-    from depthprobe.graph.costs import count_macs, count_parameters
-    from depthprobe.graph.units import units
+    from depthprobe.probes.anatomy import dissect
     from depthprobe.probes.plan import plan_grow
 
-    rows = [
-        {
-            "name": unit.name, "kind": unit.kind, "layers": unit.layers, "in_shape": list(unit.in_shape),
-            "out_shape": list(unit.out_shape), "params": unit.params, "growable": unit.growable,
-            "shrinkable": unit.shrinkable, "narrowable": unit.narrowable, "reason": unit.reason,
-        }
-        for unit in units(network, example)
-    ]  # fmt: skip
-    info: dict[str, Any] = {
-        "units": rows,
-        "params": count_parameters(network),
-        "macs": count_macs(network, example),
-        "input_shape": list(example.shape[1:]),
-    }
+    anatomy = dissect(network, example, tracer)
+    reasons = [{"cannot": what, "reason": why, "units": names} for (what, why), names in anatomy.reasons.items()]
+    info = {**anatomy.to_json(), "reasons": reasons, "input_shape": list(example.shape[1:])}
     try:
         plan = plan_grow(network, example, config, TrainConfig(), 1000)
     except GraphError as error:
         return {**info, "grow": None, "refused": error.render()}
-    info["grow"] = {
-        "gates": list(plan.gates),
-        "candidates": [candidate.__dict__ for candidate in plan.candidates],
-    }
-    return info
-
-
-def _print(model: str, info: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console(highlight=False)
-    console.print(
-        Text(f"{model}: input {_shape(info['input_shape'])}, {info['params']:,} parameters, {info['macs']:,} MACs")
-    )
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("unit", "layers", "in", "out", "parameters", "grow", "shrink", "reason"):
-        table.add_column(name, justify="right" if name == "parameters" else "left", no_wrap=name != "reason")
-    for row in info["units"]:
-        flags = ["yes" if row[key] else "-" for key in ("growable", "shrinkable")]
-        shapes = [_shape(row[key]) for key in ("in_shape", "out_shape")]
-        cells = [row["name"], row["layers"], *shapes, f"{row['params']:,}", *flags, row["reason"]]
-        table.add_row(*(Text(cell) for cell in cells))
-    console.print(table)
-    if info["grow"] is None:
-        console.print(Text(info["refused"], style="yellow"))
-        return
-    console.print()
-    console.print(Text("depthprobe grow would measure:", style="bold"))
-    plan = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("layers", "parameters", "MACs", "last layer added"):
-        plan.add_column(name, justify="right" if name != "last layer added" else "left")
-    for row in info["grow"]["candidates"]:
-        last = info["grow"]["gates"][row["opened"] - 1] if row["opened"] else "(as it is)"
-        plan.add_row(str(row["depth"]), f"{row['params']:,}", f"{row['macs']:,}", Text(last))
-    console.print(plan)
-
-
-def _shape(shape: list[int]) -> str:
-    return "x".join(map(str, shape))
+    candidates = [candidate.__dict__ for candidate in plan.candidates]
+    return {**info, "grow": {"gates": list(plan.gates), "candidates": candidates}}

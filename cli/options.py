@@ -18,7 +18,12 @@ def _option(*names: str, text: str, metavar: str | None = None) -> Any:
 DATASETS = "digits, mnist, fashion-mnist, cifar10, cifar100, an image folder, a .npz or file.py:name"
 
 Model = Annotated[
-    str | None, typer.Argument(metavar="MODEL", help="file.py, file.py:name or pkg.mod:attr", show_default=False)
+    str | None,
+    typer.Argument(
+        metavar="MODEL",
+        help="file.py, file.py:name, pkg.mod:attr, torchvision:NAME, timm:NAME or hf:CLASS",
+        show_default=False,
+    ),
 ]
 ModelOption = Annotated[
     str | None, _option("--model", "-m", metavar="MODEL", text="The model of a plain state dict: file.py, file.py:name")
@@ -77,6 +82,12 @@ Verify = Annotated[
 ]
 LrShape = Annotated[str | None, _option("--lr-shape", text="constant, cosine or step (default: cosine)")]
 WeightDecay = Annotated[float | None, _option("--weight-decay", text="L2 penalty (default: 0.0005)")]
+Checkpoint = Annotated[
+    Path | None, _option("--checkpoint", metavar="FILE", text="Weights to start from: .safetensors, or a state dict")
+]
+NewLrScale = Annotated[
+    float | None, _option("--new-lr-scale", metavar="X", text="Factor on the rate of added layers (default: 1)")
+]
 Clip = Annotated[float | None, _option("--clip", text="Largest norm of the gradient (default: none)")]
 Augment = Annotated[
     bool | None, _option("--augment/--no-augment", text="Flip and crop images (default: colour images only)")

@@ -16,6 +16,7 @@ def train(
         str | None, typer.Option("--schedule", help="staggered or together (default: staggered)", show_default=False)
     ] = None,
     model_args: o.ModelArgs = None,
+    checkpoint: o.Checkpoint = None,
     data_dir: o.DataDir = None,
     limit_train: o.LimitTrain = None,
     image_size: o.ImageSize = None,
@@ -34,6 +35,7 @@ def train(
     lr: o.LearningRate = None,
     lr_shape: o.LrShape = None,
     weight_decay: o.WeightDecay = None,
+    new_lr_scale: o.NewLrScale = None,
     clip: o.Clip = None,
     batch_size: o.BatchSize = None,
     augment: o.Augment = None,
@@ -58,6 +60,7 @@ def train(
     )  # fmt: skip
     settings = o.given(
         steps=steps, optimizer=optimizer, lr_shape=lr_shape, weight_decay=weight_decay, clip=clip,
+        new_lr_scale=new_lr_scale,
         batch_size=batch_size, augment=augment, device=device, precision=precision, threads=threads,
     )  # fmt: skip
     settings |= o.parse_rate(lr)
@@ -71,7 +74,7 @@ def train(
     from depthprobe.probes.own import Asked
     from depthprobe.probes.train import create_training, run_training, set_up_training
 
-    opened, source = open_inputs(model, model_args, dataset, data_dir, limit_train, image_size, out)
+    opened, source = open_inputs(model, model_args, dataset, data_dir, limit_train, image_size, out, checkpoint)
     asked = Asked(typed=frozenset({**file["train"], **settings}))
     setup = set_up_training(opened, source, training_config, train_config, asked)
     with watch(quiet=quiet) as listener, create_training(setup, out) as folder:

@@ -52,7 +52,8 @@ class TrainConfig(_Settings):
     """How a network is trained. lr: per step, None is "auto" (a range test before training chooses it); weight_decay:
     L2; clip: norm of the gradient, None for none.
 
-    steps: updates of one conventional training (None: chosen from the size of the data). lr_shape: of a whole
+    new_lr_scale: factor on the learning rate of added layers. steps: updates of one conventional training (None: chosen
+    from the size of the data). lr_shape: of a whole
     conventional training; probes hold it constant and cool their branches. augment: None means for colour images.
     """
 
@@ -60,6 +61,7 @@ class TrainConfig(_Settings):
     lr: float | None = None
     momentum: float = 0.9
     weight_decay: float = 5e-4
+    new_lr_scale: float = 1.0
     lr_shape: str = "cosine"
     clip: float | None = None
     batch_size: int = 64
@@ -77,6 +79,7 @@ class TrainConfig(_Settings):
             _number("lr", self.lr, above=0.0, below=100.0)
         _number("momentum", self.momentum, at_least=0.0, below=1.0)
         _number("weight_decay", self.weight_decay, at_least=0.0)
+        _number("new_lr_scale", self.new_lr_scale, above=0.0, at_most=1000.0)
         _number("batch_size", self.batch_size, at_least=2, whole=True)
         _number("threads", self.threads, at_least=0, whole=True)
         if self.clip is not None:

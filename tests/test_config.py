@@ -62,7 +62,8 @@ def test_an_unknown_key_names_the_close_one():
 def test_the_flags_of_the_command_line_are_frozen():
     """A changed flag breaks somebody's script: change tests/golden/flags.json knowingly."""
     found = {}
-    for verb in ("grow", "shrink", "train", "inspect", "report", "resume", "doctor", "ext build", "ext status"):
+    verbs = ("grow", "shrink", "train", "inspect", "report", "export", "resume", "doctor", "ext build", "ext status")
+    for verb in verbs:
         text = subprocess.run(
             [sys.executable, "-m", "depthprobe", *verb.split(), "--help"],
             capture_output=True, text=True, check=True, env={"COLUMNS": "200", "PATH": "/usr/bin", "NO_COLOR": "1"},

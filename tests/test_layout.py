@@ -16,6 +16,7 @@ ALLOWED = {
     "layers": {"ops", "errors"},
     "graph": {"errors", "layers"},
     "surgery": {"graph", "layers", "ops", "errors"},
+    "exporting": {"graph", "errors"},
     "schedules": {"errors", "config"},
     "inputs": {"errors", "config"},
     "training": {"inputs", "surgery", "schedules", "graph", "config", "errors"},
@@ -23,7 +24,7 @@ ALLOWED = {
     "analysis": {"errors", "config"},
     "probes": {"training", "inputs", "surgery", "graph", "schedules", "analysis", "runs", "config", "errors"},
     "reports": {"analysis", "errors", "config"},
-    "cli": {"reports", "probes", "ops", "inputs", "graph", "runs", "config", "errors"},
+    "cli": {"reports", "probes", "exporting", "ops", "inputs", "graph", "runs", "config", "errors"},
 }
 FOLDERS = {"cli": ROOT / "cli", "reports": ROOT / "reports"}
 

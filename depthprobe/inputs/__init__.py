@@ -3,6 +3,7 @@
 from depthprobe.inputs.augment import flip_and_crop
 from depthprobe.inputs.datasets import KNOWN, open_dataset
 from depthprobe.inputs.examples import Dataset, Examples, Split
+from depthprobe.inputs.fitting import as_tokens, fit_to_data
 from depthprobe.inputs.memory_data import as_dataset
 from depthprobe.inputs.memory_model import InMemoryModel
 from depthprobe.inputs.model_args import parse_model_args
@@ -17,6 +18,8 @@ __all__ = [
     "ModelSource",
     "Split",
     "as_dataset",
+    "as_tokens",
+    "fit_to_data",
     "flip_and_crop",
     "is_small",
     "open_dataset",

@@ -12,7 +12,8 @@ from torch import Tensor
 class Examples:
     """Inputs and targets, row by row.
 
-    x: (N, ...) float32, images as (N, C, H, W). y: (N,) int64, class indices, or (N,) or (N, K) float32.
+    x: (N, ...) float32, images as (N, C, H, W), token ids as (N, L) int64. y: (N,) int64, class indices, or (N,) or
+    (N, K) float32.
     """
 
     x: Tensor
@@ -49,8 +50,8 @@ class Dataset:
 class Split:
     """Training, validation and test examples, normalised by the training part's mean and std.
 
-    mean, std: one number per channel (images, sequences) or per feature (flat data). valid_id: equal strings
-    mean the same validation examples in the same order.
+    mean, std: one number per channel (images, sequences) or per feature (flat data); none for token ids. valid_id:
+    equal strings mean the same validation examples in the same order.
     """
 
     train: Examples

@@ -9,19 +9,23 @@ from torch import nn
 from torch.nn.parameter import UninitializedParameter, is_lazy
 
 from depthprobe.errors import ModelError
+from depthprobe.inputs.checkpoint import Checkpoint
 from depthprobe.inputs.isolation import seeded
 from depthprobe.inputs.overrides import Overrides
 
 
 @dataclass(frozen=True, eq=False)
 class InMemoryModel:
-    """A network passed from Python; `module` itself is never changed."""
+    """A network passed from Python; `module` itself is never changed. checkpoint: what every copy starts from."""
 
     module: nn.Module
+    checkpoint: Checkpoint | None = None
 
     def build(self, seed: int) -> nn.Module:
         """Return a copy with weights drawn anew under `seed`; what no module can reset keeps its value."""
         network = renew(self.module, seed)
+        if self.checkpoint is not None:
+            self.checkpoint.load_into(network)
         check_network(network, self.where)
         return network
 

@@ -3,7 +3,7 @@
 import ast
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import overload
 
@@ -11,21 +11,18 @@ from torch import nn
 
 from depthprobe.errors import ModelError
 from depthprobe.inputs.candidates import choose_model, make_network
+from depthprobe.inputs.checkpoint import Checkpoint, open_checkpoint
 from depthprobe.inputs.isolation import isolated
 from depthprobe.inputs.memory_model import InMemoryModel, check_network, renew
 from depthprobe.inputs.model_args import check_model_args, format_model_args, parse_model_args
 from depthprobe.inputs.overrides import Overrides, find_overrides
 from depthprobe.inputs.packages import find_in_package, hash_package_file, import_package_module
 from depthprobe.inputs.pyfiles import execute_file, find_attribute, read_file, split_file_spec
+from depthprobe.inputs.zoo_models import find_in_zoo, hash_zoo_file, is_zoo_spec
 
 __all__ = ["InMemoryModel", "ModelSource", "open_model", "parse_model_args"]
 
-FORMS = "file.py, file.py:name or pkg.mod:attr"
-_LATER = {
-    "torchvision": "import torchvision; model = torchvision.models.{}()",
-    "timm": "import timm; model = timm.create_model('{}')",
-    "hf": "import transformers; model = transformers.{0}(transformers.{0}.config_class())",
-}
+FORMS = "file.py, file.py:name, pkg.mod:attr, torchvision:NAME, timm:NAME or hf:CLASS"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,12 +30,14 @@ class ModelSource:
     """Where a network comes from: enough to build it again, in this process or another.
 
     spec: as typed, file paths made absolute. args: keyword arguments of the class or factory, plain values.
-    sha256: of the file's bytes (for `pkg.mod:attr` of that module's file); None when there is no such file.
+    sha256: of the file's bytes (for `pkg.mod:attr` of that module's file, for a model by name of the file that defines
+    it); None when there is no such file. checkpoint: weights that every network starts from, whatever the seed.
     """
 
     spec: str
     args: dict[str, object] = field(default_factory=dict)
     sha256: str | None = None
+    checkpoint: Checkpoint | None = None
 
     def build(self, seed: int) -> nn.Module:
         """Build a new network, its weights drawn under `torch.manual_seed(seed)`; random states are restored.
@@ -51,11 +50,15 @@ class ModelSource:
             # Executing twice tells a new instance from one that is kept elsewhere and handed out again.
             again, _ = _load(self, seed)
             network = renew(again, seed) if again is network else again
+        if self.checkpoint is not None:
+            self.checkpoint.load_into(network)
         check_network(network, self.spec)
         return network
 
     def overrides(self) -> Overrides:
-        """The training functions of the model's file or module; raises as `build` does."""
+        """The training functions of the model's file or module; raises as `build` does. A model by name has none."""
+        if is_zoo_spec(self.spec):
+            return Overrides()
         file = split_file_spec(self.spec)
         path = file[0] if file else None
         with isolated(0, path.parent if path else Path.cwd()):
@@ -65,7 +68,8 @@ class ModelSource:
 
     def to_json(self) -> dict[str, object]:
         """Return plain values; each argument is the text that `--model-args` takes, so tuples survive."""
-        return {"spec": self.spec, "args": format_model_args(self.args), "sha256": self.sha256}
+        started = {"checkpoint": self.checkpoint.to_json()} if self.checkpoint else {}
+        return {"spec": self.spec, "args": format_model_args(self.args), "sha256": self.sha256, **started}
 
     @classmethod
     def from_json(cls, record: Mapping[str, object]) -> "ModelSource":
@@ -83,25 +87,33 @@ class ModelSource:
             values = {name: ast.literal_eval(text) for name, text in args.items()}
         except (ValueError, TypeError, SyntaxError) as problem:
             raise ModelError("not a model source: unreadable arguments", found=str(args)) from problem
-        return cls(spec=spec, args=values, sha256=sha256)
+        checkpoint = Checkpoint.from_json(record.get("checkpoint"))
+        return cls(spec=spec, args=values, sha256=sha256, checkpoint=checkpoint)
 
 
-@overload
-def open_model(spec: str, model_args: Mapping[str, object] | None = None) -> ModelSource: ...
-@overload
-def open_model(spec: nn.Module, model_args: Mapping[str, object] | None = None) -> InMemoryModel: ...
 @overload
 def open_model(
-    spec: str | nn.Module, model_args: Mapping[str, object] | None = None
+    spec: str, model_args: Mapping[str, object] | None = None, checkpoint: Path | None = None
+) -> ModelSource: ...
+@overload
+def open_model(
+    spec: nn.Module, model_args: Mapping[str, object] | None = None, checkpoint: Path | None = None
+) -> InMemoryModel: ...
+@overload
+def open_model(
+    spec: str | nn.Module, model_args: Mapping[str, object] | None = None, checkpoint: Path | None = None
 ) -> ModelSource | InMemoryModel: ...
-def open_model(spec: str | nn.Module, model_args: Mapping[str, object] | None = None) -> ModelSource | InMemoryModel:
+def open_model(
+    spec: str | nn.Module, model_args: Mapping[str, object] | None = None, checkpoint: Path | None = None
+) -> ModelSource | InMemoryModel:
     """Return the source of a model, tried once by building it with seed 0.
 
-    spec: `file.py`, `file.py:name`, `pkg.mod:attr`, or a network. model_args: keyword arguments of plain
-    values. Raises ModelError with the place and the culprit for anything that does not give a trainable
-    network.
+    spec: `file.py`, `file.py:name`, `pkg.mod:attr`, `torchvision:NAME`, `timm:NAME`, `hf:CLASS`, or a network.
+    model_args: keyword arguments of plain values; for `hf:` fields of the config. Raises ModelError with the place and
+    the culprit for anything that does not give a trainable network.
     """
     args = dict(model_args or {})
+    started = open_checkpoint(checkpoint) if checkpoint is not None else None
     if not isinstance(spec, (str, nn.Module)):
         name = getattr(spec, "__name__", type(spec).__name__)  # type: ignore[unreachable]
         raise ModelError(
@@ -109,7 +121,7 @@ def open_model(spec: str | nn.Module, model_args: Mapping[str, object] | None = 
             found=name, hint=f"{name}()" if isinstance(spec, type) else None,
         )  # fmt: skip
     if isinstance(spec, nn.Module):
-        memory = InMemoryModel(spec)
+        memory = InMemoryModel(spec, started)
         check_network(make_network(spec, args, memory.where, None), memory.where)
         return memory
     _check_form(spec)
@@ -119,7 +131,7 @@ def open_model(spec: str | nn.Module, model_args: Mapping[str, object] | None = 
     with isolated(0, Path.cwd()):
         source = ModelSource(spec=spec, args=args, sha256=_hash_source(spec))
     source.build(0)
-    return source
+    return replace(source, checkpoint=started)
 
 
 def _load(source: ModelSource, seed: int) -> tuple[nn.Module, bool]:
@@ -128,7 +140,11 @@ def _load(source: ModelSource, seed: int) -> tuple[nn.Module, bool]:
     path = file[0] if file else None
     with isolated(seed, path.parent if path else Path.cwd()):
         _check_unchanged(source)
-        target = find_in_package(source.spec) if file is None else _find_in_file(*file, source)
+        target: object
+        if is_zoo_spec(source.spec):
+            target = find_in_zoo(source.spec, source.args)
+        else:
+            target = find_in_package(source.spec) if file is None else _find_in_file(*file, source)
         network = make_network(target, source.args, source.spec, path)
     return network, network is target
 
@@ -141,6 +157,8 @@ def _find_in_file(path: Path, name: str | None, source: ModelSource) -> object:
 
 
 def _hash_source(spec: str) -> str | None:
+    if is_zoo_spec(spec):
+        return hash_zoo_file(spec)
     file = split_file_spec(spec)
     if file is None:
         return hash_package_file(spec)
@@ -160,14 +178,7 @@ def _check_unchanged(source: ModelSource) -> None:
 
 
 def _check_form(spec: str) -> None:
-    prefix, colon, rest = spec.partition(":")
-    if colon and prefix in _LATER:
-        raise ModelError(
-            f"{prefix}: models come with a later release",
-            where=spec,
-            expected=FORMS,
-            hint=f"a file model.py with `{_LATER[prefix].format(rest)}`",
-        )
+    prefix, _, rest = spec.partition(":")
     file = split_file_spec(spec)
     if (file is None and not (rest and prefix.replace(".", "").isidentifier())) or (file and file[1] == ""):
         hint = f"{spec}.py" if Path(f"{spec}.py").is_file() else None

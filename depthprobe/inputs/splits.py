@@ -59,10 +59,14 @@ def split_dataset(
     test = data.train.take(order[:tested].sort().values) if data.test is None else data.test
     _check_complete(train, data)
     mean, std = measure_scale(train.x)
+    if not train.x.is_floating_point():  # token ids: nothing to normalise
+        mean, std = mean[:0], std[:0]
+    else:
+        train, valid, test = (scale_examples(part, mean, std) for part in (train, valid, test))
     return Split(
-        train=scale_examples(train, mean, std),
-        valid=scale_examples(valid, mean, std),
-        test=scale_examples(test, mean, std),
+        train=train,
+        valid=valid,
+        test=test,
         mean=tuple(mean.tolist()),
         std=tuple(std.tolist()),
         valid_id=hash_indices(data.fingerprint + (" own" if data.valid is not None else ""), chosen),

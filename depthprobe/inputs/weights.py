@@ -55,32 +55,34 @@ def read_weights(path: Path) -> Weights:
 
 
 def load_weights(network: nn.Module, weights: Weights) -> nn.Module:
-    """Load strictly; returns the network. Raises ModelError naming what is missing, extra or of another shape."""
-    wanted = network.state_dict()
-    problems = {
-        "missing": [name for name in wanted if name not in weights.tensors],
-        "not in the model": [name for name in weights.tensors if name not in wanted],
-        "of another shape": [
-            f"{name} {tuple(weights.tensors[name].shape)} instead of {tuple(value.shape)}"
-            for name, value in wanted.items()
-            if isinstance(value, Tensor) and name in weights.tensors and weights.tensors[name].shape != value.shape
-        ],
-    }
-    if any(problems.values()):
+    """Load strictly; returns the network. What is frozen stays frozen.
+
+    Raises ModelError when a name is missing, left over or of another shape: ten of them are listed, and how many there
+    are.
+    """
+    problems = _differences(network.state_dict(), weights.tensors)
+    if problems:
+        more = f" and {len(problems) - NAMED} more" if len(problems) > NAMED else ""
         raise ModelError(
-            "the checkpoint does not belong to this model",
+            f"the checkpoint does not fit the model: {len(problems)} names differ",
             where=str(weights.path),
-            expected=f"the {len(wanted)} weights of {type(network).__name__}",
-            found="; ".join(_some(what, names) for what, names in problems.items() if names),
-            hint="check --model and --model-args",
+            expected="every weight of the model, and no other",
+            found="; ".join(problems[:NAMED]) + more,
+            hint="check the model and its --model-args",
         )
     network.load_state_dict(weights.tensors)
     return network
 
 
-def _some(what: str, names: list[str]) -> str:
-    shown = ", ".join(names[: NAMED // 2])
-    return f"{len(names)} {what}: {shown}{', ...' if len(names) > NAMED // 2 else ''}"
+def _differences(wanted: Mapping[str, Any], found: Mapping[str, Tensor]) -> list[str]:
+    """What does not fit, in the model's order, then what is left over."""
+    said = [f"{name} is missing" for name in wanted if name not in found]
+    said += [
+        f"{name} is {tuple(found[name].shape)}, the model's {tuple(value.shape)}"
+        for name, value in wanted.items()
+        if isinstance(value, Tensor) and name in found and found[name].shape != value.shape
+    ]
+    return said + [f"{name} is not in the model" for name in found if name not in wanted]
 
 
 def _read_torch(path: Path) -> tuple[Mapping[Any, Any], dict[str, Any] | None]:

@@ -35,6 +35,7 @@ def grow(
     data_dir: str | Path | None = None,
     limit_train: int | None = None,
     image_size: int | None = None,
+    checkpoint: str | Path | None = None,
     listener: Listener | None = None,
     **settings: Any,
 ) -> Result:
@@ -44,6 +45,7 @@ def grow(
     or path as on the command line, or {"train", "valid", "test"} ("valid", "test" optional) of torch data sets
     or (x, y) pairs, x (N, ...) float, y (N,) int for classes, (N,) or (N, K) float for numbers. out: the run folder,
     which must not exist (None: a temporary one that lives as long as the result; `result.save(folder)` keeps it).
+    checkpoint: a file of weights that every seed starts from.
     settings: fields of GrowConfig and TrainConfig, e.g. seeds=3, steps=1500, lr=0.02 (None: a range test chooses),
     sensitivity=True, time_budget=600.0 (seconds); and your own training, functions that win over those of the model's
     file: loss(output, target), optimizer(parameters), schedule(done), augment(x), training_step(model, batch),
@@ -55,7 +57,7 @@ def grow(
 
     def set_up_grow() -> Setup:
         return set_up(
-            open_model(model),
+            open_model(model, checkpoint=Path(checkpoint) if checkpoint is not None else None),
             source,
             GrowConfig.from_json(asked.sections["grow"]),
             TrainConfig.from_json(asked.sections["train"]),

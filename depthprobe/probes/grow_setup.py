@@ -14,7 +14,7 @@ from depthprobe.analysis.tolerance import Tolerance, auto_tolerance
 from depthprobe.analysis.within import check_reachable
 from depthprobe.config import GrowConfig, ShrinkConfig, TrainConfig
 from depthprobe.errors import ModelError, RunFolderError
-from depthprobe.inputs import Dataset, ModelSource, is_small
+from depthprobe.inputs import Dataset, ModelSource, as_tokens, fit_to_data, is_small
 from depthprobe.probes.bench import Arm, Bench
 from depthprobe.probes.budget import Fit, Size, fit, resized, say_fit, thin
 from depthprobe.probes.cost import Forecast, Prices, forecast
@@ -115,7 +115,9 @@ def set_up(
     begun = time.monotonic()
     accelerator = open_device(train.device, train.precision, train.threads)
     data = source.open()
+    model, fitted = fit_to_data(model, data)
     network = model.build(config.seed)
+    data = as_tokens(data, network)
     asked = asked or Asked()
     draft = _draft(model, data, network, config, train, accelerator, partial(_open_own, model, data, asked=asked))
     own = draft.own
@@ -144,7 +146,7 @@ def set_up(
         config=config,
         tolerance_note=say_tolerance(config, auto, examples, folds, own.metric),
         forecast=forecast(draft.bench.plan, config.seeds, prices, rates=config.rates),
-        notes=own.notes + _same_weights(model, config),
+        notes=fitted + own.notes + _same_weights(model, config),
         own=own,
         lr_note=choice.note,
         range_test=choice.to_json(),
@@ -277,6 +279,8 @@ def _sized(config: GrowConfig, plan: GrowPlan, size: Size) -> GrowConfig:
 def _same_weights(model: Source, config: GrowConfig) -> tuple[str, ...]:
     if config.seeds < 2:
         return ("one seed: no interval over seeds",)
+    if model.checkpoint is not None:
+        return ("every seed starts from the checkpoint: seeds differ in the order of the data and in the new layers",)
     one, two = (list(model.build(config.seed + rank).parameters()) for rank in range(2))
     if all(torch.equal(a, b) for a, b in zip(one, two, strict=True)):
         return ("the model file draws the same weights for every seed (does it call torch.manual_seed?)",)

@@ -130,7 +130,8 @@ def branch_and_cool(learner: Learner, edited: Edited, steps: int, seed: int, rat
     caller's to put back.
     """
     plain, became = settle_with_map(edited)
-    branch = Learner(plain, learner.batches, learner.config, learner.accelerator, learner.own, learner.rate)
+    new = [became[parameter] for parameter in learner.new if parameter in became]
+    branch = Learner(plain, learner.batches, learner.config, learner.accelerator, learner.own, learner.rate, new)
     for parameter, twin in became.items():
         state = learner.optimizer.state.get(parameter)
         if state:

@@ -90,8 +90,8 @@ def find_idle(network: nn.Module, names: Sequence[str], x: Tensor) -> list[str]:
 
 
 def _missed(row: Ranked) -> tuple[bool, bool, float, float]:
-    """Units that change the shape last: their bypass cuts and fills channels instead of handing on what there is. Of the
-    others the measured ones first, by what is lost; ties, and the rest, by influence.
+    """Units that change the shape last: their bypass cuts and fills channels instead of handing on what there is.
+    Of the others the measured ones first, by what is lost; ties, and the rest, by influence.
     """
     influence = 2.0 if row.influence is None else row.influence
     return (row.influence is None, row.loss is None, 0.0 if row.loss is None else row.loss, influence)

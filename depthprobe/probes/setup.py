@@ -109,12 +109,16 @@ def about_model(
 ) -> dict[str, Any]:
     """What model.pt says about itself: enough to build the network, bring the data again, and go on training.
 
-    split: the "seed", "fold" and "folds" that say which examples were kept for validation.
+    split: the "seed", "fold" and "folds" that say which examples were kept for validation. In the result, "input" has
+    the shape of one input without the batch and, of token ids, the number that they are smaller than.
     """
+    x = data.train.x
+    below = None if x.is_floating_point() else int(x.max()) + 1
     return {
         "schema": 1,
         "model": model.to_json(),
         "data": source.to_json(data),
+        "input": {"shape": list(x.shape[1:]), "below": below},
         "split_seed": split["seed"],
         "split": dict(split),
         "train": train.to_json(),

@@ -14,7 +14,7 @@ from depthprobe.errors import ModelError
 from depthprobe.graph.costs import count_parameters
 from depthprobe.graph.trace import trace
 from depthprobe.graph.units import find_units, forks_and_joins
-from depthprobe.inputs import Dataset, ModelSource
+from depthprobe.inputs import Dataset, ModelSource, as_tokens, fit_to_data
 from depthprobe.probes.arms import CHECKPOINT_SECONDS, next_mark, trace_distance, trace_point
 from depthprobe.probes.bench import Arm, RatioDriver
 from depthprobe.probes.environment import describe_environment
@@ -36,7 +36,8 @@ from depthprobe.probes.setup import (
 )  # fmt: skip
 from depthprobe.runs import RunFolder
 from depthprobe.schedules import Schedule, staggered, together
-from depthprobe.surgery import Duplicate, Edited, recipe_to_json, settle
+from depthprobe.surgery import Duplicate, Edited, recipe_to_json, settle, settle_with_map
+from depthprobe.surgery.optimizer import new_parameters
 from depthprobe.training.batches import Batches, mix_seed
 from depthprobe.training.device import open_device
 from depthprobe.training.learner import Learner, predict
@@ -55,13 +56,14 @@ class TrainSetup:
     schedule: Schedule | None
     accelerator: Any
     own: Own = field(default_factory=Own)
+    fitted: tuple[str, ...] = ()
     lr_note: str
     range_test: list[dict[str, list[float]]]
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What to know beside the plan and the rate."""
-        return self.own.notes
+        return self.fitted + self.own.notes
 
     @property
     def steps(self) -> int:
@@ -92,8 +94,11 @@ def set_up_training(
     """Check everything that can be checked before training. Raises UsageError; nothing is created."""
     accelerator = open_device(train.device, train.precision, train.threads)
     data = source.open()
+    model, fitted = fit_to_data(model, data)
+    network = model.build(config.seed)
+    data = as_tokens(data, network)
     split = split_by_rank(data, config.split_seed, 1)(0)
-    network, example = model.build(config.seed), split.train.x[:2]
+    example = split.train.x[:2]
     steps = train.steps or default_steps(len(split.train), train.batch_size)
     edits: tuple[Duplicate, ...] = ()
     if config.grow or config.deep:
@@ -132,6 +137,7 @@ def set_up_training(
         schedule=schedule,
         accelerator=accelerator,
         own=own,
+        fitted=fitted,
         lr_note=choice.note,
         range_test=choice.to_json(),
     )
@@ -145,16 +151,17 @@ def make_schedule(gates: Sequence[str], steps: int, config: TrainingConfig) -> S
     return staggered(gates, length, overlap=config.overlap, steps=steps)
 
 
-def build_network(setup: TrainSetup, example: torch.Tensor) -> nn.Module:
-    """The network that is trained: plain, with gates, or deep from the start."""
+def build_network(setup: TrainSetup, example: torch.Tensor) -> tuple[nn.Module, list[nn.Parameter]]:
+    """The network that is trained: plain, with gates, or deep from the start; and its added layers' parameters."""
     network = setup.model.build(setup.config.seed)
     if not setup.edits:
-        return network
+        return network, []
     edited = grown(network, setup.edits, example, setup.config.seed)
     if setup.config.grow:
-        return edited
+        return edited, new_parameters(edited)
     edited.set_ratio(1.0)
-    return settle(edited)
+    plain, became = settle_with_map(edited)
+    return plain, [became[parameter] for parameter in new_parameters(edited)]
 
 
 def run_training(setup: TrainSetup, folder: RunFolder, listener: Listener) -> dict[str, Any]:
@@ -166,7 +173,7 @@ def run_training(setup: TrainSetup, folder: RunFolder, listener: Listener) -> di
     begun = time.monotonic() - payload["seconds"]
     listener.begun(setup, 0, [setup.arm])
     split = split_by_rank(setup.data, setup.config.split_seed, 1)(0)
-    net = build_network(setup, split.train.x[:2])
+    net, new = build_network(setup, split.train.x[:2])
     torch.manual_seed(mix_seed(setup.config.seed, 3))
     batches = Batches(
         split.train,
@@ -175,7 +182,7 @@ def run_training(setup: TrainSetup, folder: RunFolder, listener: Listener) -> di
         setup.own.augment(bool(setup.train.augment)),
         setup.accelerator.device,
     )
-    learner = Learner(net, batches, setup.train, setup.accelerator, setup.own.functions)
+    learner = Learner(net, batches, setup.train, setup.accelerator, setup.own.functions, new=new)
     if payload["learner"] is not None:
         learner.load(payload["learner"])
     notebook = RunNotebook(folder, listener, begun)

@@ -2,7 +2,7 @@
 
 import math
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -13,9 +13,12 @@ from torch import Tensor, nn
 from depthprobe.config import TrainConfig
 from depthprobe.errors import TrainingError, UserCodeError
 from depthprobe.inputs.overrides import Overrides, call_user, move_modules
+from depthprobe.surgery import Edited
+from depthprobe.surgery.optimizer import new_parameters
 from depthprobe.training.batches import Batches
 from depthprobe.training.metrics import default_loss
-from depthprobe.training.optimizers import make_optimizer, make_own_optimizer
+from depthprobe.training.optimizers import make_optimizer, make_own_optimizer, scale_new
+from depthprobe.training.outputs import main_output
 
 CHECK_EVERY = 20
 
@@ -26,8 +29,8 @@ class Learner:
     """A network, its optimizer and its batches.
 
     own: the user's functions that replace parts of the training; rate: factor on the rate of every parameter group,
-    whoever made the optimizer. step: where it stands; updates, samples: what was computed for it, measured branches
-    included.
+    whoever made the optimizer. new: parameters of added layers, whose rate is scaled (None: those in an edited
+    network's gates). step: where it stands; updates, samples: what was computed for it, measured branches included.
     """
 
     def __init__(
@@ -38,6 +41,7 @@ class Learner:
         accelerator: Accelerator,
         own: Overrides | None = None,
         rate: float = 1.0,
+        new: Sequence[nn.Parameter] | None = None,
     ) -> None:
         self.net = net.to(accelerator.device)
         self.batches, self.config, self.accelerator, self.rate = batches, config, accelerator, rate
@@ -47,6 +51,8 @@ class Learner:
             if self.own.optimizer
             else make_optimizer(net.parameters(), config)
         )
+        self.new = (new_parameters(net) if isinstance(net, Edited) else []) if new is None else list(new)
+        scale_new(self.optimizer, self.new, config.new_lr_scale)
         self._rates = [rate * group["lr"] for group in self.optimizer.param_groups]
         self._parameters = [p for p in net.parameters() if p.requires_grad]
         if not net.training:  # given in eval mode as a whole; single frozen modules keep their flag
@@ -111,7 +117,7 @@ class Learner:
         if self.own.training_step:
             return cast(Tensor, self.own.call("training_step", self.net, (x, y)))
         output = self.net(x)
-        return cast(Tensor, self.own.call("loss", output, y)) if self.own.loss else default_loss(output, y)
+        return cast(Tensor, self.own.call("loss", output, y)) if self.own.loss else default_loss(main_output(output), y)
 
     def state(self) -> dict[str, Any]:
         """Everything a resumed training needs, tensors and plain values only."""
@@ -145,7 +151,7 @@ def predict(net: nn.Module, x: Tensor, device: torch.device, batch_size: int = 1
     modes = [(module, module.training) for module in net.modules()]
     net.eval()
     try:
-        return torch.cat([net(part.to(device)).float().cpu() for part in torch.split(x, batch_size)])
+        return torch.cat([main_output(net(part.to(device))).float().cpu() for part in torch.split(x, batch_size)])
     finally:
         for module, mode in modes:
             module.training = mode

@@ -1,7 +1,7 @@
 """Optimizers and learning-rate shapes by name."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import torch
 from torch import nn
@@ -44,6 +44,22 @@ def make_own_optimizer(parameters: Iterable[nn.Parameter], own: Overrides) -> to
     if not all("lr" in group for group in groups):
         raise UserCodeError("a parameter group of the optimizer has no learning rate", where=where)
     return optimizer
+
+
+def scale_new(optimizer: torch.optim.Optimizer, new: Collection[nn.Parameter], scale: float) -> None:
+    """Give the parameters in `new` groups of their own, at `scale` times the rate of the group they were in.
+
+    Every other setting of the group is kept. Call it before the first step.
+    """
+    known = {id(parameter) for parameter in new}
+    for group in list(optimizer.param_groups) if known and scale != 1.0 else []:
+        added = [parameter for parameter in group["params"] if id(parameter) in known]
+        if len(added) == len(group["params"]):
+            group["lr"] = group["lr"] * scale
+        elif added:
+            group["params"] = [parameter for parameter in group["params"] if id(parameter) not in known]
+            rest = {key: value for key, value in group.items() if key not in ("params", "param_names")}
+            optimizer.add_param_group({**rest, "lr": group["lr"] * scale, "params": added})
 
 
 def lr_factor(shape: str, step: int, steps: int) -> float:

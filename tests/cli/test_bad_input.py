@@ -89,7 +89,7 @@ CASES = {
     "resume and model": (["grow", "net.py", "--resume", "there"], "net.py"),
     "no model": (["grow", "-d", "digits"], "MODEL"),
     "train both": (["train", "net.py", "-d", "digits", "--grow", "--deep"], "--deep"),
-    "inspect no input": (["inspect", "net.py"], "--input"),
+    "inspect no input": (["inspect", "net.py"], "--input-shape"),
     "inspect bad input": (["inspect", "net.py", "--input", "3,x"], "3,x"),
 }  # fmt: skip
 
