@@ -13,7 +13,7 @@ from depthprobe.analysis.tolerance import auto_tolerance
 from depthprobe.analysis.within import check_reachable
 from depthprobe.config import ShrinkConfig, TrainConfig
 from depthprobe.errors import ModelError
-from depthprobe.inputs import Dataset, Split
+from depthprobe.inputs import Dataset, Split, as_tokens
 from depthprobe.probes.bench import Arm, Bench
 from depthprobe.probes.conclusion import chance
 from depthprobe.probes.cost import Forecast, forecast
@@ -120,7 +120,7 @@ def set_up_shrink(
     begun = time.monotonic()
     train = fine_tuning(model, typed)
     accelerator = open_device(train.device, train.precision, train.threads)
-    data = source.open()
+    data = as_tokens(source.open(), model.whole())
     split_of = choose_split(model, config)
     split = split_by_rank(data, split_of["seed"], split_of["folds"])(split_of["fold"])
     example = split.train.x[:2]

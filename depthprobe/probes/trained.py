@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from depthprobe.errors import ModelError
-from depthprobe.inputs import InMemoryModel, ModelSource, open_model
+from depthprobe.inputs import InMemoryModel, ModelSource, as_tokens, fit_to_data, open_model
 from depthprobe.inputs.memory_model import check_network
 from depthprobe.inputs.overrides import Overrides
 from depthprobe.inputs.weights import Weights, load_weights, read_weights
@@ -94,7 +94,7 @@ def open_trained(
     """The network and the data of a checkpoint; `model` and `data` win over what the file says of itself. record: the
     model of config.json of a run that is resumed; data_dir: where the data lie on this machine.
 
-    Raises ModelError for a file that does not fit, ConfigError-like ModelError when it does not say what it needs.
+    Raises ModelError for a file that does not fit or does not say what is needed.
     """
     weights = read_weights(Path(checkpoint))
     about = weights.about or {}
@@ -113,12 +113,16 @@ def open_trained(
             "the checkpoint does not say which data set it was trained on", where=str(checkpoint),
             expected="a model.pt of depthprobe, or --dataset", hint="--dataset cifar10",
         )  # fmt: skip
-    source = open_model(model, model_args) if model is not None else ModelSource.from_json(about["model"])
     data = data or DataSource.from_json(about["data"])
     if data_dir is not None:
         data = replace(data, data_dir=str(data_dir.absolute()))
     recipe = tuple(recipe_from_json(about["recipe"])) if model is None and "recipe" in about else ()
-    example = data.open().train.x[:2]
+    opened = data.open()
+    if model is not None:
+        source, _ = fit_to_data(open_model(model, model_args), opened)
+    else:
+        source = replace(ModelSource.from_json(about["model"]), checkpoint=None)  # what it once started from
+    example = as_tokens(opened, source.build(0)).train.x[:2]
     trained = TrainedModel(
         source=source, example=example, recipe=recipe, weights=weights, trained=about if model is None else {}
     )

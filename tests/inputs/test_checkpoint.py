@@ -59,7 +59,11 @@ def test_what_does_not_fit_is_listed(spec, weights, tmp_path):
         open_model(spec, checkpoint=tmp_path / "odd.pt").build(0)
     text = str(caught.value)
     assert "3 names differ" in text
-    for part in ("head.bias is missing", "conv.weight is (4, 1, 5, 5), the model's (4, 1, 3, 3)", "tail.weight is not in"):
+    for part in (
+        "head.bias is missing",
+        "conv.weight is (4, 1, 5, 5), the model's (4, 1, 3, 3)",
+        "tail.weight is not in",
+    ):
         assert part in text
 
 
