@@ -11,7 +11,7 @@ from depthprobe.config import GrowConfig, GrowthConfig, TrainConfig
 from depthprobe.errors import ConfigError, GraphError
 from depthprobe.graph.costs import count_macs, count_parameters
 from depthprobe.graph.trace import Traced, trace
-from depthprobe.graph.units import Unit, find_units, forks_and_joins
+from depthprobe.graph.units import Unit, find_units
 from depthprobe.probes.places import Place, find_places
 from depthprobe.schedules import Schedule, StairLengths, stairs, window_length
 from depthprobe.surgery import Duplicate, Edited, apply, settle
@@ -89,7 +89,7 @@ class GrowPlan:
         return kept
 
 
-def choose_sites(units: list[Unit], config: GrowthConfig, knots: list[str]) -> list[Unit]:
+def choose_sites(units: list[Unit], config: GrowthConfig) -> list[Unit]:
     """The units to copy. Raises GraphError when there is none, with every unit's reason."""
     by_name = {unit.name: unit for unit in units}
     for name in config.sites or ():
@@ -106,7 +106,6 @@ def choose_sites(units: list[Unit], config: GrowthConfig, knots: list[str]) -> l
         reasons = "; ".join(f"{u.name}: {u.reason}" for u in units[:4]) or "no conv or linear layer"
         raise GraphError(
             "no repeatable unit in this model",
-            where=knots[0] if knots else None,
             expected="a conv or linear layer with an activation that is not the output",
             found=reasons,
             hint="depthprobe inspect MODEL --dataset ... lists every unit and its reason",
@@ -149,7 +148,7 @@ def plan_grow(
     """
     traced = trace(model, example)
     units = find_units(traced)
-    sites = choose_sites(units, config, forks_and_joins(traced))
+    sites = choose_sites(units, config)
     edits = spread_copies(sites, config, len(units))
     if config.init == GrowConfig.init:  # the default gives way where a copy cannot be the identity
         edits = tuple(

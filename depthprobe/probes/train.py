@@ -13,7 +13,7 @@ from depthprobe.config import TrainConfig, TrainingConfig
 from depthprobe.errors import ModelError
 from depthprobe.graph.costs import count_parameters
 from depthprobe.graph.trace import trace
-from depthprobe.graph.units import find_units, forks_and_joins
+from depthprobe.graph.units import find_units
 from depthprobe.inputs import Dataset, ModelSource
 from depthprobe.probes.arms import CHECKPOINT_SECONDS, next_mark, trace_distance, trace_point
 from depthprobe.probes.bench import Arm, RatioDriver
@@ -99,7 +99,7 @@ def set_up_training(
     if config.grow or config.deep:
         traced = trace(network, example)
         units = find_units(traced)
-        sites = choose_sites(units, config, forks_and_joins(traced))
+        sites = choose_sites(units, config)
         edits = spread_copies(sites, config, len(units))
     own = open_own(model, data, train, config.metric, asked or Asked())
     if check_targets(network, example, data, own):
