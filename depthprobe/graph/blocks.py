@@ -28,7 +28,8 @@ class Block:
     """A module that is a unit. kind: "residual", "transformer", "recurrent" or "block" (any other).
 
     in_shape, out_shape: of the stream, without the batch; wiring: how it is called; spoils: it overwrites its input;
-    begun, ended: when it was called, on the clock of the recorded forward; last: nothing with weights comes after it.
+    calls: how often in one forward; begun, ended: when first, on the clock of the recorded forward; last: nothing with
+    weights comes after it.
     """
 
     name: str
@@ -37,9 +38,15 @@ class Block:
     out_shape: Shape
     wiring: Wiring
     spoils: bool
+    calls: int
     begun: int
     ended: int
     last: bool
+
+    @property
+    def plain(self) -> bool:
+        """Whether a graph can take it for one layer: called once, with one tensor, returning one."""
+        return self.wiring.plain and self.calls == 1
 
 
 @dataclass(frozen=True)
@@ -117,8 +124,8 @@ class _Choice:
         small, large = self.small.get(name), self.large.get(name)
         if small is None or large is None or small.ended < 0 or large.ended < 0:
             return "it is not called in forward"
-        if small.calls > 1:
-            return f"shared: called {small.calls} times in forward"
+        if not (small.alike and large.alike):
+            return f"shared: called {small.calls} times in forward, with arguments of different shapes"
         wiring = find_wiring(small, large)
         if isinstance(wiring, Wiring) and isinstance(self.composite[name], nn.RNNBase):
             return Wiring(**{**vars(wiring), "states": True})
@@ -175,7 +182,7 @@ class _Choice:
         last = not any(other.order > seen.ended for other in self.small.values())
         return Block(
             name=name, kind=_kind(self.composite[name], self.graphs[name]), in_shape=shapes[0], out_shape=shapes[1],
-            wiring=wiring, spoils=seen.spoiled, begun=seen.order, ended=seen.ended, last=last,
+            wiring=wiring, spoils=seen.spoiled, calls=seen.calls, begun=seen.order, ended=seen.ended, last=last,
         )  # fmt: skip
 
 
@@ -236,4 +243,6 @@ def is_plain_chain(graph: fx.Graph) -> bool:
 def _reads_size(node: fx.Node) -> bool:
     if node.op == "call_method":
         return node.target in ("size", "dim", "numel", "ndimension")
-    return node.op == "call_function" and node.target is getattr and node.args[1] in ("shape", "ndim", "dtype", "device")
+    return (
+        node.op == "call_function" and node.target is getattr and node.args[1] in ("shape", "ndim", "dtype", "device")
+    )

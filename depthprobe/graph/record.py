@@ -16,7 +16,8 @@ from depthprobe.layers.wiring import Path, Wiring, get_leaf, leaves_of, map_leav
 class Seen:
     """The calls of one module in one forward. order: when it was first called; ended: when that call was over.
 
-    arguments, output: of the last call; the tensors live as long as the record. spoiled: the call changed an argument.
+    arguments, output: of the last call; the tensors live as long as the record. alike: all calls had arguments of the
+    same shapes. spoiled: a call changed an argument.
     """
 
     order: int
@@ -24,6 +25,7 @@ class Seen:
     ended: int = -1
     arguments: Example = ((), {})
     output: Any = None
+    alike: bool = True
     spoiled: bool = False
     versions: list[int] = field(default_factory=list)
 
@@ -44,9 +46,7 @@ def record(
 
 
 @contextmanager
-def _watching(
-    watched: dict[str, nn.Module], timed: dict[str, nn.Module], seen: dict[str, Seen]
-) -> Iterator[None]:
+def _watching(watched: dict[str, nn.Module], timed: dict[str, nn.Module], seen: dict[str, Seen]) -> Iterator[None]:
     clock = iter(range(10**9))
 
     def before(name: str, arguments: Example) -> None:
@@ -54,6 +54,7 @@ def _watching(
         entry.calls += 1
         if name not in watched:
             return
+        entry.alike = entry.alike and (entry.calls == 1 or _shapes(arguments) == _shapes(entry.arguments))
         entry.arguments = arguments
         entry.versions = [_version(leaf) for _, leaf in leaves_of(arguments) if isinstance(leaf, Tensor)]
 
@@ -72,6 +73,10 @@ def _watching(
             stack.callback(pre.remove)
             stack.callback(post.remove)
         yield
+
+
+def _shapes(arguments: Example) -> list[tuple[Path, Any]]:
+    return [(path, leaf.shape if isinstance(leaf, Tensor) else type(leaf)) for path, leaf in leaves_of(arguments)]
 
 
 def _version(tensor: Tensor) -> int:
@@ -103,7 +108,7 @@ def find_wiring(small: Seen, large: Seen) -> Wiring | str:
         out_batched={path: dim for path, dim in out_dims.items() if isinstance(dim, int)},
         handed=handed,
         made=tuple(made),
-        blank=map_leaves(lambda _, leaf: None if isinstance(leaf, Tensor) else leaf, small.output),
+        blank=map_leaves(lambda _, leaf: ... if isinstance(leaf, Tensor) else leaf, small.output),
         positional=len(small.arguments[0]),
         named=tuple(small.arguments[1]),
         caches=any(hasattr(leaf, "get_seq_length") for _, leaf in leaves_of(small.arguments)),

@@ -12,6 +12,7 @@ from depthprobe.graph.functional import as_module
 from depthprobe.graph.layer_types import ACTIVATIONS, DROPOUTS, NORMS, POOLS, REMIXES, WEIGHT_LAYERS
 from depthprobe.graph.trace import Traced, trace
 
+
 @dataclass(frozen=True)
 class Unit:
     """The smallest stretch of a model that makes sense to repeat or leave out.
@@ -63,10 +64,13 @@ def find_units(traced: Traced) -> list[Unit]:
     calls = Counter(id(modules[node.target]) for node in traced.graph.nodes if node.op == "call_module")
     facts = _Facts(traced, modules, calls, owners)
     found = []
-    for node in traced.graph.find_nodes(op="call_module"):
-        if node.target in traced.blocks:
-            found.append(_block_unit(facts, traced.blocks[node.target], (node.name,)))
-        elif isinstance(modules[node.target], WEIGHT_LAYERS):
+    nodes = traced.graph.find_nodes(op="call_module")
+    first = {str(node.target): node for node in reversed(nodes)}
+    for node in nodes:
+        block = traced.blocks.get(str(node.target))
+        if block is not None and node is first[block.name]:
+            found.append(_block_unit(facts, block, (node.name,)))
+        elif block is None and isinstance(modules[node.target], WEIGHT_LAYERS):
             found.append(_unit(facts, node))
     return found
 

@@ -19,7 +19,7 @@ class Wiring:
     batch of every tensor argument that has one (the stream's included); whole: tensor arguments without. out: path of
     the stream in what the unit returns; out_batched: as `batched`. handed: returned value that is an argument ->
     that argument. made: returned tensors, beside the stream, that only the unit can make. blank: what it returns, with
-    None for every tensor. states: `made` is a recurrent state, which a sample that skips leaves as it was. named: the
+    `...` for every tensor. states: `made` is a recurrent state, which a sample that skips leaves as it was. named: the
     keyword arguments; positional: how many others. caches: an argument remembers earlier tokens.
     """
 

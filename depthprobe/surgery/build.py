@@ -87,8 +87,8 @@ class _Builder:
         self.attributes: dict[str, object] = {}
         self.values: dict[fx.Node, fx.Node] = {}
         self.chains: dict[fx.Node, list[Gate]] = {}
-        inline = [plan for plan in plans.values() if plan.block is None or plan.block.wiring.plain]
-        self.sites = {p.unit.name: p for p in plans.values() if not (p.block is None or p.block.wiring.plain or p.idle)}
+        inline = [plan for plan in plans.values() if plan.block is None or plan.block.plain]
+        self.sites = {p.unit.name: p for p in plans.values() if not (p.block is None or p.block.plain or p.idle)}
         self.opens = {plan.unit.nodes[0]: plan for plan in inline}
         self.closes = {plan.unit.nodes[-1]: plan for plan in inline}
         self.replaced = {name for plan in inline if plan.gate is not None or plan.removed for name in plan.unit.nodes}

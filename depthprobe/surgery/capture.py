@@ -27,7 +27,9 @@ def capture_calls(traced: Traced, names: Iterable[str]) -> dict[str, Captured]:
     found: dict[str, Captured] = {}
     handles = [
         traced.original.get_submodule(name).register_forward_hook(
-            lambda _, args, kwargs, output, name=name: found.update({name: _captured(traced, name, args, kwargs, output)}),
+            lambda _, args, kwargs, output, name=name: found.update(
+                {name: _captured(traced, name, args, kwargs, output)}
+            ),
             with_kwargs=True,
         )
         for name in names

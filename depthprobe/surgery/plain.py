@@ -77,7 +77,8 @@ class _Plain:
             given = {} if self.wiring.states else dict(inputs)
             out = self._call(f"copy{number}", copy, {**given, self._name_of(self.wiring.stream): stream})
             stream = self._pick(out, self.wiring.out)
-            states = [self._last_layer(old, (1, *tail), out, copy) for old, tail in zip(states, self._tails(), strict=True)]
+            tails = self._tails() if self.wiring.states else []
+            states = [self._last_layer(old, (1, *tail), out, copy) for old, tail in zip(states, tails, strict=True)]
         self.graph.output(self._output(whole, stream, states, inputs))
         self.graph.lint()
         site = fx.GraphModule(self.attributes, self.graph, type(self.unit).__name__)
@@ -159,7 +160,9 @@ class _Plain:
         if wiring.states:
             return (stream, tuple(states) if len(states) > 1 else states[0])
         items = list(blank.items()) if isinstance(blank, Mapping) else list(enumerate(blank))
-        values = {key: stream if wiring.out == (key,) else self._beside(whole, key, leaf, inputs) for key, leaf in items}
+        values = {
+            key: stream if wiring.out == (key,) else self._beside(whole, key, leaf, inputs) for key, leaf in items
+        }
         if isinstance(blank, Mapping):
             return self.graph.call_function(type(blank), (), values)
         return list(values.values()) if isinstance(blank, list) else tuple(values.values())
