@@ -137,6 +137,8 @@ class _Choice:
         for path, part in [("", module), *_inner(module)]:
             inside = prefix + path
             members = [(f"{inside}.{n}" if path else prefix + n, m) for n, m in part.named_children()]
+            if isinstance(part, nn.ModuleList) and len(members) == 1 and self._counts_as_member(*members[0]):
+                return True  # a stage that happens to have one block
             enough = 2 if is_container(part) else _STAGE
             for row in _by_class(members):
                 names = [n for n, m in row if self._counts_as_member(n, m)]

@@ -22,9 +22,11 @@ from depthprobe.graph.example import (
     split_inputs,
 )
 from depthprobe.graph.functional import as_module
+from depthprobe.graph.layer_types import ACTIVATIONS, DROPOUTS, NORMS, WEIGHT_LAYERS
 from depthprobe.graph.purity import differing, plain_attributes, same_output
 
 TRACERS = ("auto", "fx", "modules")
+_LAYERS = (*WEIGHT_LAYERS, *NORMS, *ACTIVATIONS, DROPOUTS)  # leaves also where a library derives its own from them
 
 
 @dataclass(frozen=True)
@@ -174,7 +176,9 @@ class _Tracer(fx.Tracer):
         """Asked by torch.fx for every module it meets."""
         if module_qualified_name in self._blocks:
             return True
-        return module_qualified_name not in self._holders and super().is_leaf_module(m, module_qualified_name)
+        if module_qualified_name in self._holders:
+            return False
+        return isinstance(m, _LAYERS) or super().is_leaf_module(m, module_qualified_name)
 
 
 def _symbolic(model: nn.Module, training: bool, blocks: frozenset[str]) -> fx.Graph:

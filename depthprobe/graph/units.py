@@ -18,9 +18,9 @@ class Unit:
     """The smallest stretch of a model that makes sense to repeat or leave out.
 
     name: the module path of the block, or of the weight layer that opens the stretch. kind: "conv" or "linear" for a
-    stretch; "residual" (adds its input back), "transformer" (attends), "recurrent" or "block" (any other) for a module
-    that is a unit as a whole. in_shape, out_shape: of the stream, without the batch. growable / shrinkable / narrowable,
-    and the reason why the first of them that is False is so ("" when all hold).
+    stretch; "residual" (adds its input back), "transformer" (attends), "recurrent" or "block" (any other) for a
+    module that is a unit as a whole. in_shape, out_shape: of the stream, without the batch. growable / shrinkable /
+    narrowable, and the reason why the first of them that is False is so ("" when all hold).
     nodes: names of its fx nodes in order of the data flow (none without a graph); roles: of its layers.
     """
 
@@ -171,7 +171,8 @@ def _unit(facts: _Facts, first: fx.Node) -> Unit:
     )
     is_output = _is_output(traced, nodes[-1])
     common = _common_refusal(facts, [source, *nodes], layer) or ("it is the model's output" if is_output else "")
-    grow = common or ("" if "activation" in roles else "no activation after it: a copy would add no depth")
+    grow = common or _own_kind(layer)
+    grow = grow or ("" if "activation" in roles else "no activation after it: a copy would add no depth")
     shrink = common or _shrink_refusal(in_shape, out_shape)
     return Unit(
         name=str(first.target),
@@ -240,8 +241,14 @@ def _shared_weights(facts: _Facts, layer: nn.Module) -> str:
     return names[0] if names else ""
 
 
+def _own_kind(layer: nn.Module) -> str:
+    """A layer of the user's own class: torch knows how to make another of its own only."""
+    plain = type(layer).__module__.startswith("torch.nn")
+    return "" if plain else f"a {type(layer).__name__} cannot be copied: only torch's own layers are made anew"
+
+
 def _shrink_refusal(in_shape: Shape, out_shape: Shape) -> str:
-    if len(in_shape) != len(out_shape):
+    if len(in_shape) != len(out_shape) or (len(in_shape) > 4 and in_shape[1:] != out_shape[1:]):
         return f"a bypass cannot turn {in_shape} into {out_shape}"
     return ""
 

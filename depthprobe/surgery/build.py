@@ -1,4 +1,4 @@
-"""Building a network from a traced model and what shall become of each unit: one mechanism for gates and for settling."""
+"""Building a network from a traced model and what shall become of each unit: one mechanism for gates and settling."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

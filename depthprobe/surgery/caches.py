@@ -1,4 +1,4 @@
-"""Key/value caches: a copy has no place in the cache that a model makes for its own layers, so caching is turned off."""
+"""Key/value caches: a copy has no place in the cache that a model makes for its own layers, so caching goes off."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from depthprobe.graph.example import evaluating, resize_batch
 from depthprobe.graph.trace import Traced
@@ -25,15 +26,14 @@ class Captured:
 def capture_calls(traced: Traced, names: Iterable[str]) -> dict[str, Captured]:
     """Calls of the named blocks in one forward of the model in eval mode, all from the same forward."""
     found: dict[str, Captured] = {}
-    handles = [
-        traced.original.get_submodule(name).register_forward_hook(
-            lambda _, args, kwargs, output, name=name: found.update(
-                {name: _captured(traced, name, args, kwargs, output)}
-            ),
-            with_kwargs=True,
-        )
-        for name in names
-    ]
+
+    def hook(name: str) -> RemovableHandle:
+        def keep(_: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+            found[name] = _captured(traced, name, args, kwargs, output)
+
+        return traced.original.get_submodule(name).register_forward_hook(keep, with_kwargs=True)
+
+    handles = [hook(name) for name in names]
     args, kwargs = (resize_batch(part, _BATCH) for part in traced.example)
     try:
         if handles:

@@ -1,4 +1,4 @@
-"""An edited network is tried before it is given out: every gate is reached, every copy fits, nothing has changed yet."""
+"""An edited network is tried before it is given out: gates are reached, copies fit, nothing has changed."""
 
 from contextlib import ExitStack
 

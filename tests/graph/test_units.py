@@ -7,6 +7,7 @@ from torch.nn import functional as F
 
 import depthprobe as dp
 from depthprobe.errors import EditError
+from depthprobe.graph.purity import same_output
 
 IMAGE, ROW = torch.randn(2, 4, 8, 8), torch.randn(2, 4)
 
@@ -127,9 +128,10 @@ def test_forks_and_joins_elsewhere_are_no_obstacle(case):
     assert unit.growable
     assert unit.shrinkable
     edited = dp.apply(model, [dp.Duplicate(unit="a")], ROW)
-    first = (out := edited(ROW))[0] if case == "two heads" else out["logits"] if case == "named output" else out
-    out = model(ROW)
-    assert torch.equal(first, out[0] if case == "two heads" else out["logits"] if case == "named output" else out)
+    assert same_output(edited(ROW), model(ROW))
+    edited.set_ratio(1.0)
+    assert same_output(edited(ROW), dp.settle(edited)(ROW))
+    assert not same_output(edited(ROW), model(ROW))
 
 
 def test_transposed_convolution_opens_no_unit_and_is_no_output_head():
