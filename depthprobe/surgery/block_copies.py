@@ -150,9 +150,11 @@ def _put_back(saved: list[list[tuple[nn.Parameter, Tensor]]]) -> None:
 def _layers_in_order(block: nn.Module, wiring: Wiring, call: Captured) -> list[nn.Module]:
     """Modules with own parameters, in the order of their calls; one that is never called goes where it is written."""
     order: dict[int, int] = {}
-    handles = [
-        m.register_forward_pre_hook(lambda m, _: order.setdefault(id(m), len(order)) and None) for m in block.modules()
-    ]
+
+    def note(module: nn.Module, _: Any) -> None:
+        order.setdefault(id(module), len(order))
+
+    handles = [module.register_forward_pre_hook(note) for module in block.modules()]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         is_identity(block, wiring, call)
