@@ -28,8 +28,8 @@ class Block:
     """A module that is a unit. kind: "residual", "transformer", "recurrent" or "block" (any other).
 
     in_shape, out_shape: of the stream, without the batch; wiring: how it is called; spoils: it overwrites its input;
-    calls: how often in one forward; begun, ended: when first, on the clock of the recorded forward; last: nothing with
-    weights comes after it.
+    overwritten: what it returns is overwritten later; calls: how often in one forward; begun, ended: when first, on the
+    clock of the recorded forward; last: nothing with weights comes after it.
     """
 
     name: str
@@ -38,6 +38,7 @@ class Block:
     out_shape: Shape
     wiring: Wiring
     spoils: bool
+    overwritten: bool
     calls: int
     begun: int
     ended: int
@@ -184,7 +185,8 @@ class _Choice:
         last = not any(other.order > seen.ended for other in self.small.values())
         return Block(
             name=name, kind=_kind(self.composite[name], self.graphs[name]), in_shape=shapes[0], out_shape=shapes[1],
-            wiring=wiring, spoils=seen.spoiled, calls=seen.calls, begun=seen.order, ended=seen.ended, last=last,
+            wiring=wiring, spoils=seen.spoiled, overwritten=seen.overwritten, calls=seen.calls, begun=seen.order,
+            ended=seen.ended, last=last,
         )  # fmt: skip
 
 

@@ -35,11 +35,19 @@ def differing(before: dict[str, str], after: dict[str, str]) -> str:
 
 def same_output(one: Any, two: Any) -> bool:
     """Whether two outputs have the same tensors, bit for bit, in the same places."""
-    here = [(path, leaf) for path, leaf in leaves_of(one) if isinstance(leaf, Tensor)]
-    there = [(path, leaf) for path, leaf in leaves_of(two) if isinstance(leaf, Tensor)]
+    here, there = tensors_of(one), tensors_of(two)
     if [path for path, _ in here] != [path for path, _ in there]:
         return False
     return all(_equal(a, b) for (_, a), (_, b) in zip(here, there, strict=True))
+
+
+def tensors_of(output: Any) -> list[tuple[Any, Tensor]]:
+    """Where and which: the tensors in nested containers, and in the attributes of objects that no one knows."""
+    found = []
+    for path, leaf in leaves_of(output):
+        inside = leaves_of(vars(leaf), path) if hasattr(leaf, "__dict__") and not isinstance(leaf, Tensor) else ()
+        found += [(place, part) for place, part in ((path, leaf), *inside) if isinstance(part, Tensor)]
+    return found
 
 
 def _equal(a: Tensor, b: Tensor) -> bool:

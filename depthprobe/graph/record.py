@@ -28,6 +28,12 @@ class Seen:
     alike: bool = True
     spoiled: bool = False
     versions: list[int] = field(default_factory=list)
+    given: list[int] = field(default_factory=list)
+
+    @property
+    def overwritten(self) -> bool:
+        """Whether a tensor that the module returned has been changed since."""
+        return self.given != _versions(self.output)
 
 
 def record(
@@ -56,15 +62,15 @@ def _watching(watched: dict[str, nn.Module], timed: dict[str, nn.Module], seen: 
             return
         entry.alike = entry.alike and (entry.calls == 1 or _shapes(arguments) == _shapes(entry.arguments))
         entry.arguments = arguments
-        entry.versions = [_version(leaf) for _, leaf in leaves_of(arguments) if isinstance(leaf, Tensor)]
+        entry.versions = _versions(arguments)
 
     def after(name: str, arguments: Example, output: Any) -> None:
         entry = seen[name]
         entry.ended = next(clock)
         if name not in watched:
             return
-        now = [_version(leaf) for _, leaf in leaves_of(arguments) if isinstance(leaf, Tensor)]
-        entry.output, entry.spoiled = output, entry.spoiled or now != entry.versions
+        entry.output, entry.spoiled = output, entry.spoiled or _versions(arguments) != entry.versions
+        entry.given = _versions(output)
 
     with ExitStack() as stack:
         for name, module in {**timed, **watched}.items():
@@ -79,8 +85,9 @@ def _shapes(arguments: Example) -> list[tuple[Path, Any]]:
     return [(path, leaf.shape if isinstance(leaf, Tensor) else type(leaf)) for path, leaf in leaves_of(arguments)]
 
 
-def _version(tensor: Tensor) -> int:
-    return 0 if tensor.is_inference() else tensor._version
+def _versions(tree: Any) -> list[int]:
+    tensors = [leaf for _, leaf in leaves_of(tree) if isinstance(leaf, Tensor)]
+    return [0 if tensor.is_inference() else tensor._version for tensor in tensors]
 
 
 def find_wiring(small: Seen, large: Seen) -> Wiring | str:

@@ -12,6 +12,8 @@ from depthprobe.graph.functional import as_module
 from depthprobe.graph.layer_types import ACTIVATIONS, DROPOUTS, NORMS, POOLS, REMIXES, WEIGHT_LAYERS
 from depthprobe.graph.trace import Traced, trace
 
+_WRITERS = ("iadd", "isub", "imul", "itruediv", "setitem")
+
 
 @dataclass(frozen=True)
 class Unit:
@@ -91,6 +93,23 @@ def unit_nodes(traced: Traced, unit: Unit) -> list[fx.Node]:
     while len(nodes) < len(unit.nodes):
         nodes.append(next(iter(nodes[-1].users)))
     return nodes
+
+
+def is_overwritten(traced: Traced, unit: Unit) -> bool:
+    """Whether what the unit returns is changed in place later: a bypass must not hand out its very input then."""
+    block = traced.blocks.get(unit.name)
+    if block is not None:
+        return block.overwritten
+    return any(_writes(traced, user) for user in unit_nodes(traced, unit)[-1].users)
+
+
+def _writes(traced: Traced, node: fx.Node) -> bool:
+    if node.op == "call_module":
+        block = traced.blocks.get(str(node.target))
+        module = traced.root.get_submodule(str(node.target))
+        return block.spoils if block is not None else bool(getattr(module, "inplace", False))
+    name = getattr(node.target, "__name__", str(node.target))
+    return bool(node.kwargs.get("inplace")) or name.endswith("_") or name in _WRITERS
 
 
 def module_of(traced: Traced, node: fx.Node) -> nn.Module | None:

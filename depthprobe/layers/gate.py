@@ -22,7 +22,8 @@ class Gate(nn.Module):
     (1-p)*B samples around the unit, "channel" computes only the last p*C channels where the unit allows.
     With 0 < p < 1 at evaluation, prefix gates mix channels where the unit can be split by channels, and blend
     elsewhere. coupled: the unit's samples depend on each other, so they are not split (blended instead); spoils: the
-    unit overwrites its input, so it gets a copy while the bypass needs it too.
+    unit overwrites its input, so it gets a copy while the bypass needs it too; fresh: what the unit returns is
+    overwritten later, so that the bypass must not hand out its very input.
     """
 
     def __init__(
@@ -37,10 +38,11 @@ class Gate(nn.Module):
         seed: int = 0,
         coupled: bool = False,
         spoils: bool = False,
+        fresh: bool = False,
     ) -> None:
         super().__init__()
         self.inside, self.bypass = inside, bypass
-        self.coupled, self.spoils = coupled, spoils
+        self.coupled, self.spoils, self.fresh = coupled, spoils, fresh
         self.mix = DropIn(mode, granularity, ratio, max_scale, seed)
         self._norms = [m for m in inside.modules() if isinstance(m, _BATCH_NORMS)]
 
@@ -68,7 +70,9 @@ class Gate(nn.Module):
 
     def around(self, x: Tensor) -> Tensor:
         """The bypass alone. x: the unit's input; returns the unit's output shape."""
-        return x if self.bypass is None else self.bypass(x)
+        if self.bypass is None:
+            return x.clone() if self.fresh else x
+        return self.bypass(x)  # type: ignore[no-any-return]
 
     def through(self, x: Tensor, share: float) -> Tensor:
         """The unit on a part of the batch; running statistics weigh by the share of samples seen."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import fx, nn
 
 from depthprobe.graph.blocks import Block
@@ -20,7 +21,7 @@ from depthprobe.surgery.swap import swap_modules
 class UnitPlan:
     """What becomes of one unit: kept as it is, wrapped by `gate`, or left out with `bypass`; then its copies.
 
-    block: of a unit that is one module. copies: (name, module) in order of the data flow; a module is a Gate, or a
+    block: of a unit that is one module. fresh: what it returns is overwritten later, a bypass must copy. copies: (name, module) in order of the data flow; a module is a Gate, or a
     plain one once settled.
     """
 
@@ -29,6 +30,7 @@ class UnitPlan:
     gate: Gate | None = None
     removed: bool = False
     bypass: Resize | None = None
+    fresh: bool = False
     copies: list[tuple[str, nn.Module]] = field(default_factory=list)
 
     @property
@@ -66,10 +68,10 @@ def _site(traced: Traced, plan: UnitPlan) -> nn.Module:
     unit, wiring = traced.original.get_submodule(plan.unit.name), plan.block.wiring
     copies: list[Any] = [module for _, module in plan.copies]
     if plan.gate is None and not any(isinstance(copy, Gate) for copy in copies):
-        return plain_site(unit, wiring, plan.unit.in_shape, plan.removed, plan.bypass, plan.copies)
+        return plain_site(unit, wiring, plan.unit.in_shape, plan.removed, plan.bypass, plan.copies, plan.fresh)
     inside: nn.Module = plan.gate or unit
     if plan.removed:
-        inside = plain_site(unit, wiring, plan.unit.in_shape, True, plan.bypass, [])
+        inside = plain_site(unit, wiring, plan.unit.in_shape, True, plan.bypass, [], plan.fresh)
     site = PlainSite(inside, copies) if wiring.plain else Site(inside, copies)
     site.training = unit.training
     for part in site.children():
@@ -149,7 +151,7 @@ class _Builder:
     def _resize(self, plan: UnitPlan, value: fx.Node) -> fx.Node:
         """The bypass of a removed unit in plain torch calls: nothing of ours stays behind."""
         if plan.bypass is None:
-            return value
+            return self.graph.call_function(torch.clone, (value,)) if plan.fresh else value
         name = free_name(self.traced.root, f"{plan.unit.name}_channels")
         return resize_nodes(self.graph, self.attributes, name, value, plan.unit.in_shape, plan.bypass)
 

@@ -140,5 +140,6 @@ def _settled(plan: UnitPlan) -> UnitPlan:
         plan.block,
         removed=plan.removed or (gated is not None and gated.ratio <= 0.0),
         bypass=gated.bypass if gated is not None and isinstance(gated.bypass, Resize) else plan.bypass,
+        fresh=plan.fresh,
         copies=[(name, gate.inside) for name, gate in plan.copies if isinstance(gate, Gate) and gate.ratio >= 1.0],
     )

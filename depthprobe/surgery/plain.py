@@ -19,16 +19,18 @@ _KEPT = "_user_preserved_attributes"  # what a GraphModule takes along when it i
 
 def plain_site(
     unit: nn.Module, wiring: Wiring, shape: tuple[int, ...], removed: bool, bypass: Resize | None,
-    copies: Sequence[tuple[str, nn.Module]],
+    copies: Sequence[tuple[str, nn.Module]], fresh: bool,
 ) -> nn.Module:  # fmt: skip
-    """The unit (unless removed), then its copies, in place of the unit; shape: of the stream that comes in.
+    """The unit (unless removed), then its copies, in place of the unit.
+
+    shape: of the stream that comes in; fresh: what goes out must not be what comes in, since it is overwritten later.
 
     One tensor in and out gives an Identity or a Sequential, anything else a small GraphModule that passes the unit's
     arguments on. Plain attributes of the unit are carried over.
     """
     if not removed and not copies:
         return unit
-    if wiring.plain and bypass is None:
+    if wiring.plain and bypass is None and not (fresh and removed and not copies):
         named = {} if removed else {"unit": unit}
         named.update((f"copy{number}", copy) for number, (_, copy) in enumerate(copies, 1))
         site: nn.Module = nn.Identity()
@@ -39,7 +41,7 @@ def plain_site(
         for key, value in _attributes(unit).items():
             site.__dict__.setdefault(key, value)
     else:
-        site = _Plain(unit, wiring, shape, removed, bypass, copies).build()
+        site = _Plain(unit, wiring, shape, removed, bypass, copies, fresh).build()
     site.training = unit.training
     return site
 
@@ -61,10 +63,10 @@ class _Plain:
 
     def __init__(
         self, unit: nn.Module, wiring: Wiring, shape: tuple[int, ...], removed: bool, bypass: Resize | None,
-        copies: Sequence[tuple[str, nn.Module]],
+        copies: Sequence[tuple[str, nn.Module]], fresh: bool,
     ) -> None:  # fmt: skip
         self.unit, self.wiring, self.shape, self.removed, self.bypass = unit, wiring, shape, removed, bypass
-        self.copies = copies
+        self.copies, self.fresh = copies, fresh
         self.graph, self.attributes = fx.Graph(), dict[str, Any]()
 
     def build(self) -> nn.Module:
@@ -127,7 +129,7 @@ class _Plain:
 
     def _resized(self, value: fx.Node) -> fx.Node:
         if self.bypass is None:
-            return value
+            return self.graph.call_function(torch.clone, (value,)) if self.fresh else value
         return resize_nodes(self.graph, self.attributes, "choice", value, self.shape, self.bypass)
 
     def _tails(self) -> list[Path]:

@@ -8,7 +8,7 @@ from torch import nn
 
 from depthprobe.errors import EditError
 from depthprobe.graph.trace import Traced, is_taken
-from depthprobe.graph.units import Unit
+from depthprobe.graph.units import Unit, is_overwritten
 from depthprobe.layers.gate import Gate
 from depthprobe.layers.resize import Resize
 from depthprobe.layers.site import BlockGate, CopyGate
@@ -43,6 +43,7 @@ class Planner:
         else:
             _need(plan.unit, "shrinkable", plan.unit.shrinkable)
             bypass = _bypass(plan.unit, self.training)
+            plan.fresh = is_overwritten(self.traced, plan.unit)
             if isinstance(edit, records.Remove):
                 plan.removed, plan.bypass = True, bypass
             elif isinstance(edit, records.Gate):
@@ -95,6 +96,7 @@ class Planner:
         seed = int(torch.randint(2**31, ())) if edit.mode == "bernoulli" else 0  # gates must not draw the same masks
         settings: dict[str, Any] = {
             "bypass": bypass, "mode": edit.mode, "granularity": edit.granularity, "ratio": edit.ratio, "seed": seed,
+            "fresh": plan.fresh and not copied,
         }  # fmt: skip
         block = plan.block
         if block is not None:

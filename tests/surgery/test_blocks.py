@@ -64,12 +64,8 @@ class Mixed(nn.Module):
 
     def __init__(self, width, heads=2, weights=False):
         super().__init__()
-        self.qkv, self.out, self.heads, self.weights = (
-            nn.Linear(width, 3 * width),
-            nn.Linear(width, width),
-            heads,
-            weights,
-        )
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.heads, self.weights = heads, weights
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
         self.up, self.down = nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
 
