@@ -46,5 +46,6 @@ def count_weight_layers_in(module: nn.Module, counts: dict[int, int]) -> int:
     known = counts.get(id(module))
     if known is None:
         inner = 0 if isinstance(module, _ATOMS) else sum(count_weight_layers_in(c, counts) for c in module.children())
-        known = counts[id(module)] = inner or int(is_weight_layer(module))
+        own = int(getattr(module, "num_layers", 1)) if isinstance(module, nn.RNNBase) else int(is_weight_layer(module))
+        known = counts[id(module)] = inner or own
     return known

@@ -22,7 +22,7 @@ from depthprobe.probes.holds import measure
 from depthprobe.probes.listener import Listener
 from depthprobe.probes.notebook import RunNotebook
 from depthprobe.probes.own import Asked, Own, check_targets, open_own, try_out
-from depthprobe.probes.plan import choose_sites, default_steps, grown, spread_copies
+from depthprobe.probes.plan import base_depth, choose_sites, default_steps, grown, spread_copies
 from depthprobe.probes.rate import find_rate
 from depthprobe.probes.setup import (
     DataSource,
@@ -100,7 +100,7 @@ def set_up_training(
         traced = trace(network, example)
         units = find_units(traced)
         sites = choose_sites(units, config)
-        edits = spread_copies(sites, config, len(units))
+        edits = spread_copies(sites, config, len(units), base_depth(network, traced, units))
     own = open_own(model, data, train, config.metric, asked or Asked())
     if check_targets(network, example, data, own):
         check_outputs(network, example, data)

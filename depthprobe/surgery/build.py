@@ -21,8 +21,8 @@ from depthprobe.surgery.swap import swap_modules
 class UnitPlan:
     """What becomes of one unit: kept as it is, wrapped by `gate`, or left out with `bypass`; then its copies.
 
-    block: of a unit that is one module. fresh: what it returns is overwritten later, a bypass must copy. copies: (name, module) in order of the data flow; a module is a Gate, or a
-    plain one once settled.
+    block: of a unit that is one module. fresh: what it returns is overwritten later, a bypass must copy. copies: (name,
+    module) in order of the data flow; a module is a Gate, or a plain one once settled.
     """
 
     unit: Unit

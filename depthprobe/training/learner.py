@@ -16,6 +16,7 @@ from depthprobe.inputs.overrides import Overrides, call_user, move_modules
 from depthprobe.training.batches import Batches
 from depthprobe.training.metrics import default_loss
 from depthprobe.training.optimizers import make_optimizer, make_own_optimizer
+from depthprobe.training.outputs import main_output
 
 CHECK_EVERY = 20
 
@@ -111,7 +112,7 @@ class Learner:
         if self.own.training_step:
             return cast(Tensor, self.own.call("training_step", self.net, (x, y)))
         output = self.net(x)
-        return cast(Tensor, self.own.call("loss", output, y)) if self.own.loss else default_loss(output, y)
+        return cast(Tensor, self.own.call("loss", output, y)) if self.own.loss else default_loss(main_output(output), y)
 
     def state(self) -> dict[str, Any]:
         """Everything a resumed training needs, tensors and plain values only."""
@@ -145,7 +146,7 @@ def predict(net: nn.Module, x: Tensor, device: torch.device, batch_size: int = 1
     modes = [(module, module.training) for module in net.modules()]
     net.eval()
     try:
-        return torch.cat([net(part.to(device)).float().cpu() for part in torch.split(x, batch_size)])
+        return torch.cat([main_output(net(part.to(device))).float().cpu() for part in torch.split(x, batch_size)])
     finally:
         for module, mode in modes:
             module.training = mode
