@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import fx, nn
@@ -14,6 +15,7 @@ from depthprobe.graph.layer_types import (
     is_container,
     is_weight_layer,
 )
+from depthprobe.graph.purity import plain_attributes
 from depthprobe.graph.record import Seen, find_wiring, record
 from depthprobe.layers.wiring import Wiring, get_leaf
 
@@ -87,7 +89,7 @@ class _Choice:
         large: dict[str, Seen],
     ) -> None:
         self.model, self.counts, self.composite, self.small, self.large = model, counts, composite, small, large
-        self.graphs = {name: _graph_of(module) for name, module in composite.items()}
+        self.graphs = _graphs_of(composite)
         self.wirings = {name: self._wiring(name) for name in composite}
         self.stages = {type(m) for n, m in composite.items() if not isinstance(m, KNOWN_BLOCKS) and self._repeats(n, m)}
         self.branched = {type(m) for n, m in composite.items() if not self._is_chain(n)}
@@ -213,6 +215,18 @@ def _kind(module: nn.Module, graph: fx.Graph | None) -> str:
         return "transformer"
     sums = () if graph is None else (n for n in graph.nodes if getattr(n.target, "__name__", n.target) in _SUMS)
     return "residual" if any(len(node.all_input_nodes) == 2 for node in sums) else "block"
+
+
+def _graphs_of(modules: dict[str, nn.Module]) -> dict[str, fx.Graph | None]:
+    """The modules' own graphs; modules that are alike in all their plain attributes share one."""
+    known: dict[Any, fx.Graph | None] = {}
+    found = {}
+    for name, module in modules.items():
+        alike = type(module), tuple(type(m) for m in module.modules()), tuple(plain_attributes(module).items())
+        if alike not in known:
+            known[alike] = _graph_of(module)
+        found[name] = known[alike]
+    return found
 
 
 def _graph_of(module: nn.Module) -> fx.Graph | None:

@@ -2,12 +2,15 @@
 
 import copy
 import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from depthprobe.errors import EditError
+from depthprobe.graph.blocks import Block
 from depthprobe.graph.layer_types import NORMS
 from depthprobe.graph.trace import Traced
 from depthprobe.graph.units import Unit, template_of
@@ -15,7 +18,29 @@ from depthprobe.layers.wiring import Wiring
 from depthprobe.surgery.capture import Captured, is_identity
 
 
-def copy_of_block(traced: Traced, unit: Unit, init: str, index: int, call: Captured) -> nn.Module:
+@dataclass(frozen=True)
+class Stock:
+    """What all copies of a model's blocks are made from, looked up once. draw: how the model initialises one module of
+    its own; numbered: the highest number that a layer has for its key/value cache.
+    """
+
+    modules: dict[str, nn.Module]
+    blocks: dict[str, Block]
+    training: bool
+    draw: Callable[[nn.Module], Any] | None
+    numbered: int
+
+    @classmethod
+    def of(cls, traced: Traced) -> "Stock":
+        """The stock of a traced model."""
+        modules = dict(traced.original.named_modules())
+        own = next((m for m in modules.values() if hasattr(m, "_init_weights") and hasattr(m, "config")), None)
+        taken = [m.layer_idx for m in modules.values() if isinstance(getattr(m, "layer_idx", None), int)]
+        draw = None if own is None else own._init_weights
+        return cls(modules, traced.blocks, traced.original.training, draw, max(taken, default=0))  # type: ignore[arg-type]
+
+
+def copy_of_block(stock: Stock, unit: Unit, init: str, index: int, call: Captured) -> nn.Module:
     """A new block that fits right after `unit`. Weights are drawn from torch's global generator.
 
     Made after the unit itself, or after a block of its class that keeps the shape. Weights that no module knows how to
@@ -23,15 +48,15 @@ def copy_of_block(traced: Traced, unit: Unit, init: str, index: int, call: Captu
     the copies of the whole recipe; layers that number themselves for a key/value cache get a number of their own.
     call: what the unit gave, for finding an identity.
     """
-    block = traced.blocks[unit.name]
-    template = template_of(dict(traced.original.named_modules()), block, list(traced.blocks.values()))
+    block = stock.blocks[unit.name]
+    template = template_of(stock.modules, block, stock.blocks.values())
     if template is None:
         raise EditError(f"unit {unit.name!r} cannot be copied", found=unit.reason)
-    old = traced.original.get_submodule(template.name)
+    old = stock.modules[template.name]
     new = _recurrent(old) if isinstance(old, nn.RNNBase) else _copied(old)
     if init != "copy":
-        reset_weights(new, traced.original)
-    _number_layers(new, traced.original, index)
+        reset_weights(new, stock.draw)
+    _number_layers(new, stock.numbered + 1 + index)
     if init == "copy" and isinstance(old, nn.RNNBase):
         _copy_recurrent(new, old, unit)
     elif init == "identity":
@@ -39,7 +64,7 @@ def copy_of_block(traced: Traced, unit: Unit, init: str, index: int, call: Captu
     elif init not in ("default", "copy"):
         _draw(new, init)
     weight = next(old.parameters())
-    return new.requires_grad_(True).to(device=weight.device, dtype=weight.dtype).train(traced.original.training)
+    return new.requires_grad_(True).to(device=weight.device, dtype=weight.dtype).train(stock.training)
 
 
 def _copied(old: nn.Module) -> nn.Module:
@@ -73,22 +98,20 @@ def _copy_recurrent(new: nn.Module, old: nn.RNNBase, unit: Unit) -> None:
 
 
 @torch.no_grad()
-def reset_weights(block: nn.Module, model: nn.Module) -> None:
+def reset_weights(block: nn.Module, draw: Callable[[nn.Module], Any] | None) -> None:
     """Draw the block's weights anew, as its modules do; a Hugging Face model draws them its own way."""
-    own = next((m for m in model.modules() if hasattr(m, "_init_weights") and hasattr(m, "config")), None)
     for part in block.modules():
         reset = getattr(part, "reset_parameters", None) or getattr(part, "_reset_parameters", None)
         if callable(reset):
             reset()
-        if own is not None:
-            own._init_weights(part)  # type: ignore[operator]
+        if draw is not None:
+            draw(part)
 
 
-def _number_layers(block: nn.Module, model: nn.Module, index: int) -> None:
-    taken = [m.layer_idx for m in model.modules() if isinstance(getattr(m, "layer_idx", None), int)]
+def _number_layers(block: nn.Module, number: int) -> None:
     for part in block.modules():
         if isinstance(getattr(part, "layer_idx", None), int):
-            part.layer_idx = max(taken) + 1 + index  # type: ignore[assignment, arg-type, operator]
+            part.layer_idx = number  # type: ignore[assignment]
 
 
 @torch.no_grad()

@@ -5,7 +5,7 @@ from torch import nn
 
 from depthprobe.graph.trace import Traced
 from depthprobe.graph.units import Unit
-from depthprobe.surgery.block_copies import copy_of_block, zero_to_identity
+from depthprobe.surgery.block_copies import Stock, copy_of_block, zero_to_identity
 from depthprobe.surgery.capture import capture_calls
 from depthprobe.surgery.copies import has_identity
 
@@ -16,6 +16,7 @@ def find_identities(traced: Traced, units: list[Unit], kernel: int | None) -> se
     Blocks are tried out, one copy each; torch's generator is left where it was.
     """
     calls = capture_calls(traced, [unit.name for unit in units if unit.name in traced.blocks])
+    stock = Stock.of(traced)
     found = set()
     for unit in units:
         if unit.name not in calls:
@@ -23,7 +24,7 @@ def find_identities(traced: Traced, units: list[Unit], kernel: int | None) -> se
             found |= {unit.name} if has_identity(layer, kernel) else set()
             continue
         with torch.random.fork_rng(devices=[]):
-            block = copy_of_block(traced, unit, "default", 0, calls[unit.name])
+            block = copy_of_block(stock, unit, "default", 0, calls[unit.name])
         if zero_to_identity(block, traced.blocks[unit.name].wiring, calls[unit.name]):
             found.add(unit.name)
     return found

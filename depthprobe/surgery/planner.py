@@ -13,7 +13,7 @@ from depthprobe.layers.gate import Gate
 from depthprobe.layers.resize import Resize
 from depthprobe.layers.site import BlockGate, CopyGate
 from depthprobe.surgery import edits as records
-from depthprobe.surgery.block_copies import copy_of_block
+from depthprobe.surgery.block_copies import Stock, copy_of_block
 from depthprobe.surgery.build import UnitPlan, body_of
 from depthprobe.surgery.capture import Captured, capture_calls, couples_samples
 from depthprobe.surgery.copies import copy_of_unit
@@ -27,6 +27,7 @@ class Planner:
         self.training = traced.original.training
         touched = {edit.unit for edit in recipe if not isinstance(edit, records.Remove)}
         self.calls: dict[str, Captured] = capture_calls(traced, sorted(touched & set(traced.blocks)))
+        self.stock = Stock.of(traced)
         self._copies = 0
         self._coupled: dict[str, bool] = {}
 
@@ -78,7 +79,7 @@ class Planner:
             if plan.block is None:
                 new: nn.Module = copy_of_unit(self.traced, plan.unit, edit.kernel, edit.init)
             else:
-                new = copy_of_block(self.traced, plan.unit, edit.init, self._copies, self.calls[edit.unit])
+                new = copy_of_block(self.stock, plan.unit, edit.init, self._copies, self.calls[edit.unit])
             self._copies += 1
             plan.copies.append((self._copy_name(plan), self._gate(plan, new, edit, bypass=None, copied=True)))
 
