@@ -138,7 +138,7 @@ class Site(_InPlace):
         """The unit's own arguments; returns what the unit returns."""
         output = self.unit(*args, **kwargs)
         for copy in self.copies:
-            output = copy.extend(output, (args, kwargs))
+            output = copy.extend(output, (args, kwargs))  # type: ignore[operator]
         return output
 
 

@@ -37,7 +37,7 @@ class Stock:
         own = next((m for m in modules.values() if hasattr(m, "_init_weights") and hasattr(m, "config")), None)
         taken = [m.layer_idx for m in modules.values() if isinstance(getattr(m, "layer_idx", None), int)]
         draw = None if own is None else own._init_weights
-        return cls(modules, traced.blocks, traced.original.training, draw, max(taken, default=0))  # type: ignore[arg-type]
+        return cls(modules, traced.blocks, traced.original.training, draw, max(taken, default=0))
 
 
 def copy_of_block(stock: Stock, unit: Unit, init: str, index: int, call: Captured) -> nn.Module:
@@ -83,7 +83,8 @@ def _recurrent(old: nn.RNNBase) -> nn.Module:
         settings["proj_size"] = old.proj_size
     if isinstance(old, nn.RNN):
         settings["nonlinearity"] = old.nonlinearity
-    return type(old)(width, old.hidden_size, 1, **settings)
+    kind: Any = type(old)  # RNN, GRU or LSTM: their signature is not RNNBase's
+    return kind(width, old.hidden_size, 1, **settings)  # type: ignore[no-any-return]
 
 
 def _copy_recurrent(new: nn.Module, old: nn.RNNBase, unit: Unit) -> None:

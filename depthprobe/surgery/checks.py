@@ -1,6 +1,7 @@
 """An edited network is tried before it is given out: gates are reached, copies fit, nothing has changed."""
 
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -11,17 +12,20 @@ from depthprobe.graph.purity import same_output
 from depthprobe.graph.trace import Traced
 from depthprobe.layers.gate import Gate
 
+if TYPE_CHECKING:
+    from depthprobe.surgery.edited import Edited
 
-def check_edited(edited: "nn.Module") -> None:
+
+def check_edited(edited: "Edited") -> None:
     """Raise EditError unless the network runs with every gate open, every gate is reached, and, with copies shut and
     units in, a network made of blocks computes what the model does.
 
-    edited: an `Edited`; it is left as found.
+    edited: it is left as found.
     """
     gates, traced = edited.gates, edited._traced
     ratios = {name: gate.ratio for name, gate in gates.items()}
     try:
-        edited.set_ratio(1.0)  # type: ignore[operator]
+        edited.set_ratio(1.0)
         reached = _run_open(edited, gates)
         lost = [name for name in gates if name not in reached]
         if lost:
@@ -35,10 +39,10 @@ def check_edited(edited: "nn.Module") -> None:
         if traced.blocks and not any(plan.removed for plan in edited._plans.values()):
             _check_same(edited, traced)
     finally:
-        edited.set_ratios(ratios)  # type: ignore[operator]
+        edited.set_ratios(ratios)
 
 
-def _run_open(edited: nn.Module, gates: dict[str, Gate]) -> set[str]:
+def _run_open(edited: "Edited", gates: dict[str, Gate]) -> set[str]:
     reached: set[str] = set()
     args, kwargs = edited._traced.example
     with ExitStack() as stack:
@@ -53,9 +57,9 @@ def _run_open(edited: nn.Module, gates: dict[str, Gate]) -> set[str]:
     return reached
 
 
-def _check_same(edited: nn.Module, traced: Traced) -> None:
+def _check_same(edited: "Edited", traced: Traced) -> None:
     edited.set_ratios({name: float("_copy" not in name) for name in edited.gates})
-    small = tuple(resize_batch(part, 2) for part in traced.example)
+    small = resize_batch(traced.example[0], 2), resize_batch(traced.example[1], 2)
     if not same_output(_output(edited, small), _output(traced.original, small)):
         raise EditError(
             "with its copies shut the network does not compute what the model does",

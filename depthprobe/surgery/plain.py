@@ -152,7 +152,7 @@ class _Plain:
         new, directions = self._pick(out, path), 2 if rnn.bidirectional else 1
         kept = directions * (rnn.num_layers - int(copy.num_layers))  # type: ignore[arg-type]
         if not kept:
-            return new
+            return new  # type: ignore[no-any-return]
         return self.graph.call_function(torch.cat, ((self.graph.call_function(torch.narrow, (old, 0, 0, kept)), new),))
 
     def _output(self, whole: fx.Node | None, stream: Any, states: Sequence[fx.Node], inputs: Any) -> Any:
