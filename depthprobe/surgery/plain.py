@@ -162,7 +162,7 @@ class _Plain:
         if wiring.states:
             return (stream, tuple(states) if len(states) > 1 else states[0])
         items = list(blank.items()) if isinstance(blank, Mapping) else list(enumerate(blank))
-        values = {
+        values: dict[Any, Any] = {
             key: stream if wiring.out == (key,) else self._beside(whole, key, leaf, inputs) for key, leaf in items
         }
         if isinstance(blank, Mapping):
