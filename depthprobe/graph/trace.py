@@ -99,7 +99,7 @@ def _explain(original: nn.Module, scratch: nn.Module, example: Example, error: E
     if graph is not None:
         _shapes(fx.GraphModule(scratch, graph), *example)
     raise GraphError(
-        f"the model does not run on an input of shape {describe_inputs(example)}: {error}",
+        f"the model does not run on an input of shape {describe_inputs(example)}: {str(error) or type(error).__name__}",
         where=_source_of(error, original),
         hint="check the example inputs against forward: a tensor, a tuple of arguments or a dict of keyword arguments",
     ) from error

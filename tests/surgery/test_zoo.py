@@ -16,6 +16,7 @@ SMALL = {
     "max_position_embeddings": 16,
 }  # fmt: skip
 IDS = {"input_ids": torch.arange(32).view(4, 8) % 29 + 1, "attention_mask": (torch.arange(8) < 7).long().expand(4, 8)}
+PAIRS = {**IDS, "decoder_input_ids": IDS["input_ids"], "use_cache": False}
 IMAGES = torch.randn(12, 3, 32, 32)
 
 
@@ -55,7 +56,7 @@ MODELS = {
     "albert": (lambda z: hugging(z, "AlbertConfig", "AlbertForSequenceClassification", {**SMALL, "embedding_size": 8},
                IDS), "modules", "albert.encoder.albert_layer_groups.0.albert_layers.0", "transformer"),
     "t5": (lambda z: hugging(z, "T5Config", "T5ForConditionalGeneration", {"vocab_size": 30, "d_model": 16, "d_kv": 8,
-           "d_ff": 24, "num_layers": 2, "num_heads": 2}, {**IDS, "decoder_input_ids": IDS["input_ids"], "use_cache": False}), "modules",
+           "d_ff": 24, "num_layers": 2, "num_heads": 2}, PAIRS), "modules",
            "encoder.block.1", "transformer"),
 }  # fmt: skip
 
