@@ -94,12 +94,15 @@ def find_wiring(small: Seen, large: Seen) -> Wiring | str:
     """How a module is called, from forwards with 2 and with 3 examples; or why no gate fits around it."""
     dims = {path: batch_dim(leaf, get_leaf(large.arguments, path)) for path, leaf in leaves_of(small.arguments)}
     batched = {path: dim for path, dim in dims.items() if isinstance(dim, int)}
+    single = dict(batched)
+    folds = _folds(small.arguments, large.arguments)
+    batched.update({path: dim for path, (dim, _) in folds.items()})
     tensors = [path for path, leaf in leaves_of(small.arguments) if isinstance(leaf, Tensor)]
     out_dims = {path: batch_dim(leaf, get_leaf(large.output, path)) for path, leaf in leaves_of(small.output)}
     out = _stream_out(small.output, out_dims)
     if out is None:
         return "it returns no floating-point tensor whose batch dimension is found"
-    stream = _stream_in(small.arguments, batched, get_leaf(small.output, out))
+    stream = _stream_in(small.arguments, single, get_leaf(small.output, out))
     if stream is None:
         return "it takes no floating-point tensor whose batch dimension is found"
     if batched[stream] != out_dims[out]:
@@ -110,6 +113,7 @@ def find_wiring(small: Seen, large: Seen) -> Wiring | str:
         stream=stream,
         batch=batched[stream],
         batched=batched,
+        folds={path: fold for path, (_, fold) in folds.items()},
         whole=frozenset(path for path in tensors if path not in batched),
         out=out,
         out_batched={path: dim for path, dim in out_dims.items() if isinstance(dim, int)},
@@ -118,7 +122,8 @@ def find_wiring(small: Seen, large: Seen) -> Wiring | str:
         blank=map_leaves(lambda _, leaf: ... if isinstance(leaf, Tensor) else leaf, small.output),
         positional=len(small.arguments[0]),
         named=tuple(small.arguments[1]),
-        caches=any(hasattr(leaf, "get_seq_length") for _, leaf in leaves_of(small.arguments)),
+        caches=small.arguments[1].get("use_cache") is True
+        or any(hasattr(leaf, "get_seq_length") for _, leaf in leaves_of(small.arguments)),
     )
 
 
@@ -128,6 +133,18 @@ def batch_dim(small: Any, large: Any) -> int | None:
         return None
     changed = [dim for dim, (a, b) in enumerate(zip(small.shape, large.shape, strict=True)) if a != b]
     return changed[0] if len(changed) == 1 and small.shape[changed[0]] == 2 and large.shape[changed[0]] == 3 else None
+
+
+def _folds(small: Any, large: Any) -> dict[Path, tuple[int, int]]:
+    """Tensors with a dimension of several entries per sample, sample by sample: (dimension, entries)."""
+    found = {}
+    for path, leaf in leaves_of(small):
+        other = get_leaf(large, path)
+        if isinstance(leaf, Tensor) and isinstance(other, Tensor) and leaf.ndim == other.ndim:
+            changed = [dim for dim, (a, b) in enumerate(zip(leaf.shape, other.shape, strict=True)) if a != b]
+            if len(changed) == 1 and (two := leaf.shape[changed[0]]) > 2 and 3 * two == 2 * other.shape[changed[0]]:
+                found[path] = changed[0], two // 2
+    return found
 
 
 def _stream_out(output: Any, dims: dict[Path, int | None]) -> Path | None:

@@ -24,6 +24,7 @@ from depthprobe.graph.example import (
 from depthprobe.graph.functional import as_module
 from depthprobe.graph.layer_types import ACTIVATIONS, DROPOUTS, NORMS, WEIGHT_LAYERS
 from depthprobe.graph.purity import differing, plain_attributes, same_output
+from depthprobe.graph.unused import drop_unused
 
 TRACERS = ("auto", "fx", "modules")
 _LAYERS = (*WEIGHT_LAYERS, *NORMS, *ACTIVATIONS, DROPOUTS)  # leaves also where a library derives its own from them
@@ -70,6 +71,7 @@ def trace(model: nn.Module, example_inputs: Any, tracer: str = "auto") -> Traced
     small = resize_batch(example[0], 2), resize_batch(example[1], 2)
     try:
         blocks, output = find_blocks(scratch, example), _run(scratch, small)
+        blocks = drop_unused(scratch, small, blocks, output)
     except DepthprobeError:
         raise
     except Exception as error:  # noqa: BLE001  # a user's forward may raise anything

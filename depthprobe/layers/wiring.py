@@ -16,7 +16,8 @@ class Wiring:
     """One call of a unit, as recorded at two batch sizes.
 
     stream: path of the stream in (args, kwargs); batch: its batch dimension, in and out. batched: dimension of the
-    batch of every tensor argument that has one (the stream's included); whole: tensor arguments without. out: path of
+    batch of every tensor argument that has one (the stream's included); folds: entries per sample where that is not one
+    (a bias per sample and head); whole: tensor arguments without. out: path of
     the stream in what the unit returns; out_batched: as `batched`. handed: returned value that is an argument ->
     that argument. made: returned tensors, beside the stream, that only the unit can make. blank: what it returns, with
     `...` for every tensor. states: `made` is a recurrent state, which a sample that skips leaves as it was. named: the
@@ -26,6 +27,7 @@ class Wiring:
     stream: Path
     batch: int = 0
     batched: Mapping[Path, int] = field(default_factory=dict)
+    folds: Mapping[Path, int] = field(default_factory=dict)
     whole: frozenset[Path] = frozenset()
     out: Path = ()
     out_batched: Mapping[Path, int] = field(default_factory=dict)
@@ -50,7 +52,8 @@ class Wiring:
                 return leaf
             if path not in self.batched:
                 raise ValueError(f"the unit got a tensor it was not traced with, at {say_path(path)}")
-            return leaf.narrow(self.batched[path], begin, count)
+            fold = self.folds.get(path, 1)
+            return leaf.narrow(self.batched[path], fold * begin, fold * count)
 
         args, kwargs = map_leaves(narrow, arguments)
         return args, kwargs

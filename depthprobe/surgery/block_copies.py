@@ -17,6 +17,8 @@ from depthprobe.graph.units import Unit, template_of
 from depthprobe.layers.wiring import Wiring
 from depthprobe.surgery.capture import Captured, is_identity
 
+_NUMBERS = ("layer_idx", "layer_id")  # where a layer's key/value cache lies, in the libraries that have one
+
 
 @dataclass(frozen=True)
 class Stock:
@@ -35,7 +37,7 @@ class Stock:
         """The stock of a traced model."""
         modules = dict(traced.original.named_modules())
         own = next((m for m in modules.values() if hasattr(m, "_init_weights") and hasattr(m, "config")), None)
-        taken = [m.layer_idx for m in modules.values() if isinstance(getattr(m, "layer_idx", None), int)]
+        taken = [number for m in modules.values() for name in _NUMBERS if type(number := getattr(m, name, None)) is int]
         draw = None if own is None else own._init_weights
         return cls(modules, traced.blocks, traced.original.training, draw, max(taken, default=0))
 
@@ -111,8 +113,9 @@ def reset_weights(block: nn.Module, draw: Callable[[nn.Module], Any] | None) -> 
 
 def _number_layers(block: nn.Module, number: int) -> None:
     for part in block.modules():
-        if isinstance(getattr(part, "layer_idx", None), int):
-            part.layer_idx = number  # type: ignore[assignment]
+        for name in _NUMBERS:
+            if type(getattr(part, name, None)) is int:
+                setattr(part, name, number)
 
 
 @torch.no_grad()

@@ -11,7 +11,7 @@ from torch import fx, nn
 
 from depthprobe.errors import EditError
 from depthprobe.layers.resize import Resize
-from depthprobe.layers.wiring import Path, Wiring, get_leaf
+from depthprobe.layers.wiring import Path, Wiring, map_leaves
 
 _PLAIN = (bool, int, float, str, type(None), tuple, torch.dtype)
 _KEPT = "_user_preserved_attributes"  # what a GraphModule takes along when it is copied
@@ -173,12 +173,15 @@ class _Plain:
         """A returned value beside the stream: the unit's, or, without the unit, the argument it would hand on."""
         if whole is not None:
             return self._pick(whole, (key,))
-        source = self.wiring.handed.get((key,))
+        return map_leaves(lambda path, leaf: self._handed(path, leaf, inputs), blank, (key,))
+
+    def _handed(self, path: Path, leaf: Any, inputs: Mapping[str, fx.Node]) -> Any:
+        source = self.wiring.handed.get(path)
         if source is not None:
             return self._pick(inputs[self._name_of(source[:2])], source[2:])
-        if blank is not None and not isinstance(blank, _PLAIN):
-            raise EditError("a unit that returns objects cannot be left out", found=type(blank).__name__)
-        return get_leaf(blank, ())
+        if leaf is not None and not isinstance(leaf, _PLAIN):
+            raise EditError("a unit that returns objects cannot be left out", found=type(leaf).__name__)
+        return leaf
 
 
 def resize_nodes(

@@ -277,7 +277,7 @@ def test_units_left_out_settle_to_fewer_parameters(case, tracer):
             removed = dp.settle(dp.apply(model, [dp.Remove(unit=name)], inputs, tracer))
         counts = [sum(p.numel() for p in net.parameters()) for net in (plain, removed, model)]
         assert counts[0] == counts[1] < counts[2]
-    assert shrinkable or model.layers[0].weights
+    assert shrinkable  # attention weights that nobody reads are no obstacle
 
 
 def test_half_open_networks_train_every_live_parameter(case, tracer):
@@ -424,6 +424,24 @@ def test_the_tracer_is_chosen_reported_and_can_be_asked_for():
     assert dp.apply(Masked(), [], {"ids": IDS}).tracer in ("fx", "modules")
     with pytest.raises(GraphError, match="tracer is not known"):
         dp.units(model, inputs, tracer="guess")
+
+
+def test_outputs_that_are_read_cannot_be_left_out():
+    class Reader(Masked):
+        def forward(self, ids):
+            x, read = self.embed(ids), 0.0
+            for layer in self.layers:
+                x, weights = layer(x)
+                read = read + weights.mean((1, 2))
+            return self.head(x.mean(1)) + read[:, :3]
+
+    units = dp.units(Reader(weights=True), IDS)
+    blocks = [unit for unit in units if unit.name.startswith("layers.")]
+    assert len(blocks) == 3
+    assert all(unit.growable and not unit.shrinkable for unit in blocks)
+    assert all("returns more than the stream (1 tensors)" in unit.reason for unit in blocks)
+    edited = dp.apply(Reader(weights=True), [dp.Duplicate(unit="layers.1", ratio=0.5)], IDS).train()
+    loss(run(edited, IDS)).backward()
 
 
 def test_other_batch_sizes_pass():
