@@ -39,7 +39,6 @@ def test_a_hugging_face_classifier_learns_the_text_task(tmp_path):
     assert any("num_labels=3" in note for note in found["notes"])
 
 
-@pytest.mark.skip(reason="waits for block units: growing transformer layers")
 def test_a_hugging_face_classifier_grows_to_a_report(tmp_path):
     words = ["--steps", "60", "--seeds", "1", "--lr", "0.003", "--limit-train", "600", "--out", tmp_path / "run"]
     done = on_tokens("grow", *words, "--json")

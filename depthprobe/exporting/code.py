@@ -12,7 +12,7 @@ from depthprobe.errors import GraphError
 from depthprobe.exporting.constructors import call_of
 from depthprobe.exporting.flat import flatten
 from depthprobe.exporting.forward import write_forward
-from depthprobe.graph.trace import split_inputs
+from depthprobe.graph.example import split_inputs
 
 _FILE = '''"""{title}
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from depthprobe.errors import GraphError, ModelError
 from depthprobe.exporting.code import tensors_of
-from depthprobe.graph.trace import split_inputs
+from depthprobe.graph.example import split_inputs
 
 TOLERANCE = 1e-4  # of the largest output, and absolutely for small ones
 _NEEDED = ("onnx", "onnxscript", "onnxruntime")

@@ -2,15 +2,16 @@
 
 import statistics
 import time
+from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from depthprobe.graph.trace import split_inputs
-
-_WEIGHT_LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear, nn.RNNBase, nn.MultiheadAttention)
+from depthprobe.graph.example import split_inputs
+from depthprobe.graph.layer_types import count_weight_layers_in
 
 
 def count_parameters(net: nn.Module) -> int:
@@ -19,8 +20,8 @@ def count_parameters(net: nn.Module) -> int:
 
 
 def count_weight_layers(net: nn.Module) -> int:
-    """Depth: conv, linear, recurrent layers; an attention block counts as one."""
-    return sum(isinstance(module, _WEIGHT_LAYERS) for module in net.modules())
+    """Depth: conv, linear and recurrent layers, others with a matrix of their own; torch's attention counts as one."""
+    return count_weight_layers_in(net, {})
 
 
 def count_macs(net: nn.Module, example_inputs: Any) -> int:
@@ -33,6 +34,23 @@ def count_macs(net: nn.Module, example_inputs: Any) -> int:
     with _evaluating(net), FlopCounterMode(display=False) as counter:
         net(*args, **kwargs)
     return int(counter.get_total_flops() // 2 // batch)
+
+
+def count_macs_inside(net: nn.Module, parts: Sequence[nn.Module], example_inputs: Any) -> list[int]:
+    """Multiply-accumulates of one example in each of `parts`, modules of `net` that do not contain one another."""
+    args, kwargs = split_inputs(example_inputs)
+    batch = next(len(value) for value in (*args, *kwargs.values()) if isinstance(value, torch.Tensor))
+    found = [0] * len(parts)
+    with ExitStack() as stack, _evaluating(net), FlopCounterMode(display=False) as counter:
+
+        def add(rank: int, sign: int) -> None:
+            found[rank] += sign * counter.get_total_flops()
+
+        for rank, part in enumerate(parts):
+            stack.callback(part.register_forward_pre_hook(lambda *_, rank=rank: add(rank, -1)).remove)
+            stack.callback(part.register_forward_hook(lambda *_, rank=rank: add(rank, 1)).remove)
+        net(*args, **kwargs)
+    return [flops // 2 // batch for flops in found]
 
 
 def measure_latency_ms(net: nn.Module, example_inputs: Any, rounds: int = 9) -> float:

@@ -1,7 +1,6 @@
-"""A model becomes a graph: torch.fx traces in train and eval that agree, with the shape of every value."""
+"""A model becomes a graph of layers and blocks (torch.fx), or, where fx cannot follow, a list of blocks in place."""
 
 import contextlib
-import copy
 import inspect
 import io
 from collections.abc import Mapping
@@ -9,80 +8,191 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
+from torch import fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
 
 from depthprobe.errors import DepthprobeError, GraphError
+from depthprobe.graph.blocks import Block, Blocks, Shape, find_blocks
+from depthprobe.graph.example import (
+    Example,
+    copy_model,
+    describe_inputs,
+    evaluating,
+    resize_batch,
+    split_inputs,
+)
 from depthprobe.graph.functional import as_module
+from depthprobe.graph.layer_types import ACTIVATIONS, DROPOUTS, NORMS, WEIGHT_LAYERS
+from depthprobe.graph.purity import differing, plain_attributes, same_output
+from depthprobe.graph.unused import drop_unused
 
-Shape = tuple[int, ...]
+TRACERS = ("auto", "fx", "modules")
+_LAYERS = (*WEIGHT_LAYERS, *NORMS, *ACTIVATIONS, DROPOUTS)  # leaves also where a library derives its own from them
 
 
 @dataclass(frozen=True)
 class Traced:
     """A traced copy of a model.
 
-    original: the deep copy that was traced; its parameters are the graph's. graph: nodes named by fx.
-    shapes: for every tensor-valued node its shape without the batch dimension; nodes missing here are no
-    tensors. unbatched: nodes whose first dimension is not the batch. example: the inputs, as (args, kwargs).
+    original: the deep copy that was traced; its parameters are the graph's. tracer: "fx" or "modules"; why: the reason
+    why fx was not taken. root: the graph, nodes named by fx (the copy itself without one). blocks: modules that are
+    units as a whole, by name; refused: modules that are not, and why. shapes: for every tensor-valued node its shape
+    without the batch dimension; nodes missing here are no tensors. unbatched: nodes whose first dimension is not the
+    batch. example: the inputs, as (args, kwargs).
     """
 
     original: nn.Module
-    root: fx.GraphModule
+    root: nn.Module
+    tracer: str
+    blocks: dict[str, Block]
+    refused: dict[str, str]
     shapes: dict[str, Shape]
     unbatched: frozenset[str]
-    example: tuple[tuple[Any, ...], dict[str, Any]]
+    example: Example
+    why: str = ""
 
     @property
     def graph(self) -> fx.Graph:
-        """The traced graph; do not edit it, build a new one."""
-        return self.root.graph
+        """The traced graph, empty without one; do not edit it, build a new one."""
+        return self.root.graph if isinstance(self.root, fx.GraphModule) else fx.Graph()
 
 
-def split_inputs(example_inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Tensor, tuple of positional or dict of keyword arguments -> (args, kwargs)."""
-    if isinstance(example_inputs, Tensor):
-        return (example_inputs,), {}
-    if isinstance(example_inputs, Mapping):
-        return (), dict(example_inputs)
-    if isinstance(example_inputs, (tuple, list)):
-        return tuple(example_inputs), {}
-    raise GraphError(
-        "example_inputs has the wrong type",
-        expected="a tensor, a tuple of positional arguments or a dict of keyword arguments",
-        found=type(example_inputs).__name__,
-        hint="dp.units(model, torch.randn(2, 3, 32, 32))",
-    )
-
-
-def trace(model: nn.Module, example_inputs: Any) -> Traced:
+def trace(model: nn.Module, example_inputs: Any, tracer: str = "auto") -> Traced:
     """Trace a deep copy of `model`; the model itself is left as found.
 
-    example_inputs: tensor, tuple or dict with a batch of any size. Raises GraphError when fx cannot follow
-    `forward`, when train and eval differ in more than functional dropout, or when the input does not fit.
+    example_inputs: tensor, tuple or dict with a batch of any size. tracer: "fx" follows `forward` symbolically, blocks
+    as leaves; "modules" only looks at which blocks are called; "auto" takes the first that works. Raises GraphError
+    when none does, when train and eval differ in more than functional dropout, or when the input does not fit.
     """
-    args, kwargs = split_inputs(example_inputs)
-    original = copy.deepcopy(model)
+    if tracer not in TRACERS:
+        raise GraphError("the tracer is not known", expected=" | ".join(TRACERS), found=repr(tracer))
+    example = split_inputs(example_inputs)
+    original, scratch = copy_model(model), copy_model(model)
+    small = resize_batch(example[0], 2), resize_batch(example[1], 2)
+    try:
+        blocks, output = find_blocks(scratch, example), _run(scratch, small)
+        blocks = drop_unused(scratch, small, blocks, output)
+    except DepthprobeError:
+        raise
+    except Exception as error:  # noqa: BLE001  # a user's forward may raise anything
+        return _explain(original, scratch, example, error)
+    if tracer == "modules":
+        return _by_modules(original, blocks, example, "")
+    try:
+        return _by_graph(original, scratch, blocks, example, output)
+    except GraphError as error:
+        if tracer == "fx":
+            raise
+        return _by_modules(original, blocks, example, error)
+
+
+def _run(model: nn.Module, example: Example) -> Any:
+    with evaluating(model):
+        torch.manual_seed(0)
+        return model(*example[0], **example[1])
+
+
+def _explain(original: nn.Module, scratch: nn.Module, example: Example, error: Exception) -> Traced:
+    """The model does not run on the example: where and why, from its graph if it has one."""
+    try:
+        graph = _symbolic(scratch, False, frozenset())
+    except GraphError:
+        graph = None
+    if graph is not None:
+        _shapes(fx.GraphModule(scratch, graph), *example)
+    raise GraphError(
+        f"the model does not run on an input of shape {describe_inputs(example)}: {str(error) or type(error).__name__}",
+        where=_source_of(error, original),
+        hint="check the example inputs against forward: a tensor, a tuple of arguments or a dict of keyword arguments",
+    ) from error
+
+
+def _by_modules(original: nn.Module, blocks: Blocks, example: Example, why: GraphError | str) -> Traced:
+    if not blocks.found:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in blocks.refused[:3])
+        found = f"no module that is a unit by itself{': ' + reasons if reasons else ''}"
+        if isinstance(why, GraphError):
+            raise GraphError(why.what, where=why.where, expected=why.expected, found=why.found or found, hint=why.hint)
+        raise GraphError(
+            f"{type(original).__name__} has no block to gate in place", found=found, hint="--tracer fx, or auto"
+        )
+    return Traced(
+        original, original, "modules", {b.name: b for b in blocks.found}, dict(blocks.refused), {}, frozenset(),
+        example, str(why),
+    )  # fmt: skip
+
+
+def _by_graph(original: nn.Module, scratch: nn.Module, blocks: Blocks, example: Example, output: Any) -> Traced:
     flags = {name: module.training for name, module in original.named_modules()}
-    graphs = {mode: _symbolic(original, mode) for mode in (True, False)}
-    _restore(original, flags)
+    leaves = frozenset(block.name for block in blocks.found)
+    before = plain_attributes(scratch)
+    graphs = {mode: _symbolic(scratch, mode, leaves) for mode in (True, False)}
+    changed = differing(before, plain_attributes(scratch))
+    if changed:
+        raise GraphError(
+            f"{type(original).__name__}.forward changes {changed}, which a graph would not",
+            where=changed,
+            expected="a forward that keeps its state in buffers",
+        )
+    _carry_constants(scratch, original, graphs[True])
     root = fx.GraphModule(original, graphs[True], type(original).__name__)
     _mend_dropout(root, graphs[False])
     _restore(root, flags)
-    shapes, unbatched = _shapes(root, args, kwargs)
-    return Traced(original, root, shapes, unbatched, (args, kwargs))
+    shapes, unbatched = _shapes(root, *example)
+    _check_output(root, example, output)
+    called = {str(node.target) for node in root.graph.find_nodes(op="call_module")}
+    found = {block.name: block for block in blocks.found if block.name in called}
+    return Traced(original, root, "fx", found, dict(blocks.refused), shapes, unbatched, example)
 
 
-def _symbolic(model: nn.Module, training: bool) -> fx.Graph:
+def _carry_constants(scratch: nn.Module, original: nn.Module, graph: fx.Graph) -> None:
+    """Tensors that forward makes from nothing, which fx keeps at the root that it traced."""
+    for node in graph.find_nodes(op="get_attr"):
+        if not is_taken(original, str(node.target)):
+            setattr(original, str(node.target), getattr(scratch, str(node.target)))
+
+
+def _check_output(root: fx.GraphModule, example: Example, output: Any) -> None:
+    """The graph computes what the model does, bit for bit, or is not taken."""
+    small = resize_batch(example[0], 2), resize_batch(example[1], 2)
+    with evaluating(root):
+        torch.manual_seed(0)
+        mine = root(*_ordered(root, *small))
+    if not same_output(mine, output):
+        raise GraphError(
+            "the graph that torch.fx makes of the model computes something else",
+            where=type(root).__name__,
+            expected="a forward whose operations do not depend on values or on earlier calls",
+        )
+
+
+class _Tracer(fx.Tracer):
+    """torch.fx with the model's blocks as leaves, and whatever holds a block followed inside."""
+
+    def __init__(self, blocks: frozenset[str]) -> None:
+        super().__init__()
+        self._blocks = blocks
+        self._holders = {name.rsplit(".", level)[0] for name in blocks for level in range(1, name.count(".") + 1)}
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        """Asked by torch.fx for every module it meets."""
+        if module_qualified_name in self._blocks:
+            return True
+        if module_qualified_name in self._holders:
+            return False
+        return isinstance(m, _LAYERS) or super().is_leaf_module(m, module_qualified_name)
+
+
+def _symbolic(model: nn.Module, training: bool, blocks: frozenset[str]) -> fx.Graph:
     model.train(training)
     try:
-        return fx.Tracer().trace(model)
+        return _Tracer(blocks).trace(model)
     except Exception as error:
         raise GraphError(
             f"torch.fx cannot follow {type(model).__name__}.forward: {error}",
             where=_source_of(error, model),
             expected="a forward without control flow on tensor values",
-            hint="move the branch out of forward, or put it in a module marked as a leaf",
+            hint="move the branch out of forward, or into a module of its own that takes and returns one tensor",
         ) from error
 
 
@@ -165,7 +275,7 @@ def _shapes(
     root: fx.GraphModule, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[dict[str, Shape], frozenset[str]]:
     """Shapes at two batch sizes: a first dimension that does not follow the batch is no batch dimension."""
-    small, large = (_run_shapes(root, _batch(args, n), _batch(kwargs, n)) for n in (2, 3))
+    small, large = (_run_shapes(root, resize_batch(args, n), resize_batch(kwargs, n)) for n in (2, 3))
     shapes = {name: shape[1:] for name, shape in small.items()}
     strange = {
         name
@@ -175,43 +285,22 @@ def _shapes(
     return shapes, frozenset(strange)
 
 
-def _batch(values: Any, size: int) -> Any:
-    if isinstance(values, Tensor):
-        if values.ndim and not len(values):
-            raise GraphError("example_inputs holds no example", found=f"a tensor of shape {tuple(values.shape)}")
-        return values[:1].expand(size, *values.shape[1:]).contiguous() if values.ndim else values
-    if isinstance(values, dict):
-        return {key: _batch(value, size) for key, value in values.items()}
-    if isinstance(values, (tuple, list)):
-        return type(values)(_batch(value, size) for value in values)
-    return values
-
-
 def _run_shapes(root: fx.GraphModule, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Shape]:
     ordered = _ordered(root, args, kwargs)
-    modes = {name: module.training for name, module in root.named_modules()}
-    buffers = {name: value.clone() for name, value in root.named_buffers()}
     propagate = ShapeProp(root)
     try:
-        root.eval()
         # ShapeProp prints the traceback on its own before it raises.
-        with torch.no_grad(), torch.random.fork_rng(devices=[]), contextlib.redirect_stderr(io.StringIO()):
+        with evaluating(root), contextlib.redirect_stderr(io.StringIO()):
             propagate.propagate(*ordered)
     except DepthprobeError:
         raise
     except Exception as error:
         cause = str(error.__cause__ or error).split("While executing")[0].strip()
-        shape = ", ".join(str(tuple(v.shape)) for v in ordered if isinstance(v, Tensor))
         raise GraphError(
-            f"the model does not run on an input of shape {shape}: {cause}",
+            f"the model does not run on an input of shape {describe_inputs(ordered)}: {cause}",
             where=_failing(root, propagate),
             hint="check the model's input channels and size against the data (depthprobe inspect MODEL --dataset ...)",
         ) from error
-    finally:
-        for name, module in root.named_modules():
-            module.training = modes[name]
-        for name, value in root.named_buffers():
-            value.copy_(buffers[name])
     return {
         node.name: tuple(node.meta["tensor_meta"].shape)
         for node in root.graph.nodes

@@ -1,40 +1,29 @@
 """Units and sites: the stretches of a model that can be repeated or left out, and why the others cannot."""
 
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from torch import fx, nn
 
+from depthprobe.graph.blocks import Block, Shape
 from depthprobe.graph.functional import as_module
-from depthprobe.graph.trace import Shape, Traced, trace
+from depthprobe.graph.layer_types import ACTIVATIONS, DROPOUTS, NORMS, POOLS, REMIXES, WEIGHT_LAYERS
+from depthprobe.graph.trace import Traced, trace
 
-_CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-_WEIGHT_LAYERS = (*_CONVS, nn.Linear)
-_NORMS = (
-    nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.GroupNorm, nn.LayerNorm,
-    nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d, nn.LocalResponseNorm, nn.RMSNorm,
-)  # fmt: skip
-_ACTIVATIONS = (
-    nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish, nn.Tanh,
-    nn.Sigmoid, nn.Hardtanh, nn.Hardswish, nn.Hardsigmoid, nn.Softplus, nn.Softsign, nn.LogSigmoid,
-)  # fmt: skip
-_DROPOUTS = nn.modules.dropout._DropoutNd
-_POOLS = (
-    nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d,
-)  # fmt: skip
-_LATER = (nn.RNNBase, nn.MultiheadAttention, nn.TransformerEncoderLayer, nn.TransformerDecoderLayer, nn.Transformer)
-_REMIXES = (nn.modules.conv._ConvNd, nn.Linear, nn.Bilinear, *_LATER)  # what comes before one is no output head
-SHAPE_READERS = ("size", "dim", "numel", "ndimension", "new_zeros", "new_ones", "type_as")
+_WRITERS = ("iadd", "isub", "imul", "itruediv", "setitem")
 
 
 @dataclass(frozen=True)
 class Unit:
     """The smallest stretch of a model that makes sense to repeat or leave out.
 
-    name: the module path of its weight layer; kind: "conv" or "linear"; in_shape, out_shape: without the batch;
-    growable / shrinkable / narrowable, and the reason where one is False ("" when all hold).
-    nodes: names of its fx nodes in order of the data flow; layers: the roles beside them.
+    name: the module path of the block, or of the weight layer that opens the stretch. kind: "conv" or "linear" for a
+    stretch; "residual" (adds its input back), "transformer" (attends), "recurrent" or "block" (any other) for a
+    module that is a unit as a whole. in_shape, out_shape: of the stream, without the batch. growable / shrinkable /
+    narrowable, and the reason why the first of them that is False is so ("" when all hold).
+    nodes: names of its fx nodes in order of the data flow (none without a graph); roles: of its layers.
     """
 
     name: str
@@ -55,13 +44,13 @@ class Unit:
         return " + ".join(self.roles)
 
 
-def units(model: nn.Module, example_inputs: Any) -> list[Unit]:
+def units(model: nn.Module, example_inputs: Any, tracer: str = "auto") -> list[Unit]:
     """All units of `model`, in order of the data flow.
 
-    example_inputs: a tensor, a tuple of positional or a dict of keyword arguments. Raises GraphError when the
-    model cannot be traced. The model is left as found.
+    example_inputs: a tensor, a tuple of positional or a dict of keyword arguments; tracer: "auto", "fx" or "modules".
+    Raises GraphError when the model cannot be traced. The model is left as found.
     """
-    return find_units(trace(model, example_inputs))
+    return find_units(trace(model, example_inputs, tracer))
 
 
 def find_units(traced: Traced) -> list[Unit]:
@@ -71,13 +60,21 @@ def find_units(traced: Traced) -> list[Unit]:
     for name, module in modules.items():
         for parameter in module.parameters(recurse=False):
             owners.setdefault(id(parameter), []).append((name, module))
+    if traced.tracer == "modules":
+        facts = _Facts(traced, modules, Counter(), owners)
+        return [_block_unit(facts, block, ()) for block in traced.blocks.values()]
     calls = Counter(id(modules[node.target]) for node in traced.graph.nodes if node.op == "call_module")
-    facts = _Facts(traced, modules, calls, owners, forks_and_joins(traced))
-    return [
-        _unit(facts, node)
-        for node in traced.graph.nodes
-        if node.op == "call_module" and isinstance(modules[node.target], _WEIGHT_LAYERS)
-    ]
+    facts = _Facts(traced, modules, calls, owners)
+    found = []
+    nodes = traced.graph.find_nodes(op="call_module")
+    first = {str(node.target): node for node in reversed(nodes)}
+    for node in nodes:
+        block = traced.blocks.get(str(node.target))
+        if block is not None and node is first[block.name]:
+            found.append(_block_unit(facts, block, (node.name,)))
+        elif block is None and isinstance(modules[node.target], WEIGHT_LAYERS):
+            found.append(_unit(facts, node))
+    return found
 
 
 @dataclass(frozen=True)
@@ -88,7 +85,6 @@ class _Facts:
     modules: dict[str, nn.Module]
     calls: Counter[int]
     owners: dict[int, list[tuple[str, nn.Module]]]
-    knots: list[str]
 
 
 def unit_nodes(traced: Traced, unit: Unit) -> list[fx.Node]:
@@ -99,19 +95,21 @@ def unit_nodes(traced: Traced, unit: Unit) -> list[fx.Node]:
     return nodes
 
 
-def forks_and_joins(traced: Traced) -> list[str]:
-    """Nodes where paths part or meet, or that hide a structure of their own: not a plain feed-forward chain."""
-    modules = dict(traced.root.named_modules())
-    found = []
-    for node in traced.graph.nodes:
-        inputs = {n.name for n in node.all_input_nodes if n.name in traced.shapes and n.op != "get_attr"}
-        if node.op != "output" and len(inputs) > 1 and node.target not in SHAPE_READERS:
-            found.append(f"{node.name} joins {len(inputs)} paths")
-        elif node.op == "call_module" and isinstance(modules[node.target], _LATER):
-            found.append(f"{node.target} is a {type(modules[node.target]).__name__}")
-        elif node.op == "output" and not (isinstance(node.args[0], fx.Node) and node.args[0].name in traced.shapes):
-            found.append("the output is not one tensor")
-    return found
+def is_overwritten(traced: Traced, unit: Unit) -> bool:
+    """Whether what the unit returns is changed in place later: a bypass must not hand out its very input then."""
+    block = traced.blocks.get(unit.name)
+    if block is not None:
+        return block.overwritten
+    return any(_writes(traced, user) for user in unit_nodes(traced, unit)[-1].users)
+
+
+def _writes(traced: Traced, node: fx.Node) -> bool:
+    if node.op == "call_module":
+        block = traced.blocks.get(str(node.target))
+        module = traced.root.get_submodule(str(node.target))
+        return block.spoils if block is not None else bool(getattr(module, "inplace", False))
+    name = getattr(node.target, "__name__", str(node.target))
+    return bool(node.kwargs.get("inplace")) or name.endswith("_") or name in _WRITERS
 
 
 def module_of(traced: Traced, node: fx.Node) -> nn.Module | None:
@@ -122,7 +120,63 @@ def module_of(traced: Traced, node: fx.Node) -> nn.Module | None:
     if node.op == "call_module":
         return traced.root.get_submodule(str(node.target))
     module = as_module(node)
-    return None if isinstance(module, _DROPOUTS) else module
+    return None if isinstance(module, DROPOUTS) else module
+
+
+def _block_unit(facts: _Facts, block: Block, nodes: tuple[str, ...]) -> Unit:
+    module, others = facts.modules[block.name], list(facts.traced.blocks.values())
+    shared = _shared_weights(facts, module)
+    common = f"shares its weight with {shared}" if shared else ""
+    if block.last and block.in_shape != block.out_shape:
+        common = common or "it is the model's output"
+    grow = common or ("" if template_of(facts.modules, block, others) else _no_template(module, block))
+    shrink = common or _skip_refusal(block)
+    return Unit(
+        name=block.name,
+        kind=block.kind,
+        in_shape=block.in_shape,
+        out_shape=block.out_shape,
+        growable=not grow,
+        shrinkable=not shrink,
+        narrowable=False,
+        reason=grow or shrink or "not narrowable: its width is its neighbours' too",
+        nodes=nodes,
+        roles=(type(module).__name__,),
+        params=sum(p.numel() for p in module.parameters()),
+    )
+
+
+def template_of(modules: Mapping[str, nn.Module], block: Block, others: Iterable[Block]) -> Block | None:
+    """The block that a copy behind `block` is made after: itself where it keeps the shape, else one of its class that
+    does; a recurrent layer is made anew, so any will do.
+    """
+    if block.kind == "recurrent" or block.in_shape == block.out_shape:
+        return block
+    fits = (
+        other
+        for other in others
+        if type(modules[other.name]) is type(modules[block.name])
+        and other.in_shape == other.out_shape == block.out_shape
+        and other.wiring.stream == block.wiring.stream
+        and set(other.wiring.batched) <= set(block.wiring.batched)
+    )
+    return next(fits, None)
+
+
+def _no_template(module: nn.Module, block: Block) -> str:
+    return (
+        f"it turns {block.in_shape} into {block.out_shape}, "
+        f"and no other {type(module).__name__} keeps {block.out_shape}, so a copy cannot be made"
+    )
+
+
+def _skip_refusal(block: Block) -> str:
+    wiring = block.wiring
+    if wiring.made and not wiring.states:
+        return f"it returns more than the stream ({len(wiring.made)} tensors), which only it can make"
+    if wiring.batch and block.in_shape != block.out_shape:
+        return f"a bypass cannot turn {block.in_shape} into {block.out_shape}: the batch is not the first dimension"
+    return _shrink_refusal(block.in_shape, block.out_shape)
 
 
 def _unit(facts: _Facts, first: fx.Node) -> Unit:
@@ -136,7 +190,8 @@ def _unit(facts: _Facts, first: fx.Node) -> Unit:
     )
     is_output = _is_output(traced, nodes[-1])
     common = _common_refusal(facts, [source, *nodes], layer) or ("it is the model's output" if is_output else "")
-    grow = common or ("" if "activation" in roles else "no activation after it: a copy would add no depth")
+    grow = common or _own_kind(layer)
+    grow = grow or ("" if "activation" in roles else "no activation after it: a copy would add no depth")
     shrink = common or _shrink_refusal(in_shape, out_shape)
     return Unit(
         name=str(first.target),
@@ -177,13 +232,13 @@ def _weighs(module: nn.Module | None) -> bool:
 
 
 def _role(module: nn.Module | None) -> str | None:
-    if isinstance(module, _NORMS):
+    if isinstance(module, NORMS):
         return "norm"
-    if isinstance(module, _ACTIVATIONS):
+    if isinstance(module, ACTIVATIONS):
         return "activation"
-    if isinstance(module, _DROPOUTS):
+    if isinstance(module, DROPOUTS):
         return "dropout"
-    if isinstance(module, _POOLS):
+    if isinstance(module, POOLS):
         return "pooling"
     return None
 
@@ -196,19 +251,23 @@ def _common_refusal(facts: _Facts, nodes: list[fx.Node], layer: nn.Module) -> st
         return f"shares its weight with {shared}"
     if any(node.name in facts.traced.unbatched for node in nodes):
         return "its first dimension is not the batch"
-    if facts.knots:
-        return f"not a plain feed-forward chain ({facts.knots[0]}); branched, residual and recurrent models come later"
     return ""
 
 
 def _shared_weights(facts: _Facts, layer: nn.Module) -> str:
-    mine = set(layer.modules())  # with its parametrizations
+    mine = set(layer.modules())  # with its parametrizations, or the layers of a block
     names = [name for p in layer.parameters() for name, owner in facts.owners[id(p)] if owner not in mine]
     return names[0] if names else ""
 
 
+def _own_kind(layer: nn.Module) -> str:
+    """A layer of the user's own class: torch knows how to make another of its own only."""
+    plain = type(layer).__module__.startswith("torch.nn")
+    return "" if plain else f"a {type(layer).__name__} cannot be copied: only torch's own layers are made anew"
+
+
 def _shrink_refusal(in_shape: Shape, out_shape: Shape) -> str:
-    if len(in_shape) != len(out_shape):
+    if len(in_shape) != len(out_shape) or (len(in_shape) > 4 and in_shape[1:] != out_shape[1:]):
         return f"a bypass cannot turn {in_shape} into {out_shape}"
     return ""
 
@@ -222,7 +281,7 @@ def _is_output(traced: Traced, last: fx.Node) -> bool:
                 continue
             seen.add(user)
             module = traced.root.get_submodule(str(user.target)) if user.op == "call_module" else None
-            if isinstance(module, _REMIXES):
+            if user.target in traced.blocks or isinstance(module, REMIXES):
                 return False
             frontier.append(user)
     return True

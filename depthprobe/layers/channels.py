@@ -23,7 +23,7 @@ def by_channels(unit: nn.Module, ndim: int) -> Step | None:
     unit: a Sequential of one conv or linear layer followed by BatchNorm, element-wise or pooling layers.
     ndim: dimensions of its input; a linear layer's channels come second only in (B, features).
     """
-    layers = list(unit) if isinstance(unit, nn.Sequential) else [unit]
+    layers = list(unit) if type(unit) is nn.Sequential else [unit]  # a subclass may do more than its layers
     first = _first(layers[0], ndim) if layers else None
     later = [_later(layer, ndim) for layer in layers[1:]]
     if first is None or None in later:

@@ -1,7 +1,7 @@
 """Gate: a unit wrapped with a bypass, and GateChain: consecutive gates that share their splits."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +21,9 @@ class Gate(nn.Module):
     At ratio 0 the unit does not run; at 1 only the unit runs. In training, granularity "sample" sends the first
     (1-p)*B samples around the unit, "channel" computes only the last p*C channels where the unit allows.
     With 0 < p < 1 at evaluation, prefix gates mix channels where the unit can be split by channels, and blend
-    elsewhere.
+    elsewhere. coupled: the unit's samples depend on each other, so they are not split (blended instead); spoils: the
+    unit overwrites its input, so it gets a copy while the bypass needs it too; fresh: what the unit returns is
+    overwritten later, so that the bypass must not hand out its very input.
     """
 
     def __init__(
@@ -34,9 +36,13 @@ class Gate(nn.Module):
         ratio: float = 0.0,
         max_scale: float | None = None,
         seed: int = 0,
+        coupled: bool = False,
+        spoils: bool = False,
+        fresh: bool = False,
     ) -> None:
         super().__init__()
         self.inside, self.bypass = inside, bypass
+        self.coupled, self.spoils, self.fresh = coupled, spoils, fresh
         self.mix = DropIn(mode, granularity, ratio, max_scale, seed)
         self._norms = [m for m in inside.modules() if isinstance(m, _BATCH_NORMS)]
 
@@ -53,7 +59,7 @@ class Gate(nn.Module):
     def splits_samples(self) -> bool:
         """Whether this gate, as it stands, lets some samples around the unit (training, prefix, per sample)."""
         mix = self.mix
-        return self.training and mix.mode == "prefix" and mix.granularity == "sample"
+        return self.training and mix.mode == "prefix" and mix.granularity == "sample" and not self.coupled
 
     def skip(self, batch: int) -> int:
         """How many of `batch` samples take the bypass; a unit with BatchNorm gets none or at least 8."""
@@ -64,14 +70,21 @@ class Gate(nn.Module):
 
     def around(self, x: Tensor) -> Tensor:
         """The bypass alone. x: the unit's input; returns the unit's output shape."""
-        return x if self.bypass is None else self.bypass(x)
+        if self.bypass is None:
+            return x.clone() if self.fresh else x
+        return self.bypass(x)  # type: ignore[no-any-return]
 
     def through(self, x: Tensor, share: float) -> Tensor:
         """The unit on a part of the batch; running statistics weigh by the share of samples seen."""
+        x = x.clone() if self.spoils else x
         if share >= 1.0 or not self._norms:
             return self.inside(x)  # type: ignore[no-any-return]
         with _weighed(self._norms, share):
             return self.inside(x)  # type: ignore[no-any-return]
+
+    def weighed(self, share: float) -> AbstractContextManager[None]:
+        """While it lasts, running statistics of the unit weigh by the share of samples seen."""
+        return _weighed(self._norms, share) if share < 1.0 and self._norms else nullcontext()
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, ...) the unit's input; returns the unit's output shape."""
@@ -82,7 +95,7 @@ class Gate(nn.Module):
             return self.inside(x)  # type: ignore[no-any-return]
         if self.mix.mode == "prefix":
             return self._prefix_samples(x) if self.splits_samples else self._prefix_channels(x, p)
-        return self.mix(self.inside(x), self.around(x))  # type: ignore[no-any-return]
+        return self.mix(self.through(x, 1.0), self.around(x))  # type: ignore[no-any-return]
 
     def _prefix_samples(self, x: Tensor) -> Tensor:
         batch = x.shape[0]
@@ -97,12 +110,12 @@ class Gate(nn.Module):
     def _prefix_channels(self, x: Tensor, p: float) -> Tensor:
         old = self.around(x)
         if self.mix.granularity == "activation":
-            return self.mix(self.inside(x), old)  # type: ignore[no-any-return]
+            return self.mix(self.through(x, 1.0), old)  # type: ignore[no-any-return]
         split = by_channels(self.inside, x.ndim)
         if split is not None:
             k = skipped(p, old.shape[1])
             return old if k == old.shape[1] else dropin_prefix(split(x, k), old, k, 1)
-        return dropin_blend(self.inside(x), old, p)
+        return dropin_blend(self.through(x, 1.0), old, p)
 
     def extra_repr(self) -> str:
         """Shown by print(module)."""

@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from depthprobe.graph import Traced, Unit, find_units, trace
 from depthprobe.graph.costs import count_macs, count_parameters
-from depthprobe.graph.trace import split_inputs
+from depthprobe.graph.example import split_inputs
 
 ROUNDS = 5
 

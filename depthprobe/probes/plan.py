@@ -2,20 +2,20 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import torch
 from torch import nn
 
 from depthprobe.config import GrowConfig, GrowthConfig, TrainConfig
 from depthprobe.errors import ConfigError, GraphError
-from depthprobe.graph.costs import count_macs, count_parameters
+from depthprobe.graph.costs import count_macs, count_macs_inside, count_parameters, count_weight_layers
 from depthprobe.graph.trace import Traced, trace
-from depthprobe.graph.units import Unit, find_units, forks_and_joins
+from depthprobe.graph.units import Unit, find_units
 from depthprobe.probes.places import Place, find_places
 from depthprobe.schedules import Schedule, StairLengths, stairs, window_length
 from depthprobe.surgery import Duplicate, Edit, Edited, apply, settle
-from depthprobe.surgery.copies import has_identity
+from depthprobe.surgery.identities import find_identities
 from depthprobe.training.batches import mix_seed
 
 MOST_CANDIDATES = 8
@@ -94,7 +94,7 @@ class GrowPlan:
         return kept
 
 
-def choose_sites(units: list[Unit], config: GrowthConfig, knots: list[str]) -> list[Unit]:
+def choose_sites(units: list[Unit], config: GrowthConfig) -> list[Unit]:
     """The units to copy. Raises GraphError when there is none, with every unit's reason."""
     by_name = {unit.name: unit for unit in units}
     for name in config.sites or ():
@@ -111,7 +111,6 @@ def choose_sites(units: list[Unit], config: GrowthConfig, knots: list[str]) -> l
         reasons = "; ".join(f"{u.name}: {u.reason}" for u in units[:4]) or "no conv or linear layer"
         raise GraphError(
             "no repeatable unit in this model",
-            where=knots[0] if knots else None,
             expected="a conv or linear layer with an activation that is not the output",
             found=reasons,
             hint="depthprobe inspect MODEL --dataset ... lists every unit and its reason",
@@ -119,18 +118,32 @@ def choose_sites(units: list[Unit], config: GrowthConfig, knots: list[str]) -> l
     return sites
 
 
-def spread_copies(traced: Traced, sites: Sequence[Unit], config: GrowthConfig, units: int) -> tuple[Duplicate, ...]:
-    """The edits that add `config.copies` after every site, or by default as many layers as there are units (more when
-    the candidates or the depth asked for need more), spread evenly, earlier sites first.
+def base_depth(model: nn.Module, traced: Traced, units: Sequence[Unit]) -> int:
+    """Weight layers of the network as it is: its units where each is one layer, else all there are."""
+    return count_weight_layers(model) if traced.blocks else len(units)
+
+
+def gate_depths(edited: Edited, base: int) -> list[int]:
+    """Weight layers of the network with the first 0, 1, ... gates open."""
+    return list(accumulate((count_weight_layers(gate.inside) for gate in edited.gates.values()), initial=base))
+
+
+def spread_copies(
+    traced: Traced, sites: Sequence[Unit], config: GrowthConfig, units: int, depth: int
+) -> tuple[Duplicate, ...]:
+    """The edits that add `config.copies` after every site, or by default as many copies as there are units (more when
+    the candidates or the depth asked for need more), spread evenly, earlier sites first. depth: weight layers now.
     """
-    total = max(units, _most_wanted(config, units))
+    total = max(units, _most_wanted(config, depth))
+    automatic = config.init == "auto"  # the identity, where a copy can be that
+    possible = find_identities(traced, list(sites), config.kernel) if automatic else ()
     each, rest = (config.copies, 0) if config.copies else divmod(total, len(sites))
     return tuple(
         Duplicate(
             unit=site.name,
             copies=each + (rank < rest),
             kernel=config.kernel,
-            init=init_of(traced, site, config),
+            init=("identity" if site.name in possible else "default") if automatic else config.init,
             mode=config.mode,
             granularity=config.granularity,
         )
@@ -139,16 +152,9 @@ def spread_copies(traced: Traced, sites: Sequence[Unit], config: GrowthConfig, u
     )
 
 
-def init_of(traced: Traced, site: Unit, config: GrowthConfig) -> str:
-    """The init that "auto" stands for at this site: the identity, where a copy can be that."""
-    if config.init != "auto":
-        return config.init
-    return "identity" if has_identity(traced.root.get_submodule(site.name), config.kernel) else "default"
-
-
-def _most_wanted(config: GrowthConfig, units: int) -> int:
-    """Most added layers that the settings name."""
-    deepest = config.max_depth - units if isinstance(config, GrowConfig) and config.max_depth else 0
+def _most_wanted(config: GrowthConfig, depth: int) -> int:
+    """Most copies that the settings can mean."""
+    deepest = config.max_depth - depth if isinstance(config, GrowConfig) and config.max_depth else 0
     return max(deepest, *(config.candidates or (0,)), 0) if isinstance(config, GrowConfig) else 0
 
 
@@ -161,15 +167,15 @@ def plan_grow(
     """
     traced = trace(model, example)
     units = find_units(traced)
-    sites = choose_sites(units, config, forks_and_joins(traced))
-    edits = spread_copies(traced, sites, config, len(units))
+    sites = choose_sites(units, config)
+    edits = spread_copies(traced, sites, config, len(units), base_depth(model, traced, units))
     with torch.random.fork_rng(devices=[]):
         edited = apply(model, edits, example)
-        base = len(units)
-        opened = choose_candidates(len(edited.gates), base, config, len(sites))
+        depths = gate_depths(edited, base_depth(model, traced, units))
+        opened = choose_candidates(len(edited.gates), len(units), config, len(sites), depths)
         edits = _cut(edits, opened[-1])
         edited = apply(model, edits, example)
-        candidates = tuple(_candidate(edited, count, base, example) for count in opened)
+        candidates = tuple(_candidate(edited, count, depths[count], example) for count in opened)
     steps = train.steps or default_steps(examples, train.batch_size)
     lengths = stair_lengths(config, steps, opened)
     return GrowPlan(
@@ -182,7 +188,7 @@ def plan_grow(
         up_cool=share_of(config.up_cool_share, steps),
         lengths=lengths,
         closing=config.closing,
-        gate_macs=tuple(_gate_macs(edited, traced)),
+        gate_macs=tuple(_gate_macs(edited, example)),
         places=find_places(config.by, edits, list(edited.gates), units),
     )
 
@@ -204,15 +210,14 @@ def stair_lengths(config: GrowConfig, steps: int, opened: Sequence[int]) -> Stai
     )
 
 
-def _gate_macs(edited: Edited, traced: Traced) -> list[int]:
+def _gate_macs(edited: Edited, example: torch.Tensor) -> list[int]:
     """Multiply-accumulates of one example in every gate's copy, in order of the data flow."""
-    shapes = {edit.unit: next(u.out_shape for u in find_units(traced) if u.name == edit.unit) for edit in edited.edits}
-    owners = [edit.unit for edit in edited.edits if isinstance(edit, Duplicate) for _ in range(edit.copies)]
-    weight = next(edited.parameters())
-    return [
-        count_macs(gate.inside, weight.new_zeros(2, *shapes[owner]))
-        for owner, gate in zip(owners, edited.gates.values(), strict=True)
-    ]
+    ratios = {name: gate.ratio for name, gate in edited.gates.items()}
+    edited.set_ratio(1.0)
+    try:
+        return count_macs_inside(edited, [gate.inside for gate in edited.gates.values()], example)
+    finally:
+        edited.set_ratios(ratios)
 
 
 def default_steps(examples: int, batch_size: int) -> int:
@@ -220,18 +225,23 @@ def default_steps(examples: int, batch_size: int) -> int:
     return max(1500, 10 * -(-examples // batch_size))
 
 
-def choose_candidates(gates: int, base: int, config: GrowConfig, sites: int) -> tuple[int, ...]:
-    """Numbers of open gates to measure, ascending from 0: at most 8, log-spaced in depth, unless given."""
+def choose_candidates(gates: int, base: int, config: GrowConfig, sites: int, depths: Sequence[int]) -> tuple[int, ...]:
+    """Numbers of open gates to measure, ascending from 0: at most 8, log-spaced in depth, unless given.
+
+    base: units of the network as it is; depths: weight layers with 0, 1, ... gates open.
+    """
     most = gates
     if config.max_depth is not None:
-        if config.max_depth <= base:
+        if config.max_depth < depths[1]:
             raise ConfigError(
                 "nothing to add below this depth",
                 where="--max-depth",
-                expected=f"more than the {base} weight layers there are",
+                expected=f"more than the {depths[1] - 1} weight layers there are"
+                if depths[1] == depths[0] + 1
+                else f"at least {depths[1]}: there are {depths[0]}, and a copy adds {depths[1] - depths[0]}",
                 found=str(config.max_depth),
             )
-        most = min(gates, config.max_depth - base)
+        most = sum(depth <= config.max_depth for depth in depths) - 1
     if config.candidates is not None:
         counts = sorted({0, *config.candidates})
         if counts[-1] > most or len(counts) < 2:
@@ -267,9 +277,9 @@ def _cut(edits: tuple[Duplicate, ...], most: int) -> tuple[Duplicate, ...]:
     return tuple(kept)
 
 
-def _candidate(edited: Edited, opened: int, base: int, example: torch.Tensor) -> Candidate:
+def _candidate(edited: Edited, opened: int, depth: int, example: torch.Tensor) -> Candidate:
     net = candidate_net(edited, list(edited.gates)[:opened])
-    return Candidate(opened=opened, depth=base + opened, params=count_parameters(net), macs=count_macs(net, example))
+    return Candidate(opened=opened, depth=depth, params=count_parameters(net), macs=count_macs(net, example))
 
 
 def candidate_net(edited: Edited, live: Collection[str]) -> nn.Module:

@@ -13,7 +13,7 @@ from depthprobe.config import TrainConfig, TrainingConfig
 from depthprobe.errors import ModelError
 from depthprobe.graph.costs import count_parameters
 from depthprobe.graph.trace import trace
-from depthprobe.graph.units import find_units, forks_and_joins
+from depthprobe.graph.units import find_units
 from depthprobe.inputs import Dataset, ModelSource, as_tokens, fit_to_data
 from depthprobe.probes.arms import CHECKPOINT_SECONDS, next_mark, trace_distance, trace_point
 from depthprobe.probes.bench import Arm, RatioDriver
@@ -22,7 +22,7 @@ from depthprobe.probes.holds import measure
 from depthprobe.probes.listener import Listener
 from depthprobe.probes.notebook import RunNotebook
 from depthprobe.probes.own import Asked, Own, check_targets, open_own, try_out
-from depthprobe.probes.plan import choose_sites, default_steps, grown, spread_copies
+from depthprobe.probes.plan import base_depth, choose_sites, default_steps, grown, spread_copies
 from depthprobe.probes.rate import find_rate
 from depthprobe.probes.setup import (
     DataSource,
@@ -104,8 +104,8 @@ def set_up_training(
     if config.grow or config.deep:
         traced = trace(network, example)
         units = find_units(traced)
-        sites = choose_sites(units, config, forks_and_joins(traced))
-        edits = spread_copies(traced, sites, config, len(units))
+        sites = choose_sites(units, config)
+        edits = spread_copies(traced, sites, config, len(units), base_depth(network, traced, units))
     own = open_own(model, data, train, config.metric, asked or Asked())
     if check_targets(network, example, data, own):
         check_outputs(network, example, data)

@@ -1,33 +1,48 @@
-"""Building a graph from a traced model and what shall become of each unit: one mechanism for gates and for settling."""
+"""Building a network from a traced model and what shall become of each unit: one mechanism for gates and settling."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import fx, nn
 
+from depthprobe.graph.blocks import Block
 from depthprobe.graph.trace import Traced, free_name
 from depthprobe.graph.units import Unit, module_of, unit_nodes
 from depthprobe.layers.gate import Gate, GateChain
 from depthprobe.layers.resize import Resize
+from depthprobe.layers.site import PlainSite, Site
+from depthprobe.surgery.plain import plain_site, resize_nodes
+from depthprobe.surgery.swap import swap_modules
 
 
 @dataclass
 class UnitPlan:
     """What becomes of one unit: kept as it is, wrapped by `gate`, or left out with `bypass`; then its copies.
 
-    copies: (name, module) in order of the data flow; a module is a Gate, or a plain block once settled.
+    block: of a unit that is one module. fresh: what it returns is overwritten later, a bypass must copy. copies: (name,
+    module) in order of the data flow; a module is a Gate, or a plain one once settled.
     """
 
     unit: Unit
+    block: Block | None = None
     gate: Gate | None = None
     removed: bool = False
     bypass: Resize | None = None
+    fresh: bool = False
     copies: list[tuple[str, nn.Module]] = field(default_factory=list)
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing becomes of the unit."""
+        return self.gate is None and not self.removed and not self.copies
 
-def body_of(traced: Traced, unit: Unit) -> nn.Sequential:
-    """The unit's own layers as a Sequential; the modules are the traced model's, not copies."""
+
+def body_of(traced: Traced, unit: Unit) -> nn.Module:
+    """The block itself, or the unit's own layers as a Sequential; the modules are the traced model's, not copies."""
+    if unit.name in traced.blocks:
+        return traced.original.get_submodule(unit.name)
     training = traced.original.training
     body = nn.Sequential()
     for node in unit_nodes(traced, unit):
@@ -38,9 +53,33 @@ def body_of(traced: Traced, unit: Unit) -> nn.Sequential:
     return body
 
 
-def build(traced: Traced, plans: Mapping[str, UnitPlan], training: bool) -> fx.GraphModule:
-    """A new GraphModule in mode `training`; submodules are shared with `traced`, their own training flags kept."""
+def build(traced: Traced, plans: Mapping[str, UnitPlan], training: bool) -> nn.Module:
+    """A new network in mode `training`; submodules are shared with `traced`, their own training flags kept."""
+    if traced.tracer == "modules":
+        sites = {name: _site(traced, plan) for name, plan in plans.items() if not plan.idle}
+        return swap_modules(traced.original, sites)
     return _Builder(traced, plans, training).run()
+
+
+def _site(traced: Traced, plan: UnitPlan) -> nn.Module:
+    """What stands in the place of a block: with gates, or in plain torch once settled."""
+    if plan.block is None:
+        raise TypeError(f"{plan.unit.name} is no block")
+    unit, wiring = traced.original.get_submodule(plan.unit.name), plan.block.wiring
+    copies: list[Any] = [module for _, module in plan.copies]
+    if plan.gate is None and not any(isinstance(copy, Gate) for copy in copies):
+        return plain_site(unit, wiring, plan.unit.in_shape, plan.removed, plan.bypass, plan.copies, plan.fresh)
+    inside: nn.Module = plan.gate or unit
+    if plan.removed:
+        inside = plain_site(unit, wiring, plan.unit.in_shape, True, plan.bypass, [], plan.fresh)
+    site = PlainSite(inside, copies) if wiring.plain else Site(inside, copies)
+    site.training = unit.training
+    for part in site.children():
+        if isinstance(part, (GateChain, nn.ModuleList)):
+            part.training = unit.training
+            for inner in part.children():
+                inner.training = unit.training
+    return site
 
 
 class _Builder:
@@ -50,11 +89,11 @@ class _Builder:
         self.attributes: dict[str, object] = {}
         self.values: dict[fx.Node, fx.Node] = {}
         self.chains: dict[fx.Node, list[Gate]] = {}
-        self.opens = {plan.unit.nodes[0]: plan for plan in plans.values()}
-        self.closes = {plan.unit.nodes[-1]: plan for plan in plans.values()}
-        self.replaced = {
-            name for plan in plans.values() if plan.gate is not None or plan.removed for name in plan.unit.nodes
-        }
+        inline = [plan for plan in plans.values() if plan.block is None or plan.block.plain]
+        self.sites = {p.unit.name: p for p in plans.values() if not (p.block is None or p.block.plain or p.idle)}
+        self.opens = {plan.unit.nodes[0]: plan for plan in inline}
+        self.closes = {plan.unit.nodes[-1]: plan for plan in inline}
+        self.replaced = {name for plan in inline if plan.gate is not None or plan.removed for name in plan.unit.nodes}
 
     def run(self) -> fx.GraphModule:
         for node in self.traced.graph.nodes:
@@ -79,7 +118,9 @@ class _Builder:
         return built
 
     def _copy(self, node: fx.Node) -> fx.Node:
-        if node.op in ("call_module", "get_attr"):
+        if node.target in self.sites:
+            self.attributes[str(node.target)] = _site(self.traced, self.sites[str(node.target)])
+        elif node.op in ("call_module", "get_attr"):
             self.attributes[str(node.target)] = _attribute(self.traced.root, str(node.target))
         return self.graph.node_copy(node, lambda old: self.values[old])
 
@@ -110,36 +151,15 @@ class _Builder:
     def _resize(self, plan: UnitPlan, value: fx.Node) -> fx.Node:
         """The bypass of a removed unit in plain torch calls: nothing of ours stays behind."""
         if plan.bypass is None:
-            return value
-        target = plan.bypass.shape
-        here = plan.unit.in_shape
-        if here[1:] != target[1:]:
-            value = _spatial(self.graph, value, here[1:], target[1:])
-        if here[0] > target[0]:
-            value = self.graph.call_function(torch.narrow, (value, 1, 0, target[0]))
-        elif here[0] < target[0]:
-            name = free_name(self.traced.root, f"{plan.unit.name}_channels")
-            index = torch.cat((torch.arange(here[0]), plan.bypass.choice.cpu()[here[0] :] % here[0]))
-            self.attributes[name] = index.to(plan.bypass.choice.device)
-            value = self.graph.call_function(torch.index_select, (value, 1, self.graph.get_attr(name)))
-        return value
+            return self.graph.call_function(torch.clone, (value,)) if plan.fresh else value
+        name = free_name(self.traced.root, f"{plan.unit.name}_channels")
+        return resize_nodes(self.graph, self.attributes, name, value, plan.unit.in_shape, plan.bypass)
 
 
 def _chain(gates: list[Gate], training: bool) -> GateChain:
     chain = GateChain(gates)
     chain.training = chain.gates.training = training
     return chain
-
-
-def _spatial(graph: fx.Graph, value: fx.Node, here: tuple[int, ...], target: tuple[int, ...]) -> fx.Node:
-    interpolate = nn.functional.interpolate
-    down = tuple(min(a, b) for a, b in zip(here, target, strict=True))
-    if down != here:
-        value = graph.call_function(interpolate, (value,), {"size": down, "mode": "area"})
-    if down != target:
-        mode = {1: "linear", 2: "bicubic", 3: "trilinear"}[len(here)]
-        value = graph.call_function(interpolate, (value,), {"size": target, "mode": mode, "align_corners": False})
-    return value
 
 
 def _attribute(root: nn.Module, target: str) -> object:

@@ -4,17 +4,18 @@ import copy
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-import torch
 from torch import nn
 
 from depthprobe.errors import EditError
-from depthprobe.graph.trace import Traced, is_taken, trace
-from depthprobe.graph.units import Unit, find_units
+from depthprobe.graph.trace import Traced, trace
+from depthprobe.graph.units import find_units
 from depthprobe.layers.gate import Gate
 from depthprobe.layers.resize import Resize
 from depthprobe.surgery import edits as records
-from depthprobe.surgery.build import UnitPlan, body_of, build
-from depthprobe.surgery.copies import copy_of_unit
+from depthprobe.surgery.build import UnitPlan, build
+from depthprobe.surgery.caches import turn_off_caches, turn_on_caches
+from depthprobe.surgery.checks import check_edited
+from depthprobe.surgery.planner import Planner
 
 
 class Edited(nn.Module):
@@ -29,6 +30,11 @@ class Edited(nn.Module):
         self.edits = edits
         self.network = build(traced, plans, traced.original.training)
         self.training = traced.original.training
+
+    @property
+    def tracer(self) -> str:
+        """How the model was followed: "fx" or "modules"."""
+        return self._traced.tracer
 
     @property
     def gates(self) -> dict[str, Gate]:
@@ -75,27 +81,31 @@ class Edited(nn.Module):
         return self
 
 
-def apply(model: nn.Module, edits: Iterable[records.Edit], example_inputs: Any) -> Edited:
+def apply(model: nn.Module, edits: Iterable[records.Edit], example_inputs: Any, tracer: str = "auto") -> Edited:
     """Apply a recipe to a copy of `model`; the model is left as found.
 
-    example_inputs: tensor, tuple or dict with a batch. New weights, the channels that fill a bypass and the seeds of
+    example_inputs: tensor, tuple or dict with a batch; tracer: "auto", "fx" or "modules" (`Edited.tracer` says which it
+    became). New weights, the channels that fill a bypass and the seeds of
     Bernoulli masks come from torch's global generator: the same seed gives the same network.
     Raises EditError when an edit names no unit or asks for what the unit refuses, GraphError when the model
     cannot be traced.
     """
     recipe = tuple(edits)
-    traced = trace(model, example_inputs)
-    plans = {unit.name: UnitPlan(unit) for unit in find_units(traced)}
+    traced = trace(model, example_inputs, tracer)
+    plans = {unit.name: UnitPlan(unit, traced.blocks.get(unit.name)) for unit in find_units(traced)}
+    planner = Planner(traced, plans, recipe)
     for edit in recipe:
-        _plan(traced, plans, edit)
+        planner.plan(edit)
+    turn_off_caches(traced, plans)
     edited = Edited(traced, recipe, plans)
-    _check_shapes(edited)
+    check_edited(edited)
     return edited
 
 
 def undo(edited: Edited) -> nn.Module:
     """The model without its edits: the user's own class, the weights and the mode it has now, nothing of ours."""
     model = copy.deepcopy(edited._traced.original)
+    turn_on_caches(model)
     return model if model.training == edited.training else model.train(edited.training)
 
 
@@ -127,96 +137,9 @@ def _settled(plan: UnitPlan) -> UnitPlan:
     gated = plan.gate
     return UnitPlan(
         plan.unit,
+        plan.block,
         removed=plan.removed or (gated is not None and gated.ratio <= 0.0),
         bypass=gated.bypass if gated is not None and isinstance(gated.bypass, Resize) else plan.bypass,
+        fresh=plan.fresh,
         copies=[(name, gate.inside) for name, gate in plan.copies if isinstance(gate, Gate) and gate.ratio >= 1.0],
     )
-
-
-def _plan(traced: Traced, plans: dict[str, UnitPlan], edit: records.Edit) -> None:
-    if isinstance(edit, records.Remove) and _remove_copy(plans, edit.unit):
-        return
-    plan = plans.get(edit.unit)
-    if plan is None:
-        raise EditError(
-            f"there is no unit {edit.unit!r}",
-            where=type(edit).__name__,
-            expected=", ".join(plans) or "a model with a conv or linear layer",
-            found=_what_is(traced, edit.unit),
-            hint="depthprobe inspect MODEL lists the units",
-        )
-    if plan.removed or (plan.gate is not None and not isinstance(edit, records.Duplicate)):
-        raise EditError(f"unit {edit.unit!r} is gated or removed already", where=type(edit).__name__)
-    if isinstance(edit, records.Duplicate):
-        _need(plan.unit, "growable", plan.unit.growable)
-        _duplicate(traced, plan, edit)
-    else:
-        _need(plan.unit, "shrinkable", plan.unit.shrinkable)
-        bypass = _bypass(plan.unit, traced.original.training)
-        if isinstance(edit, records.Remove):
-            plan.removed, plan.bypass = True, bypass
-        elif isinstance(edit, records.Gate):
-            plan.gate = _gate(body_of(traced, plan.unit), bypass, edit, traced.original.training)
-
-
-def _what_is(traced: Traced, name: str) -> str | None:
-    module = dict(traced.original.named_modules()).get(name)
-    return None if module is None else f"a {type(module).__name__}, which opens no unit"
-
-
-def _duplicate(traced: Traced, plan: UnitPlan, edit: records.Duplicate) -> None:
-    for _ in range(edit.copies):
-        block = copy_of_unit(traced, plan.unit, edit.kernel, edit.init)
-        gate = _gate(block, None, edit, traced.original.training)
-        plan.copies.append((_copy_name(traced, plan), gate))
-
-
-def _copy_name(traced: Traced, plan: UnitPlan) -> str:
-    """`<unit>_copy<n>`, passing over what the model calls so already (an earlier copy, settled)."""
-    number = len(plan.copies) + 1
-    while (name := f"{plan.unit.name}_copy{number}") in dict(plan.copies) or is_taken(traced.root, name):
-        number += 1
-    return name
-
-
-def _gate(inside: nn.Module, bypass: Resize | None, edit: records.Duplicate | records.Gate, training: bool) -> Gate:
-    seed = int(torch.randint(2**31, ())) if edit.mode == "bernoulli" else 0  # gates must not draw the same masks
-    gate = Gate(inside, bypass=bypass, mode=edit.mode, granularity=edit.granularity, ratio=edit.ratio, seed=seed)
-    gate.training = gate.mix.training = training  # `inside` keeps its own flags
-    return gate
-
-
-def _remove_copy(plans: dict[str, UnitPlan], name: str) -> bool:
-    for plan in plans.values():
-        left = [(copy_name, gate) for copy_name, gate in plan.copies if copy_name != name]
-        if len(left) < len(plan.copies):
-            plan.copies = left
-            return True
-    return False
-
-
-def _bypass(unit: Unit, training: bool) -> Resize | None:
-    return None if unit.in_shape == unit.out_shape else Resize(unit.out_shape).train(training)
-
-
-def _need(unit: Unit, what: str, holds: bool) -> None:
-    if not holds:
-        raise EditError(f"unit {unit.name!r} is not {what}", found=unit.reason)
-
-
-def _check_shapes(edited: Edited) -> None:
-    """Run once with every gate open, so that a copy that does not fit is refused here and not in training."""
-    args, kwargs = edited._traced.example
-    ratios = {name: gate.ratio for name, gate in edited.gates.items()}
-    modes = {name: module.training for name, module in edited.named_modules()}
-    edited.eval()
-    edited.set_ratio(1.0)
-    try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            edited(*args, **kwargs)
-    except (RuntimeError, ValueError) as error:
-        raise EditError("the edited network does not run on the example input", found=str(error)) from error
-    finally:
-        edited.set_ratios(ratios)
-        for name, module in edited.named_modules():
-            module.training = modes[name]

@@ -7,6 +7,7 @@ from torch.nn import functional as F
 
 import depthprobe as dp
 from depthprobe.errors import EditError
+from depthprobe.graph.purity import same_output
 
 IMAGE, ROW = torch.randn(2, 4, 8, 8), torch.randn(2, 4)
 
@@ -91,33 +92,10 @@ REFUSED = {
     "shared module": (Twice(), ROW, "shared: called 2 times"),
     "shared weight": (Tied(), ROW, "shares its weight with twin"),
     "no activation": (linear(lambda s, x: s.b(s.a(x))), ROW, "no activation"),
-    "residual": (linear(lambda s, x: s.b(x + F.relu(s.a(x)))), ROW, "not a plain feed-forward chain (add joins 2"),
-    "concatenation": (linear(lambda s, x: s.b(torch.cat((F.relu(s.a(x)), x))[:2])), ROW, "cat joins 2 paths"),
-    "squeeze": (linear(lambda s, x: s.b(x * torch.sigmoid(s.a(x)))), ROW, "mul joins 2 paths"),
-    "two heads": (linear(lambda s, x: (s.b(F.relu(s.a(x))), x)), ROW, "the output is not one tensor"),
-    "named output": (linear(lambda s, x: {"logits": s.b(F.relu(s.a(x)))}), ROW, "the output is not one tensor"),
     "batch is not first": (
         linear(lambda s, x: s.b(F.relu(s.a(x.transpose(0, 1))).transpose(0, 1))),
         torch.randn(2, 3, 4),
         "its first dimension is not the batch",
-    ),
-    "lstm": (
-        body(lambda s, x: s.b(F.relu(s.a(s.lstm(x)[0]))),
-             lstm=nn.LSTM(4, 4, batch_first=True), a=nn.Linear(4, 4), b=nn.Linear(4, 2)),
-        torch.randn(2, 3, 4),
-        "lstm is a LSTM",
-    ),
-    "attention": (
-        body(lambda s, x: s.b(F.relu(s.a(s.attention(x, x, x)[0]))),
-             attention=nn.MultiheadAttention(4, 1, batch_first=True), a=nn.Linear(4, 4), b=nn.Linear(4, 2)),
-        torch.randn(2, 3, 4),
-        "attention is a MultiheadAttention",
-    ),
-    "transformer": (
-        body(lambda s, x: s.b(F.relu(s.a(s.layer(x)))),
-             layer=nn.TransformerEncoderLayer(4, 1, 8, batch_first=True), a=nn.Linear(4, 4), b=nn.Linear(4, 2)),
-        torch.randn(2, 3, 4),
-        "layer is a TransformerEncoderLayer",
     ),
 }  # fmt: skip
 
@@ -132,6 +110,28 @@ def test_refused_with_the_reason(case):
         dp.apply(model, [dp.Duplicate(unit="a")], inputs)
     assert "'a' is not growable" in str(caught.value)
     assert reason in str(caught.value)
+
+
+FORKED = {
+    "residual": lambda s, x: s.b(x + F.relu(s.a(x))),
+    "concatenation": lambda s, x: s.b(torch.cat((F.relu(s.a(x)), x), 1)[:, :4]),
+    "squeeze": lambda s, x: s.b(x * torch.relu(s.a(x))),
+    "two heads": lambda s, x: (s.b(F.relu(s.a(x))), x),
+    "named output": lambda s, x: {"logits": s.b(F.relu(s.a(x)))},
+}
+
+
+@pytest.mark.parametrize("case", FORKED)
+def test_forks_and_joins_elsewhere_are_no_obstacle(case):
+    model = linear(FORKED[case])
+    unit = by_name(model, ROW)["a"]
+    assert unit.growable
+    assert unit.shrinkable
+    edited = dp.apply(model, [dp.Duplicate(unit="a")], ROW)
+    assert same_output(edited(ROW), model(ROW))
+    edited.set_ratio(1.0)
+    assert same_output(edited(ROW), dp.settle(edited)(ROW))
+    assert not same_output(edited(ROW), model(ROW))
 
 
 def test_transposed_convolution_opens_no_unit_and_is_no_output_head():

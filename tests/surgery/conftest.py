@@ -1,5 +1,6 @@
 """Random feed-forward networks and random edits of them, as hypothesis strategies shared by the surgery tests."""
 
+import warnings
 from dataclasses import dataclass
 
 import pytest
@@ -193,3 +194,27 @@ def nets():
 def recipes():
     """Function of a network: strategy of recipes that it takes."""
     return random_edits
+
+
+def _declare_operators():
+    """torchvision imports on a CPU build of torch only once its two operators are declared; timm imports it."""
+    if hasattr(torch.ops.torchvision, "nms"):
+        return None
+    library = torch.library.Library("torchvision", "DEF")
+    library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    return library
+
+
+@pytest.fixture(scope="session")
+def zoo():
+    """Function of a library's name: the library, or a skip with the reason."""
+    kept = []
+
+    def load(name):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            kept.append(_declare_operators())
+            return pytest.importorskip(name, reason=f"{name} is not installed (pip install depthprobe[zoo])")
+
+    return load
