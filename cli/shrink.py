@@ -14,7 +14,7 @@ Units = Annotated[
     str | None, typer.Option("--units", metavar="A,B", help="Units that may leave (default: all that can)")
 ]
 LrShare = Annotated[
-    float | None, typer.Option("--lr-share", metavar="S", help="Fine-tune at this share of the rate of training (0.3)")
+    float | None, typer.Option("--lr-share", metavar="S", help="Fine-tune at this share of the rate of training (1)")
 ]
 
 

@@ -238,7 +238,7 @@ class ShrinkConfig(BudgetConfig):
     mode: str = "prefix"
     granularity: str = "sample"
     overlap: int = 3
-    lr_share: float = 0.3
+    lr_share: float = 1.0
     first_share: float = 0.05
     down_share: float = 0.06
     down_hold_share: float = 0.02

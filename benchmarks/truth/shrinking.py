@@ -13,7 +13,7 @@ from truth.sweep import Store, train_network
 from truth.verdicts import look
 
 SHRUNK = ("digits-conv_bn", "mnist14-conv_flat", "mnist14-conv_bn", "cifar16-conv_flat")
-FINE = 0.3  # of the rate of training
+FINE = 1.0  # of the rate of training
 
 
 def shrink_case(case: Case, store: Store, out: Path, data_dir: Path | None) -> Path:
