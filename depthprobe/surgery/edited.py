@@ -15,6 +15,7 @@ from depthprobe.layers.resize import Resize
 from depthprobe.surgery import edits as records
 from depthprobe.surgery.build import UnitPlan, body_of, build
 from depthprobe.surgery.copies import copy_of_unit
+from depthprobe.surgery.narrowing import narrow, split_recipe
 
 
 class Edited(nn.Module):
@@ -80,13 +81,19 @@ def apply(model: nn.Module, edits: Iterable[records.Edit], example_inputs: Any) 
 
     example_inputs: tensor, tuple or dict with a batch. New weights, the channels that fill a bypass and the seeds of
     Bernoulli masks come from torch's global generator: the same seed gives the same network.
+    A Narrow is carried out at once, on what the edits before it leave when settled (gates at 0 or 1); what comes after
+    it names the units of that network.
     Raises EditError when an edit names no unit or asks for what the unit refuses, GraphError when the model
     cannot be traced.
     """
     recipe = tuple(edits)
+    stretches, rest = split_recipe(recipe)
+    for stretch in stretches:
+        narrowing = [edit for edit in stretch if isinstance(edit, records.Narrow)]
+        model = narrow(model, narrowing, example_inputs) if narrowing else settle(apply(model, stretch, example_inputs))
     traced = trace(model, example_inputs)
     plans = {unit.name: UnitPlan(unit) for unit in find_units(traced)}
-    for edit in recipe:
+    for edit in rest:
         _plan(traced, plans, edit)
     edited = Edited(traced, recipe, plans)
     _check_shapes(edited)
@@ -94,7 +101,14 @@ def apply(model: nn.Module, edits: Iterable[records.Edit], example_inputs: Any) 
 
 
 def undo(edited: Edited) -> nn.Module:
-    """The model without its edits: the user's own class, the weights and the mode it has now, nothing of ours."""
+    """The model without its edits: the user's own class, the weights and the mode it has now, nothing of ours.
+
+    Raises EditError where channels were cut: they are gone.
+    """
+    if any(isinstance(edit, records.Narrow) for edit in edited.edits):
+        raise EditError(
+            "a narrowing cannot be undone: the channels are gone", hint="the model that was passed to apply"
+        )
     model = copy.deepcopy(edited._traced.original)
     return model if model.training == edited.training else model.train(edited.training)
 
