@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from depthprobe.analysis.tolerance import Tolerance, auto_tolerance
-from depthprobe.config import GrowConfig, ShrinkConfig, TrainConfig
+from depthprobe.config import GrowConfig, ShrinkConfig, TrainConfig, WidthConfig
 from depthprobe.errors import ModelError, RunFolderError
 from depthprobe.inputs import Dataset, ModelSource, is_small
 from depthprobe.probes.bench import Arm, Bench
@@ -281,7 +281,9 @@ def _same_weights(model: Source, config: GrowConfig) -> tuple[str, ...]:
     return ()
 
 
-def say_tolerance(config: GrowConfig | ShrinkConfig, auto: Tolerance, examples: int, folds: int, metric: Metric) -> str:
+def say_tolerance(
+    config: GrowConfig | ShrinkConfig | WidthConfig, auto: Tolerance, examples: int, folds: int, metric: Metric
+) -> str:
     """The tolerance in words: where it comes from, and what a finer one would take."""
     if not metric.known_scale:
         return f"tolerance {config.tolerance:g} of {metric.name} (as asked)"

@@ -24,6 +24,7 @@ from depthprobe.probes.answer import (
     read_scores,
     within,
 )
+from depthprobe.probes.bench import Plan
 from depthprobe.probes.conclusion import (
     FLOORS,
     all_failed,
@@ -37,7 +38,6 @@ from depthprobe.probes.notebook import CANDIDATES
 from depthprobe.probes.result import Result
 from depthprobe.probes.sensitivity import finished_seeds
 from depthprobe.probes.setup import about_model, recipe_network
-from depthprobe.probes.shrink_plan import ShrinkPlan
 from depthprobe.probes.shrink_setup import ShrinkSetup
 from depthprobe.probes.trained import compose, removals
 from depthprobe.runs import RunFolder
@@ -84,7 +84,7 @@ def conclude_shrink(setup: ShrinkSetup, folder: RunFolder, seconds: float) -> Re
     depth["speed_ms"] = compare_speed(costs[-1], costs[opened.index(kept)])
     depth["without"] = {str(plan.depths[plan.opened.index(count)]): list(plan.removed(count)) for count in opened}
     notes = [f"seed {f.seed}: {f.what}" for f in failures] + list(decision.reasons) + list(setup.notes)
-    notes += [setup.lr_note, *_say_coarser(decision, tolerance, units)]
+    notes += [setup.lr_note, *say_coarser(decision, tolerance, units)]
     notes += _say_course(setup, depths, depth["accelerates_at"], trained_on)
     recommendation = Recommendation(
         command="shrink",
@@ -120,7 +120,7 @@ def conclude_shrink(setup: ShrinkSetup, folder: RunFolder, seconds: float) -> Re
     return Result(folder.path, recommendation, net)
 
 
-def measured_by_all(records: Records, plan: ShrinkPlan, seeds: Sequence[int]) -> list[int]:
+def measured_by_all(records: Records, plan: Plan, seeds: Sequence[int]) -> list[int]:
     """Numbers of open gates, ascending, that every one of `seeds` measured: a walk may have been given up early."""
     done = {
         seed: {r["opened"] for r in records if (r["kind"], r.get("walk"), r["seed"]) == ("measurement", "down", seed)}
@@ -161,7 +161,8 @@ def kept_network(setup: ShrinkSetup, folder: RunFolder, opened: int) -> tuple[nn
     return net, rank
 
 
-def _say_coarser(decision: Decision, planned: float, units: Units) -> list[str]:
+def say_coarser(decision: Decision, planned: float, units: Units) -> list[str]:
+    """That the data resolve no better than a coarser tolerance, where it was decided at one."""
     if decision.tolerance <= planned:
         return []
     return [

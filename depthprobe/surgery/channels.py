@@ -1,7 +1,7 @@
 """Which channels hang together, by torch-pruning's dependency graph, and whether they can be cut."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,11 +50,12 @@ def import_pruning() -> Any:
     return torch_pruning
 
 
-def find_channels(network: nn.Module, example_inputs: Any) -> list[Channels]:
+def find_channels(network: nn.Module, example_inputs: Any, tried: Collection[str] | None = None) -> list[Channels]:
     """The groups of channels of `network`, in the order of its modules; it is left as found.
 
-    example_inputs: tensor, tuple or dict with a batch. A group is tried out: one channel less, and the network must
-    still run and give outputs of the same shape. Raises GraphError when autograd cannot follow the network.
+    example_inputs: tensor, tuple or dict with a batch. tried: units whose groups are tried out (None: all): with one
+    channel less the network must still run and give outputs of the same shape. Raises GraphError when autograd cannot
+    follow the network.
     """
     network = copy.deepcopy(network)
     graph = dependencies(network, example_inputs)
@@ -62,8 +63,12 @@ def find_channels(network: nn.Module, example_inputs: Any) -> list[Channels]:
     order = {name: rank for rank, name in enumerate(names.values())}
     found = [_channels(graph, group, names, order) for group in graph.get_all_groups()]
     shapes = output_shapes(network, example_inputs)
-    tried = [one if one.reason else _tried(network, one, example_inputs, shapes) for one in found]
-    return sorted(tried, key=lambda one: order[one.unit])
+    asked = [tried is None or not set(tried).isdisjoint(one.members) for one in found]
+    judged = [
+        _tried(network, one, example_inputs, shapes) if wanted and not one.reason else one
+        for one, wanted in zip(found, asked, strict=True)
+    ]
+    return sorted(judged, key=lambda one: order[one.unit])
 
 
 def dependencies(network: nn.Module, example_inputs: Any) -> Any:

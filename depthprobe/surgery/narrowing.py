@@ -36,12 +36,12 @@ def narrow(model: nn.Module, edits: Iterable[Narrow], example_inputs: Any) -> nn
     example_inputs: tensor, tuple or dict with a batch; which channels stay is chosen on their activations, so many and
     typical ones choose best. How many stay does not depend on them. Raises EditError for a unit that cannot be cut.
     """
-    network = copy.deepcopy(model)
-    for edit in edits:
-        groups = find_channels(network, example_inputs)
+    recipe, widths = list(edits), dict[str, int]()
+    groups = find_channels(model, _two(example_inputs), [edit.unit for edit in recipe])
+    for edit in recipe:
         group = pick(groups, edit.unit)
-        network = cut_to(network, groups, {group.unit: edit.width(group.width)}, example_inputs).network
-    return network
+        widths[group.unit] = edit.width(widths.get(group.unit, group.width))
+    return cut_to(model, groups, widths, example_inputs).network
 
 
 def pick(groups: Sequence[Channels], unit: str) -> Channels:
