@@ -18,7 +18,7 @@ import depthprobe as dp
 from depthprobe.inputs import open_dataset, split_dataset
 
 STORE = Path(__file__).parent / "results" / "planted_width.jsonl"
-STEPS = 1000
+STEPS, TOLERANCE = 1000, 0.005
 # data, network, hidden layers, width, rate; each with every channel 2 and 4 times
 NETWORKS = (
     ("digits", "conv", 2, 8, 0.05),
@@ -93,7 +93,15 @@ def run_case(case, data_dir: Path | None) -> dict:
     rate = case[4]
     data, split, base, wide = planted(case, data_dir)
     result = dp.width(
-        wide.train(), data, steps=STEPS, batch_size=BATCH, lr=0.3 * rate, threads=1, device="cpu", augment=False
+        wide.train(),
+        data,
+        steps=STEPS,
+        batch_size=BATCH,
+        lr=0.3 * rate,
+        threads=1,
+        device="cpu",
+        augment=False,
+        tolerance=TOLERANCE,
     )
     answer = result.recommendation
     original, advised = widths(base), widths(result.model)

@@ -29,6 +29,11 @@ def say_width(
     return "; ".join(parts) + "."
 
 
+def reasons_of_width(decision: Decision) -> list[str]:
+    """Its reasons; the rule speaks of depths."""
+    return [reason.replace("depth", "width").replace("deeper", "wider") for reason in decision.reasons]
+
+
 def name_percent(decision: Decision) -> str:
     """The advised percent, or the best guess, with what resamples name: "40 % (30-50 % in 95 % of resamples)"."""
     text = f"{decision.best_guess} %"
@@ -54,7 +59,8 @@ def _keep(decision: Decision, units: Units) -> str:
 
 
 def _inconclusive(decision: Decision, units: Units) -> str:
-    text = f"Inconclusive: {', '.join(decision.reasons) or 'the data do not decide'}"
+    reasons = reasons_of_width(decision)
+    text = f"Inconclusive: {', '.join(reasons) or 'the data do not decide'}"
     if len(decision.depths) > 1:
         text += f"; the best guess is {name_percent(decision)}, and as measured these data resolve "
         text += f"{units.size(decision.resolution)} of {units.metric} at best"

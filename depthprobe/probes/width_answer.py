@@ -14,7 +14,7 @@ from depthprobe.analysis.decision import Decision
 from depthprobe.analysis.rule import decide
 from depthprobe.analysis.tolerance import TARGET
 from depthprobe.analysis.units import Units
-from depthprobe.analysis.width_sentence import say_width
+from depthprobe.analysis.width_sentence import reasons_of_width, say_width
 from depthprobe.graph.costs import measure_latency_ms
 from depthprobe.probes.answer import Failure, Recommendation, as_json, read_failures, read_scores, within
 from depthprobe.probes.conclusion import FLOORS, all_failed, highest_chance, latency_facts, score_test
@@ -191,7 +191,7 @@ def _notes(
     trained_on: str,
 ) -> list[str]:
     plan, percents = setup.bench.plan, decision.depths
-    notes = [f"seed {f.seed}: {f.what}" for f in failures] + list(decision.reasons) + list(setup.notes)
+    notes = [f"seed {f.seed}: {f.what}" for f in failures] + reasons_of_width(decision) + list(setup.notes)
     notes += [setup.lr_note, *say_coarser(decision, planned, units), f"the network as it is was measured {trained_on}"]
     if len(percents) < len(plan.opened):
         notes.append(f"the walk was given up below {percents[0]} %: the loss was beyond recovery")
