@@ -15,7 +15,7 @@ from depthprobe.surgery.channels import Channels
 from depthprobe.surgery.narrowing import cut_to
 from depthprobe.training.batches import Batches, mix_seed
 from depthprobe.training.learner import predict, refresh_batch_norm
-from depthprobe.training.metrics import Metric
+from depthprobe.training.metrics import Metric, Scored
 
 CHOSEN_ON = 512  # training examples that channels are chosen on
 MEASURED = 100  # measurements of units alone, at most
@@ -107,7 +107,7 @@ class _Scale:
         ).network  # fmt: skip
         return self._score(net).value
 
-    def _score(self, net: nn.Module) -> Any:
+    def _score(self, net: nn.Module) -> Scored:
         if not net.training:  # given in eval mode as a whole; single frozen modules keep their flag
             net.train()
         refresh_batch_norm(net, (self.batches.at(step, plain=True)[0] for step in range(NORM_BATCHES)))

@@ -94,7 +94,9 @@ def conclude_width(setup: WidthSetup, folder: RunFolder, seconds: float) -> Resu
 
 
 def candidate_rows(setup: WidthSetup, decision: Decision) -> list[dict[str, Any]]:
-    """One row per measured ratio, ascending: value with interval, params, macs, measured latency, pareto."""
+    """One row per measured ratio, ascending: value with interval, params, macs, measured latency; pareto: no other is
+    as good with fewer of both (measured times differ from run to run, and decide nothing).
+    """
     plan, device = setup.bench.plan, setup.bench.accelerator.device
     x = setup.bench.split(0).train.x[: setup.bench.train.batch_size]
     costs = {candidate.opened: candidate for candidate in plan.candidates}
@@ -110,7 +112,7 @@ def candidate_rows(setup: WidthSetup, decision: Decision) -> list[dict[str, Any]
                 "latency_ms": round(measure_latency_ms(net, x.to(device)), 4),
             }
         )
-    return [{**row, "pareto": best} for row, best in zip(rows, pareto(rows), strict=True)]
+    return [{**row, "pareto": best} for row, best in zip(rows, pareto(rows, ("params", "macs")), strict=True)]
 
 
 def width_json(setup: WidthSetup, decision: Decision, rows: list[dict[str, Any]], kept: int) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def _parts(inputs: Any) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
     from depthprobe.graph.trace import split_inputs
 
     if isinstance(inputs, Tensor):
-        return [((part,), {}) for part in inputs.split(PART)]
+        return [((part,), {}) for part in torch.split(inputs, PART)]
     return [split_inputs(inputs)]
 
 
@@ -98,7 +98,8 @@ def _eliminate(rows: list[Tensor], seen: list[Tensor], width: int, keep: int) ->
     damped = [_damped(moment) for moment in seen]
     inverses = [torch.linalg.inv(moment) for moment in damped]
     scales = [float((row * (moment @ row)).sum().clamp_min(1e-30)) for row, moment in zip(rows, damped, strict=True)]
-    rows, gone, alive = list(rows), [], torch.ones(width, dtype=torch.bool)
+    gone: list[int] = []
+    rows, alive = list(rows), torch.ones(width, dtype=torch.bool)
     while width - len(gone) > keep:
         costs = torch.zeros(width, dtype=torch.float64)
         for row, inverse, scale in zip(rows, inverses, scales, strict=True):
