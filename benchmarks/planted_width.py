@@ -1,5 +1,5 @@
-"""Planted width: every hidden channel of a trained network copied 2 or 4 times, what its readers get of it divided
-among the copies (Net2Net's wider networks); does `width` find its way back?
+"""Planted width: every hidden channel of a trained network copied 2 or 4 times, or not as often in every layer, what
+its readers get of it divided among the copies (Net2Net's wider networks); does `width` find its way back?
 
 Run: python benchmarks/planted_width.py --data-dir DATA [--cases digits-conv-x2 ...] [--threads 1]   (resumable)
 One JSON line per case in results/planted_width.jsonl: widths before planting, planted and advised, test accuracy.
@@ -19,7 +19,7 @@ from depthprobe.inputs import open_dataset, split_dataset
 
 STORE = Path(__file__).parent / "results" / "planted_width.jsonl"
 STEPS, TOLERANCE = 1000, 0.005
-# data, network, hidden layers, width, rate; each with every channel 2 and 4 times
+# data, network, hidden layers, width, rate; each with every channel 2 and 4 times; then some unevenly
 NETWORKS = (
     ("digits", "conv", 2, 8, 0.05),
     ("digits", "conv_bn", 3, 8, 0.05),
@@ -27,24 +27,30 @@ NETWORKS = (
     ("mnist14", "conv_bn", 2, 8, 0.05),
     ("mnist14", "mlp", 2, 32, 0.05),
 )
-CASES = [(*network, times) for network in NETWORKS for times in (2, 4)]
+CASES = [(*network, (times,) * network[2]) for network in NETWORKS for times in (2, 4)]
+CASES += [
+    ("digits", "conv_bn", 3, 8, 0.05, (1, 4, 2)),
+    ("mnist14", "mlp", 2, 32, 0.05, (4, 1)),
+    ("mnist14", "conv_bn", 2, 8, 0.05, (1, 4)),
+]
 
 
-def make(net: str, depth: int, width: int, shape: tuple[int, ...]) -> nn.Sequential:
-    """Hidden layers, each (conv or linear, norm, ReLU), then the head."""
+def make(net: str, hidden: list[int], shape: tuple[int, ...]) -> nn.Sequential:
+    """Hidden layers of these widths, each (conv or linear, norm, ReLU), then the head."""
     layers: list[nn.Module] = [nn.Flatten()] if net == "mlp" else []
     before = shape[0] * shape[1] * shape[2] if net == "mlp" else shape[0]
-    for rank in range(depth):
-        now = width if rank == 0 else before
+    for width in hidden:
         layers.append(nn.Linear(before, width) if net == "mlp" else nn.Conv2d(before, width, 3, padding=1))
         layers += [nn.BatchNorm2d(width)] if net == "conv_bn" else []
         layers.append(nn.ReLU())
-        before = now
-    head = [nn.Linear(width, 10)] if net == "mlp" else [nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(4 * width, 10)]
+        before = width
+    head = (
+        [nn.Linear(before, 10)] if net == "mlp" else [nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(4 * before, 10)]
+    )
     return nn.Sequential(*layers, *head)
 
 
-def plant(base: nn.Sequential, wide: nn.Sequential, times: int, seed: int) -> nn.Sequential:
+def plant(base: nn.Sequential, wide: nn.Sequential, seed: int) -> nn.Sequential:
     """`wide` as the function that `base` is: copies in a random order, incoming weights repeated, outgoing divided."""
     dice, source = torch.Generator().manual_seed(seed), None
     with torch.no_grad():
@@ -53,18 +59,17 @@ def plant(base: nn.Sequential, wide: nn.Sequential, times: int, seed: int) -> nn
                 for name in ("weight", "bias", "running_mean", "running_var"):
                     getattr(new, name).copy_(getattr(old, name)[source])
             elif isinstance(old, (nn.Conv2d, nn.Linear)):
-                weight = old.weight if source is None else read(old.weight, source, times)
-                width = len(old.weight)
-                last = old is base[-1]
-                source = torch.arange(width) if last else torch.randperm(width * times, generator=dice) % width
+                weight = old.weight if source is None else read(old.weight, source)
+                width, last = len(old.weight), old is base[-1]
+                source = torch.arange(width) if last else torch.randperm(len(new.weight), generator=dice) % width
                 new.weight.copy_(weight[source]), new.bias.copy_(old.bias[source])
     return wide
 
 
-def read(weight: torch.Tensor, source: torch.Tensor, times: int) -> torch.Tensor:
+def read(weight: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
     """Weights of a layer that reads the copies; channels that were flattened have several inputs each."""
-    channels = len(source) // times
-    each = weight.view(len(weight), channels, -1, *weight.shape[2:])[:, source] / times
+    channels = int(source.max()) + 1
+    each = weight.view(len(weight), channels, -1, *weight.shape[2:])[:, source] * channels / len(source)
     return each.reshape(len(weight), -1, *weight.shape[2:])
 
 
@@ -79,10 +84,10 @@ def planted(case, data_dir: Path | None):
     options = dict(DATA[data_name])
     data = open_dataset(options.pop("spec"), data_dir=None if data_name == "digits" else data_dir, **options)
     split = split_dataset(data, split_seed=0, fold=0, folds=1)
-    shape, seed = tuple(split.train.x.shape[1:]), 10 * depth + times
+    shape, seed = tuple(split.train.x.shape[1:]), 10 * depth + max(times)
     torch.manual_seed(seed)
-    base = train(make(net, depth, width, shape), split, rate, seed).eval()
-    wide = plant(base, make(net, depth, width * times, shape), times, seed).eval()
+    base = train(make(net, [width] * depth, shape), split, rate, seed).eval()
+    wide = plant(base, make(net, [width * often for often in times], shape), seed).eval()
     x = split.valid.x[:200]
     assert torch.allclose(base(x), wide(x), atol=1e-3), "planting changed the function"
     return data, split, base, wide
@@ -112,6 +117,7 @@ def run_case(case, data_dir: Path | None) -> dict:
         "advised": advised,
         "largest": max(now / before for now, before in zip(advised, original, strict=True)),
         "verdict": answer.verdict,
+        "profile": answer.width["profile"],
         "sentence": answer.sentence,
         "tolerance": answer.tolerance,
         "before": accuracy(base, split),
@@ -123,7 +129,7 @@ def run_case(case, data_dir: Path | None) -> dict:
 
 def name_of(case) -> str:
     """data-network-xtimes."""
-    return f"{case[0]}-{case[1]}-x{case[5]}"
+    return f"{case[0]}-{case[1]}-x{'.'.join(map(str, dict.fromkeys(case[5]) if len(set(case[5])) == 1 else case[5]))}"
 
 
 def main() -> None:
@@ -153,8 +159,8 @@ def main() -> None:
 def say(row) -> str:
     """One case in a line."""
     return (
-        f"{row['case']:20s} {row['original']} planted {row['planted']} advised {row['advised']} "
-        f"({row['largest']:.2f} x); test {row['before']:.4f} -> {row['after']:.4f}; {row['verdict']}"
+        f"{row['case']:24s} {row['original']} planted {row['planted']} advised {row['advised']} "
+        f"({row['largest']:.2f} x, {row['profile']}); test {row['before']:.4f} -> {row['after']:.4f}; {row['verdict']}"
     )
 
 

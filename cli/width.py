@@ -22,6 +22,9 @@ RoundTo = Annotated[
 LrShare = Annotated[
     float | None, typer.Option("--lr-share", metavar="S", help="Fine-tune at this share of the rate of training (0.3)")
 ]
+Profile = Annotated[
+    str | None, typer.Option("--profile", metavar="auto|equal|uneven", help="Shares alike in all units, or not (auto)")
+]
 
 
 def width(
@@ -41,6 +44,7 @@ def width(
     units: Units = None,
     ratios: Ratios = None,
     round_to: RoundTo = None,
+    profile: Profile = None,
     metric: o.Metric = None,
     optimizer: o.Optimizer = None,
     lr: o.LearningRate = None,
@@ -66,7 +70,7 @@ def width(
         return
     probe = o.given(
         seeds=seeds, seed=seed, split_seed=split_seed, units=o.parse_names(units),
-        ratios=o.parse_ratios(ratios), round_to=round_to, metric=metric, lr_share=lr_share,
+        ratios=o.parse_ratios(ratios), round_to=round_to, profile=profile, metric=metric, lr_share=lr_share,
         **o.parse_tolerance(tolerance),
     )  # fmt: skip
     train = o.given(

@@ -15,6 +15,7 @@ PRECISIONS = ("no", "bf16")  # fp16 needs a loss scaler that resumes
 _NO_FLAG = ("momentum", "confidence", "overlap")
 CLOSINGS = ("alternate", "reverse", "forward")
 PLACES = ("stage", "site")
+PROFILES = ("auto", "equal", "uneven")
 _SHARES = ("first_share", "up_share", "up_hold_share", "down_share", "down_hold_share", "cool_share", "up_cool_share")
 
 
@@ -263,8 +264,10 @@ class ShrinkConfig(_Settings):
 class WidthConfig(_Settings):
     """A width probe. seeds, seed, split_seed, tolerance, metric, lr_share, beyond: as for `ShrinkConfig`. units: names
     of those that may become narrower (None: all that can). ratios: shares of the channels to measure, 1 always among
-    them. round_to: widths are rounded up to a multiple of it, in units that are wider than it. Lengths are shares of
-    `steps`: first_share before the first measurement, down_share after each cut, cool_share of a cooled branch.
+    them. round_to: widths are rounded up to a multiple of it, in units that are wider than it. profile: "equal" shares
+    in all units, or "uneven" ones at as many multiply-accumulates, each unit as narrow as its readers can do with;
+    "auto" takes what is worth more before any training. Lengths are shares of `steps`: first_share before the first
+    measurement, down_share after each cut, cool_share of a cooled branch.
     """
 
     seeds: int = 3
@@ -276,6 +279,7 @@ class WidthConfig(_Settings):
     units: tuple[str, ...] | None = None
     ratios: tuple[float, ...] = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
     round_to: int = 1
+    profile: str = "auto"
     lr_share: float = 0.3
     first_share: float = 0.05
     down_share: float = 0.08
@@ -289,6 +293,7 @@ class WidthConfig(_Settings):
             _number("split_seed", self.split_seed, at_least=0, whole=True)
         _number("confidence", self.confidence, above=0.5, below=1.0)
         _number("round_to", self.round_to, at_least=1, whole=True)
+        _one_of("profile", self.profile, PROFILES)
         _number("beyond", self.beyond, above=0.0)
         for name in ("lr_share", "first_share", "down_share", "cool_share"):
             _number(name, getattr(self, name), above=0.0, at_most=2.0)

@@ -83,10 +83,13 @@ class UnitWidth:
 
 @dataclass(frozen=True, kw_only=True)
 class Untrained:
-    """The whole network at one width without training: channels chosen, or drawn as dropout draws them (bernoulli)."""
+    """The whole network at one width without training: channels chosen at equal shares or uneven ones (None: not
+    measured), or drawn as dropout draws them (bernoulli).
+    """
 
     percent: int
-    chosen: float
+    equal: float | None
+    uneven: float | None
     drawn: float
 
 

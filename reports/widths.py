@@ -23,7 +23,12 @@ def view_widths(run: Run) -> Widths | None:
         ),
         fixed=tuple((str(row["name"]), str(row["reason"])) for row in part["fixed"]),
         untrained=tuple(
-            Untrained(percent=round(100 * row["ratio"]), chosen=float(row["value"]), drawn=float(row["bernoulli"]))
+            Untrained(
+                percent=round(100 * row["ratio"]),
+                equal=row["equal"],
+                uneven=row["uneven"],
+                drawn=float(row["bernoulli"]),
+            )
             for row in part["untrained"]
         ),
     )

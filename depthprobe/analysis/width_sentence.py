@@ -15,11 +15,16 @@ def say_width(
     units: Units,
     seeds: int,
     failed_seeds: int,
+    uneven: bool = False,
 ) -> str:
     """Say a decision on the percent of the channels. changes: of the units that become narrower, name, current and
-    recommended width. seeds: how many were trained; failed_seeds: how many of them failed.
+    recommended width. seeds: how many were trained; failed_seeds: how many of them failed. uneven: units have
+    not all the same share of their channels, the percent is that of equal ones which cost as much.
     """
-    parts = [{"shrink": _narrow, "keep": _keep}.get(decision.verdict, _inconclusive)(decision, units)]
+    if decision.verdict == "shrink":
+        parts = [_narrow(decision, units, uneven)]
+    else:
+        parts = [_keep(decision, units) if decision.verdict == "keep" else _inconclusive(decision, units)]
     if changes:
         named = [f"{row['name']} {row['current']} -> {row['recommended']}" for row in changes]
         more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
@@ -43,10 +48,11 @@ def name_percent(decision: Decision) -> str:
     return f"{text} ({low if low == high else f'{low}-{high}'} % in 95 % of resamples)"
 
 
-def _narrow(decision: Decision, units: Units) -> str:
+def _narrow(decision: Decision, units: Units, uneven: bool) -> str:
+    to = "to the cost of" if uneven else "to"
     before, after = (_value(decision, percent, units) for percent in (decision.current, decision.best_guess))
     return (
-        f"Narrow to {decision.best_guess} % of the channels: {units.metric} {before} -> {after}, "
+        f"Narrow {to} {decision.best_guess} % of the channels: {units.metric} {before} -> {after}, "
         f"within the tolerance of {units.size(decision.tolerance)} of the best; {name_percent(decision)}"
     )
 

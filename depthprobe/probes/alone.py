@@ -25,17 +25,26 @@ NORM_BATCHES = 40
 
 @dataclass(frozen=True, kw_only=True)
 class Untrained:
-    """What a trained network is worth with fewer channels, not trained on. whole: as it is; alone: unit -> rows of
-    width, value, low, high, ascending; together: rows of ratio, value and bernoulli (random channels), ascending.
+    """What a trained network is worth with fewer channels, not trained on. whole: as it is; equal, uneven: percent (as
+    text) -> metric, all units together ({}: not asked for); alone: unit -> rows of width, value, low, high, ascending;
+    together: rows of ratio, value and bernoulli (random channels) at the widths of the plan, ascending.
     """
 
     whole: float
+    equal: Mapping[str, float]
+    uneven: Mapping[str, float]
     alone: Mapping[str, Sequence[Mapping[str, Any]]]
     together: Sequence[Mapping[str, Any]]
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
-        return {"whole": self.whole, "alone": dict(self.alone), "together": list(self.together)}
+        return {
+            "whole": self.whole,
+            "equal": dict(self.equal),
+            "uneven": dict(self.uneven),
+            "alone": dict(self.alone),
+            "together": list(self.together),
+        }
 
 
 def calibration(split: Split, device: torch.device) -> torch.Tensor:
@@ -43,36 +52,30 @@ def calibration(split: Split, device: torch.device) -> torch.Tensor:
     return split.train.x[:CHOSEN_ON].to(device)
 
 
-def measure_untrained(
-    network: nn.Module,
-    plan: WidthPlan,
-    split: Split,
-    batches: Batches,
-    metric: Metric,
-    device: torch.device,
-    confidence: float,
-) -> Untrained:
-    """Narrow a copy, re-estimate BatchNorm, measure; deterministic. network: trained."""
-    bench = _Scale(copy.deepcopy(network).to(device), plan, split, batches, metric, device, confidence)
+def measure_untrained(scale: "Scale", equal: Mapping[str, float], uneven: Mapping[str, float]) -> Untrained:
+    """Narrow copies, re-estimate BatchNorm, measure; deterministic. equal, uneven: what was measured before."""
+    plan = scale.plan
     percents = [percent for percent in plan.opened if percent < 100]
     every = -(-len(plan.units) * len(percents) // MEASURED)
     alone = {}
     for unit in plan.units:
         widths = sorted({plan.widths[percent][unit.unit] for percent in percents[::every]} - {unit.width})
-        alone[unit.unit] = [{"width": width, **bench.measure({unit.unit: width})} for width in widths]
+        alone[unit.unit] = [{"width": width, **scale.measure({unit.unit: width})} for width in widths]
+    known = uneven if plan.profile == "uneven" else equal
     together = [
         {
             "ratio": percent / 100,
-            "value": bench.measure(plan.widths[percent])["value"],
-            "bernoulli": fmean(bench.draw(plan.widths[percent], draw) for draw in range(DRAWS)),
+            "value": known[str(percent)],
+            "bernoulli": fmean(scale.draw(plan.widths[percent], draw) for draw in range(DRAWS)),
         }
         for percent in percents
     ]
-    return Untrained(whole=bench.measure({})["value"], alone=alone, together=together)
+    whole = scale.measure({})["value"]
+    return Untrained(whole=whole, equal=equal, uneven=uneven, alone=alone, together=together)
 
 
 @dataclass(frozen=True)
-class _Scale:
+class Scale:
     """Weighs narrower copies of one network."""
 
     network: nn.Module
@@ -94,6 +97,10 @@ class _Scale:
         low, high = scored.value - margin, scored.value + margin
         low = low if least is None else max(least, low)
         return {"value": scored.value, "low": low, "high": high if most is None else min(most, high)}
+
+    def measure_all(self, widths: Mapping[int, Mapping[str, int]]) -> dict[str, float]:
+        """Percent, as text -> the metric with the widths of that percent."""
+        return {str(percent): self.measure(rows)["value"] for percent, rows in widths.items() if percent < 100}
 
     def draw(self, widths: Mapping[str, int], draw: int) -> float:
         """The metric with as many channels, drawn, and what reads them scaled up as dropout does."""

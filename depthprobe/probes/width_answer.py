@@ -19,12 +19,13 @@ from depthprobe.graph.costs import measure_latency_ms
 from depthprobe.probes.answer import Failure, Recommendation, as_json, read_failures, read_scores, within
 from depthprobe.probes.conclusion import FLOORS, all_failed, highest_chance, latency_facts, score_test
 from depthprobe.probes.notebook import CANDIDATES
+from depthprobe.probes.profiles import skeleton
 from depthprobe.probes.result import Result
 from depthprobe.probes.sensitivity import finished_seeds
 from depthprobe.probes.setup import about_model
 from depthprobe.probes.shrink_answer import longest_trained, measured_by_all, say_coarser
 from depthprobe.probes.trained import compose
-from depthprobe.probes.width_plan import WidthPlan, skeleton
+from depthprobe.probes.width_plan import WidthPlan
 from depthprobe.probes.width_setup import WidthSetup, forecast_width
 from depthprobe.runs import RunFolder
 from depthprobe.surgery import recipe_to_json
@@ -70,6 +71,7 @@ def conclude_width(setup: WidthSetup, folder: RunFolder, seconds: float) -> Resu
             units=units,
             seeds=len(seeds),
             failed_seeds=len(failed),
+            uneven=plan.profile == "uneven",
         ),
         metric=metric.name,
         tolerance=decision.tolerance,
@@ -133,8 +135,15 @@ def width_json(setup: WidthSetup, decision: Decision, rows: list[dict[str, Any]]
         "speed_ms": compare_speed(rows[-1], rows[percents.index(kept)]),
         "units": [_unit(setup, decision, rank) for rank in range(len(plan.units))],
         "fixed": [{"name": one.unit, "current": one.width, "reason": one.reason or "not asked"} for one in plan.others],
-        "untrained": list(setup.untrained.together),
+        "profile": plan.profile,
+        "untrained": [_with_profiles(setup, row) for row in setup.untrained.together],
     }
+
+
+def _with_profiles(setup: WidthSetup, row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of what the network is worth untrained, at equal shares and at uneven ones (None: not measured)."""
+    percent, untrained = str(round(100 * row["ratio"])), setup.untrained
+    return {**row, "equal": untrained.equal.get(percent), "uneven": untrained.uneven.get(percent)}
 
 
 def _unit(setup: WidthSetup, decision: Decision, rank: int) -> dict[str, Any]:
@@ -204,8 +213,17 @@ def _notes(
                 f"the curve still rises at the edge, by {units.size(slope)} from {percents[-2]} %: "
                 "wider than tested may pay"
             )
-    notes.append("widths were measured together, every unit at the same share of its channels")
+    notes.append(_say_profile(plan))
     return notes
+
+
+def _say_profile(plan: WidthPlan) -> str:
+    if plan.profile == "equal":
+        return "widths were measured together, every unit at the same share of its channels"
+    return (
+        "units are unevenly wide, as their readers can do with: at each ratio together with at most the "
+        "multiply-accumulates of that share of the channels everywhere"
+    )
 
 
 def _write(setup: WidthSetup, folder: RunFolder, percent: int, net: nn.Module, recommendation: Recommendation) -> None:

@@ -12,7 +12,8 @@ from depthprobe.probes.alone import calibration
 from depthprobe.probes.arms import CHECKPOINT_SECONDS, GiveUp, next_mark, trace_distance, trace_point
 from depthprobe.probes.bench import Arm, Bench, Notebook, begin_training, undisturbed
 from depthprobe.probes.holds import measure, measurement
-from depthprobe.probes.width_plan import WidthPlan, skeleton
+from depthprobe.probes.profiles import skeleton
+from depthprobe.probes.width_plan import WidthPlan
 from depthprobe.schedules import Hold
 from depthprobe.surgery import carry_state
 from depthprobe.surgery.channels import find_channels

@@ -1,8 +1,7 @@
 """The plan of a width probe: how wide every unit is at every ratio, and what is measured; fixed before training."""
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
@@ -12,10 +11,10 @@ from depthprobe.errors import GraphError
 from depthprobe.graph.costs import count_macs, count_parameters, count_weight_layers
 from depthprobe.probes.places import Place
 from depthprobe.probes.plan import Candidate, default_steps, share_of
+from depthprobe.probes.profiles import equal_widths, skeleton
 from depthprobe.schedules import Hold, Schedule, StairLengths
 from depthprobe.surgery import Edit, Narrow
 from depthprobe.surgery.channels import Channels, find_channels
-from depthprobe.surgery.narrowing import cut_to
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +22,8 @@ class WidthPlan:
     """What a width probe will do. units: groups of channels that become narrower together; others: those that cannot.
     candidates: ascending, `opened` and `depth` being the percent of the channels that are left, the last one 100;
     widths: percent -> unit -> channels. layers: weight layers of the network; steps: updates of one conventional
-    training; cool: of one cooled branch. The other fields are those of probes with gates: there are none.
+    training; cool: of one cooled branch. profile: "equal" shares in all units, or "uneven" ones at the same cost. The
+    other fields are those of probes with gates: there are none.
     """
 
     units: tuple[Channels, ...]
@@ -35,6 +35,7 @@ class WidthPlan:
     cool: int
     first: int
     down: int
+    profile: str = "equal"
     edits: tuple[Edit, ...] = ()
     gates: tuple[str, ...] = ()
     gate_macs: tuple[int, ...] = ()
@@ -113,9 +114,9 @@ def choose_narrowing(
 def plan_width(
     network: nn.Module, example: torch.Tensor, config: WidthConfig, train: TrainConfig, examples: int
 ) -> WidthPlan:
-    """Everything that is known before training. network: trained; examples: size of the training part."""
+    """Everything that is known before training, equally wide. network: trained; examples: size of the training part."""
     units, others = choose_narrowing(network, example, config)
-    widths = choose_widths(units, config)
+    widths = equal_widths(units, config)
     steps = train.steps or default_steps(examples, train.batch_size)
     return WidthPlan(
         units=tuple(units),
@@ -130,37 +131,12 @@ def plan_width(
     )
 
 
-def choose_widths(units: Sequence[Channels], config: WidthConfig) -> dict[int, dict[str, int]]:
-    """Percent -> unit -> channels, descending in percent; a ratio that changes no width is left out.
-
-    Raises GraphError where no ratio changes any.
-    """
-    found: dict[int, dict[str, int]] = {}
-    for percent in reversed(config.percents):
-        widths = {unit.unit: round_width(unit.width, percent, config.round_to) for unit in units}
-        if widths not in found.values():
-            found[percent] = widths
-    if len(found) < 2:
-        raise GraphError(
-            "no ratio makes any unit narrower",
-            where="--ratios, --round-to",
-            expected="widths that differ after rounding up",
-            found=", ".join(f"{unit.unit}: {unit.width}" for unit in units[:4]),
-        )
-    return found
-
-
-def round_width(width: int, percent: int, multiple: int) -> int:
-    """`percent` of a width, rounded up, to a multiple where the unit is wider than that."""
-    kept = max(1, math.ceil(width * percent / 100))
-    return min(width, -(-kept // multiple) * multiple) if width > multiple else kept
-
-
-def skeleton(
-    network: nn.Module, units: Sequence[Channels], widths: Mapping[str, int], example: torch.Tensor
-) -> nn.Module:
-    """The network with so many channels left, whichever: its weights are to be loaded."""
-    return cut_to(network, units, widths, example, choose=lambda unit, keep: range(keep)).network
+def with_widths(
+    plan: WidthPlan, network: nn.Module, widths: Mapping[int, Mapping[str, int]], profile: str, example: torch.Tensor
+) -> WidthPlan:
+    """The same plan at other widths: percent -> unit -> channels."""
+    rows = [_candidate(network, plan.units, widths[percent], percent, example) for percent in sorted(widths)]
+    return replace(plan, widths=widths, candidates=tuple(rows), profile=profile)
 
 
 def _candidate(

@@ -1,5 +1,6 @@
 """The setup of a width probe: checked, measured without training and planned before anything is created."""
 
+import copy
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -12,12 +13,13 @@ from depthprobe.analysis.tolerance import auto_tolerance
 from depthprobe.config import WidthConfig
 from depthprobe.errors import ModelError
 from depthprobe.inputs import Dataset
-from depthprobe.probes.alone import Untrained, measure_untrained
+from depthprobe.probes.alone import Scale, Untrained, calibration, measure_untrained
 from depthprobe.probes.bench import Arm, Bench, undisturbed
 from depthprobe.probes.cost import Forecast
 from depthprobe.probes.environment import describe_environment
 from depthprobe.probes.grow_setup import say_tolerance
 from depthprobe.probes.own import Asked, Own, check_targets, open_own
+from depthprobe.probes.profiles import choose_profile, uneven_widths
 from depthprobe.probes.setup import (
     DataSource,
     check_outputs,
@@ -28,7 +30,7 @@ from depthprobe.probes.setup import (
 )
 from depthprobe.probes.shrink_setup import check_trained, choose_rate, choose_split, fine_tuning, say_split
 from depthprobe.probes.trained import TrainedModel, open_trained
-from depthprobe.probes.width_plan import WidthPlan, plan_width
+from depthprobe.probes.width_plan import WidthPlan, plan_width, with_widths
 from depthprobe.runs import RunFolder
 from depthprobe.training.batches import Batches
 from depthprobe.training.device import open_device
@@ -81,6 +83,8 @@ class WidthSetup:
             "tolerance_note": self.tolerance_note,
             "tolerance_auto": self.tolerance_auto,
             "setup_seconds": round(self.setup_seconds, 2),
+            "profile": self.bench.plan.profile,
+            "widths": {str(percent): dict(rows) for percent, rows in self.bench.plan.widths.items()},
             "untrained": self.untrained.to_json(),
             **self.own.to_json(),
         }
@@ -112,6 +116,9 @@ def set_up_width(
         check_outputs(network, example, data)
     augment = choose_augment(train, data, example)
     plan = plan_width(network, example, config, train, len(split.train))
+    batches = Batches(split.train, train.batch_size, 0, False, accelerator.device)
+    scale = Scale(network, plan, split, batches, own.metric, accelerator.device, config.confidence)
+    plan, untrained = _choose(scale, config) if record is None else _recall(scale, record)
     lr, lr_note, range_test = (
         (train.lr, str(record["lr_note"]), record["lr_range_test"])
         if record is not None
@@ -129,7 +136,6 @@ def set_up_width(
         rates=own.rates,
         metric=own.metric,
     )
-    untrained = Untrained(**record["untrained"]) if record is not None else _weigh(model, bench, config.confidence)
     check_trained(bench, untrained.whole, model.where)
     auto = auto_tolerance(len(split.valid), config.seeds, folds=False)
     automatic = config.tolerance is None
@@ -154,11 +160,30 @@ def set_up_width(
     )
 
 
-def _weigh(model: TrainedModel, bench: Bench[WidthPlan], confidence: float) -> Untrained:
-    device, split = bench.accelerator.device, bench.split(0)
-    batches = Batches(split.train, bench.train.batch_size, 0, bench.augment, device)
-    with undisturbed(device):
-        return measure_untrained(model.build(), bench.plan, split, batches, bench.metric, device, confidence)
+def _choose(scale: Scale, config: WidthConfig) -> tuple[WidthPlan, Untrained]:
+    """The plan with the widths that are worth more, and what was measured to find out. Random states are left."""
+    plan, inputs = scale.plan, calibration(scale.split, scale.device)
+    with undisturbed(scale.device):
+        network = copy.deepcopy(scale.network).to(scale.device)
+        widths, uneven = plan.widths, dict[str, float]()
+        scale = replace(scale, network=network)
+        equal = scale.measure_all(widths)
+        profile = "equal"
+        if config.profile != "equal":
+            others = uneven_widths(network, plan.units, widths, inputs, config.round_to)
+            uneven = scale.measure_all(others)
+            size = 1.0 if scale.metric.known_scale else abs(scale.measure({})["value"])
+            profile = config.profile if config.profile == "uneven" else choose_profile(equal, uneven, size)
+            widths = others if profile == "uneven" else widths
+        plan = with_widths(plan, network, widths, profile, inputs[:2])
+        return plan, measure_untrained(replace(scale, plan=plan), equal, uneven)
+
+
+def _recall(scale: Scale, record: Mapping[str, Any]) -> tuple[WidthPlan, Untrained]:
+    """The same of a run that is resumed."""
+    widths = {int(percent): rows for percent, rows in record["widths"].items()}
+    plan = with_widths(scale.plan, scale.network, widths, record["profile"], scale.split.train.x[:2])
+    return plan, Untrained(**record["untrained"])
 
 
 def forecast_width(plan: WidthPlan, seeds: int) -> Forecast:

@@ -6,6 +6,7 @@ channel). Magnitudes do not see that a channel is a copy of another; this does, 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -75,30 +76,57 @@ def _listen(sums: dict[tuple[str, str], Tensor], key: tuple[str, str], places: T
     return hook
 
 
+def measure_errors(network: nn.Module, groups: Sequence[Channels], inputs: Any) -> dict[str, list[float]]:
+    """unit -> for 1, 2, ... channels left the share of what its readers compute that is lost, all others being whole.
+
+    inputs: as for `measure_moments`.
+    """
+    moments = measure_moments(network, groups, inputs)
+    errors = {}
+    for group in groups:
+        rows, seen = _of_readers(network, group, moments)
+        _, _, costs = _eliminate(rows, seen, group.width, 1)
+        errors[group.unit] = list(accumulate([0.0, *(cost / max(1, len(rows)) for cost in costs)]))[::-1]
+    return errors
+
+
 def choose_channels(network: nn.Module, group: Channels, moments: Mapping[tuple[str, str], Tensor], keep: int) -> Cut:
     """The `keep` channels of a group that the readers can do with best. moments: of `measure_moments`."""
-    layers = {reader.name: network.get_submodule(reader.name) for reader in group.readers}
-    rows = [_rows(layers[reader.name], reader.places) for reader in group.readers]
-    seen = [moments[(group.unit, reader.name)] for reader in group.readers]
-    if not rows:  # nobody reads them by a weight: what is made small is missed least
-        made = [network.get_submodule(name).get_parameter("weight").detach() for name in group.members]
-        rows = [weight.flatten(1).double() for weight in made if len(weight) == group.width]
-        seen = [torch.eye(group.width, dtype=torch.float64, device=row.device) for row in rows]
-    gone, rows = _eliminate(rows, seen, group.width, keep)
+    rows, seen = _of_readers(network, group, moments)
+    gone, rows, _ = _eliminate(rows, seen, group.width, keep)
     left = sorted(set(range(group.width)) - set(gone))
     weights = {
-        reader.name: _with_rows(layers[reader.name], reader.places[left], row[left])
+        reader.name: _with_rows(network.get_submodule(reader.name), reader.places[left], row[left])
         for reader, row in zip(group.readers, rows, strict=False)
     }
     return Cut(kept=tuple(left), order=(*left, *reversed(gone)), weights=weights)
 
 
-def _eliminate(rows: list[Tensor], seen: list[Tensor], width: int, keep: int) -> tuple[list[int], list[Tensor]]:
-    """(channels left out, in that order; the readers' weights after it). rows: (width, M); seen: (width, width)."""
+def _of_readers(
+    network: nn.Module, group: Channels, moments: Mapping[tuple[str, str], Tensor]
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Every reader's weights (width, M) and what it sees of the channels (width, width)."""
+    rows = [_rows(network.get_submodule(reader.name), reader.places) for reader in group.readers]
+    seen = [moments[(group.unit, reader.name)] for reader in group.readers]
+    if not rows:  # nobody reads them by a weight: what is made small is missed least
+        made = [network.get_submodule(name).get_parameter("weight").detach() for name in group.members]
+        rows = [weight.flatten(1).double() for weight in made if len(weight) == group.width]
+        seen = [torch.eye(group.width, dtype=torch.float64, device=row.device) for row in rows]
+    return rows, seen
+
+
+def _eliminate(
+    rows: list[Tensor], seen: list[Tensor], width: int, keep: int
+) -> tuple[list[int], list[Tensor], list[float]]:
+    """(channels left out, in that order; the readers' weights after it; the share of their output that each cost).
+
+    rows: (width, M) of every reader; seen: (width, width).
+    """
     damped = [_damped(moment) for moment in seen]
     inverses = [torch.linalg.inv(moment) for moment in damped]
     scales = [float((row * (moment @ row)).sum().clamp_min(1e-30)) for row, moment in zip(rows, damped, strict=True)]
     gone: list[int] = []
+    spent: list[float] = []
     rows, alive = list(rows), torch.ones(width, dtype=torch.bool)
     while width - len(gone) > keep:
         costs = torch.zeros(width, dtype=torch.float64)
@@ -109,9 +137,10 @@ def _eliminate(rows: list[Tensor], seen: list[Tensor], width: int, keep: int) ->
             column = inverse[:, least] / inverse[least, least]
             rows[rank] = rows[rank] - column[:, None] * rows[rank][least]
             inverses[rank] = inverse - column[:, None] * inverse[least]
+        spent.append(max(0.0, float(costs[least])))
         alive[least] = False
         gone.append(least)
-    return gone, rows
+    return gone, rows, spent
 
 
 def _damped(moment: Tensor) -> Tensor:

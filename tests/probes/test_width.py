@@ -17,7 +17,7 @@ from depthprobe.config import WidthConfig
 from depthprobe.errors import ConfigError, EditError, GraphError, ModelError
 from depthprobe.graph.costs import count_macs, count_parameters
 from depthprobe.inputs import open_dataset, open_model, split_dataset
-from depthprobe.probes.width_plan import choose_widths, round_width
+from depthprobe.probes.profiles import equal_widths, round_width
 from depthprobe.surgery.channels import Channels
 from depthprobe.training.learner import predict
 
@@ -166,7 +166,18 @@ def test_a_grown_run_can_be_narrowed(folder, capsys):
 def test_a_killed_run_ends_where_the_undisturbed_one_ends(trained, folder):
     command = [sys.executable, "-m", "depthprobe"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    options = [*QUICK[:-2], "--seeds", "1", "--json", "--optimizer", "adamw", "--ratios", "0.8,0.6,0.4"]
+    options = [
+        *QUICK[:-2],
+        "--seeds",
+        "1",
+        "--json",
+        "--optimizer",
+        "adamw",
+        "--ratios",
+        "0.8,0.6,0.4",
+        "--profile",
+        "uneven",
+    ]
     whole, cut = folder / "whole", folder / "cut"
     done = subprocess.run([*command, "width", trained, *options, "--out", whole], env=environment, capture_output=True)
     assert done.returncode == 0, done.stderr.decode()
@@ -226,10 +237,33 @@ def test_widths_are_rounded_up_and_ratios_that_change_nothing_are_left_out():
     def unit(width):
         return Channels(unit="a", members=("a",), width=width, readers=(), reason="", root="a")
 
-    widths = choose_widths([unit(16)], WidthConfig(round_to=8))
+    widths = equal_widths([unit(16)], WidthConfig(round_to=8))
     assert widths == {100: {"a": 16}, 50: {"a": 8}}
     with pytest.raises(GraphError, match="no ratio makes any unit narrower"):
-        choose_widths([unit(16)], WidthConfig(ratios=(0.9,), round_to=8))
+        equal_widths([unit(16)], WidthConfig(ratios=(0.9,), round_to=8))
+
+
+def test_units_are_unevenly_wide_where_that_is_worth_more(trained, folder):
+    """Only the second unit has copies: equal shares would have to cut what the first one needs."""
+    state = torch.load(trained, weights_only=True)["state_dict"]
+    net = open_model(f"{folder / 'net.py'}:model").build(0)
+    copies = torch.arange(32) % 8
+    features = (copies[:, None] * 4 + torch.arange(4)).flatten()
+    net[4], net[8] = nn.Conv2d(8, 32, 3, padding=1), nn.Linear(128, 10)
+    copied = {"4.weight": state["4.weight"][copies], "4.bias": state["4.bias"][copies], "8.bias": state["8.bias"]}
+    net.load_state_dict({**state, **copied, "8.weight": state["8.weight"][:, features] / 4})
+    result = dp.width(net, "digits", **FEW, ratios=(0.7, 0.5, 0.4), tolerance=0.02)
+    answer = result.recommendation
+    assert answer.width["profile"] == "uneven"
+    assert result.model[0].out_channels >= 6
+    assert result.model[4].out_channels <= 10
+    assert "to the cost of" in answer.sentence
+    equal = dp.width(net, "digits", **FEW, ratios=(0.4,), profile="equal").recommendation.width
+    assert equal["profile"] == "equal"
+    for row in answer.width["untrained"]:
+        assert row["uneven"] >= row["equal"]
+    costs = {row["ratio"]: row["macs"] for row in equal["candidates"]}
+    assert next(row["macs"] for row in result.curve if row["ratio"] == 0.4) <= costs[0.4]
 
 
 def test_only_the_units_that_were_named_become_narrower(planted):

@@ -11,6 +11,7 @@ from torch import nn
 import depthprobe as dp
 from depthprobe.errors import EditError
 from depthprobe.surgery.channels import find_channels
+from depthprobe.surgery.choosing import measure_errors
 from depthprobe.surgery.narrowing import cut_to, narrow
 
 pytest.importorskip("torch_pruning", reason="channels are removed with torch-pruning (extra width)")
@@ -131,6 +132,16 @@ def test_copies_are_seen_and_what_they_carried_is_handed_over(times):
     found = cut_to(wide, free(wide, x), {"0": 4}, x)
     assert sorted(source[list(found.kept["0"])].tolist()) == [0, 1, 2, 3]
     torch.testing.assert_close(run(found.network, x), run(base, x), atol=1e-3, rtol=1e-3)
+
+
+def test_errors_grow_as_channels_go_and_copies_cost_nothing():
+    net, x = Residual().eval(), torch.randn(50, 1, 6, 6)
+    net.three.weight.data[3:], net.three.bias.data[3:] = net.three.weight.data[:3], net.three.bias.data[:3]
+    errors = measure_errors(net, free(net, x), x)
+    for row in errors.values():
+        assert row == sorted(row, reverse=True)
+        assert row[-1] == 0.0
+    assert errors["three"][2] < 0.01 < errors["three"][0]
 
 
 def test_edits_before_and_after_a_narrowing():
