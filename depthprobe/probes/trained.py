@@ -97,7 +97,7 @@ def open_trained(
             where=str(checkpoint),
             expected="a model.pt of depthprobe, or --model and --dataset",
             found="a plain state dict",
-            hint=f"depthprobe shrink {checkpoint} --model model.py --dataset ...",
+            hint=f"{checkpoint} --model model.py --dataset ...",
         )
     if data is None and "data" not in about:
         raise ModelError(
