@@ -173,7 +173,8 @@ def _choose(scale: Scale, config: WidthConfig) -> tuple[WidthPlan, Untrained]:
             others = uneven_widths(network, plan.units, widths, inputs, config.round_to)
             uneven = scale.measure_all(others)
             size = 1.0 if scale.metric.known_scale else abs(scale.measure({})["value"])
-            profile = config.profile if config.profile == "uneven" else choose_profile(equal, uneven, size)
+            asked = config.profile == "uneven" and len(others) > 1
+            profile = "uneven" if asked else choose_profile(equal, uneven, size)
             widths = others if profile == "uneven" else widths
         plan = with_widths(plan, network, widths, profile, inputs[:2])
         return plan, measure_untrained(replace(scale, plan=plan), equal, uneven)
