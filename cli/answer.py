@@ -9,8 +9,8 @@ from rich.text import Text
 
 from depthprobe.cli.live import short
 
-NOUNS = {"grow": "growth", "shrink": "removal"}
-COLOURS = {"deepen": "green", "keep": "cyan", "inconclusive": "yellow", "shrink": "magenta"}
+NOUNS = {"grow": "growth", "shrink": "removal", "width": "cut"}
+COLOURS = {"deepen": "green", "keep": "cyan", "inconclusive": "yellow", "shrink": "magenta", "narrow": "magenta"}
 
 
 def print_answer(recommendation: Any, page: Path) -> None:
@@ -27,22 +27,30 @@ def print_answer(recommendation: Any, page: Path) -> None:
 
 
 def candidate_table(recommendation: Any) -> Table:
-    """One row per candidate depth."""
-    depth = recommendation.depth
+    """One row per candidate depth, or width."""
+    by_width = recommendation.command == "width"
+    depth, key = (recommendation.width, "ratio") if by_width else (recommendation.depth, "depth")
     table = Table(box=None, pad_edge=False, header_style="bold")
     latency = f"ms per {depth['latency']['batch']}"
     units = units_of(recommendation)
-    for name in ("layers", recommendation.metric, "95 % interval", "parameters", "MACs", latency):
+    for name in (
+        "channels" if by_width else "layers",
+        recommendation.metric,
+        "95 % interval",
+        "parameters",
+        "MACs",
+        latency,
+    ):
         table.add_column(Text(name), justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
     for row in depth["candidates"]:
         marks = [
             word
             for word, value in (("current", depth["current"]), ("recommended", depth["recommended"]))
-            if value == row["depth"]
+            if value == row[key]
         ]
         table.add_row(
-            str(row["depth"]),
+            f"{100 * row[key]:.0f} %" if by_width else str(row[key]),
             units.value(row["value"]),
             interval(units, row),
             f"{row['params']:,}",
@@ -71,10 +79,12 @@ def facts(recommendation: Any) -> list[str]:
         verified = recommendation.verified
         for name, row in (("advised", verified["recommended"]), ("present", verified["current"])):
             lines.append(f"from scratch, the {name} network: {units.value(row['value'])} ({interval(units, row)})")
-    if recommendation.depth.get("speed_ms"):
+    lines += unit_widths(recommendation)
+    speed = recommendation.depth.get("speed_ms") or recommendation.width.get("speed_ms")
+    if speed:
         from depthprobe.reports.numbers import say_speed
 
-        lines.append(f"speed: {say_speed(recommendation.depth['speed_ms'])}")
+        lines.append(f"speed: {say_speed(speed)}")
     if recommendation.test:
         lines.append(f"test {recommendation.metric} of model.pt: {units.value(recommendation.test['value'])}")
     lines.append(
@@ -82,6 +92,15 @@ def facts(recommendation: Any) -> list[str]:
         f"tolerance {recommendation.tolerance:{'.4f' if recommendation.fraction else '.4g'}}"
     )
     return lines + [f"note: {note}" for note in recommendation.notes]
+
+
+def unit_widths(recommendation: Any) -> list[str]:
+    """How wide every unit is, and should be; what it could be alone, without any training."""
+    return [
+        f"width: {row['name']}: {row['current']} -> {row['recommended'] or '?'} "
+        f"(alone, untrained, {row['enough_alone']} are enough)"
+        for row in recommendation.width["units"]
+    ]
 
 
 def units_of(recommendation: Any) -> Any:

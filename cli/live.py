@@ -29,6 +29,7 @@ class Watcher(Listener):
         self.head: list[str] = []
         self.length: dict[str, int] = {}  # updates of an arm's trunk, which its steps count
         self.metric = "accuracy"
+        self.noun = "layers"  # what is measured at
         self.per_arm: dict[str, int] = {}  # updates in all, cooled branches included
 
     def __enter__(self) -> Self:
@@ -42,6 +43,7 @@ class Watcher(Listener):
         self.began = time.monotonic()
         self.head = headline(setup)
         self.metric = setup.own.metric.name
+        self.noun = noun_of(setup)
         for arm in arms:
             self.length[arm.kind], self.per_arm[arm.kind] = arm_updates(setup, arm)
             self.rows.setdefault(key_of(arm), {"state": "waiting", "step": 0})
@@ -128,7 +130,8 @@ class PlainView(Watcher):
             print(f"{place} FAILED: {record['what']}", file=sys.stderr)
         if record["kind"] == "measurement" and not (record["walk"] == "down" and self._twin(record)):
             print(
-                f"{place:<15} {record['walk']:<8}{record['depth']:>4} layers  {self.metric} {short(record['value'])}  "
+                f"{place:<15} {record['walk']:<8}{record['depth']:>4} {self.noun}  "
+                f"{self.metric} {short(record['value'])}  "
                 f"{100 * self.share():3.0f} %, {self.time_left()} left",
                 file=sys.stderr,
                 flush=True,
@@ -156,7 +159,7 @@ class LiveView(Watcher):
     def draw(self) -> Group:
         """The whole view."""
         table = Table(box=None, pad_edge=False, header_style="bold")
-        last = f"gates, then layers: {self.metric}"
+        last = f"gates, then {self.noun}: {self.metric}"
         for name in ("seed", "arm", "progress", "loss", self.metric, last):
             table.add_column(Text(name), no_wrap=name != last)
         for (seed, kind, rate), row in self.rows.items():
@@ -226,12 +229,22 @@ def headline(setup: Any) -> list[str]:
     plan, rates = setup.bench.plan, " at three rates" if getattr(setup.config, "sensitivity", False) else ""
     return [
         setup.lr_note,
-        f"probing {', '.join(map(str, plan.depths))} weight layers with {count(setup.config.seeds, 'seed')}{rates}: "
+        f"probing {', '.join(map(str, plan.depths))} {of_what(setup)} with {count(setup.config.seeds, 'seed')}{rates}: "
         f"{forecast.updates:,} updates = {forecast.trainings:.1f} trainings of the deepest{about(forecast.seconds)}",
         *([setup.budget_note] if setup.budget_note else []),
         setup.tolerance_note,
         *(f"note: {note}" for note in setup.notes),
     ]
+
+
+def noun_of(setup: Any) -> str:
+    """What the numbers that are measured at count."""
+    return "%" if "width" in {arm.kind for arm in getattr(setup, "arms", ())} else "layers"
+
+
+def of_what(setup: Any) -> str:
+    """The same in full."""
+    return {"%": "% of the channels"}.get(noun_of(setup), "weight layers")
 
 
 def about(seconds: float | None) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from depthprobe.config import GrowthConfig, ShrinkConfig, TrainConfig, TrainingConfig, unknown_key
+from depthprobe.config import GrowthConfig, ShrinkConfig, TrainConfig, TrainingConfig, WidthConfig, unknown_key
 from depthprobe.errors import ConfigError
 
 
@@ -234,6 +234,18 @@ def parse_counts(text: str | None) -> tuple[int, ...] | None:
         ) from None
 
 
+def parse_ratios(text: str | None) -> tuple[float, ...] | None:
+    """--ratios 0.75,0.5."""
+    if text is None:
+        return None
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise ConfigError(
+            "ratios are not numbers", where="--ratios", expected="shares of the channels: 0.75,0.5", found=text
+        ) from None
+
+
 def refuse_inputs_with_resume(model: str | None, dataset: str | None) -> None:
     """A resumed run has its own model, data and settings."""
     if model is not None or dataset is not None:
@@ -274,7 +286,7 @@ def need_dataset(dataset: str | None) -> str:
 
 
 def known_keys(
-    kind: type[TrainConfig] | type[GrowthConfig] | type[TrainingConfig] | type[ShrinkConfig],
+    kind: type[TrainConfig] | type[GrowthConfig] | type[TrainingConfig] | type[ShrinkConfig] | type[WidthConfig],
 ) -> set[str]:
     """Names of a config's settings."""
     import dataclasses

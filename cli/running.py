@@ -60,6 +60,8 @@ def continue_run(path: Path, verb: str | None, *, json: bool, quiet: bool) -> No
             _continue_training(folder, json, quiet)
         elif command == "shrink":
             _continue_shrink(folder, json, quiet)
+        elif command == "width":
+            _continue_width(folder, json, quiet)
         else:
             _continue_grow(folder, json, quiet)
 
@@ -91,6 +93,16 @@ def _continue_shrink(folder: RunFolder, json: bool, quiet: bool) -> None:
     with watch(quiet=quiet) as watcher:
         watcher.folder = folder.path
         result = run_shrink(setup, folder, watcher)
+    finish_probe(result, json=json)
+
+
+def _continue_width(folder: RunFolder, json: bool, quiet: bool) -> None:
+    from depthprobe.probes.width import reopen_width, run_width
+
+    setup = reopen_width(folder)
+    with watch(quiet=quiet) as watcher:
+        watcher.folder = folder.path
+        result = run_width(setup, folder, watcher)
     finish_probe(result, json=json)
 
 

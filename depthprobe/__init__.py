@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from depthprobe.graph.units import Unit, units
     from depthprobe.layers.dropin import DropIn
     from depthprobe.layers.resize import Resize
-    from depthprobe.probes.api import grow, shrink
+    from depthprobe.probes.api import grow, shrink, width
     from depthprobe.surgery.edited import apply, settle, undo
-    from depthprobe.surgery.edits import Duplicate, Gate, Remove, recipe_from_json, recipe_to_json
+    from depthprobe.surgery.edits import Duplicate, Gate, Narrow, Remove, recipe_from_json, recipe_to_json
     from depthprobe.surgery.optimizer import move_optimizer
 
 __version__ = "0.1.0"
@@ -21,6 +21,7 @@ _HOMES = {
     "DropIn": "layers.dropin",
     "Duplicate": "surgery.edits",
     "Gate": "surgery.edits",
+    "Narrow": "surgery.edits",
     "Remove": "surgery.edits",
     "Resize": "layers.resize",
     "Unit": "graph.units",
@@ -33,12 +34,14 @@ _HOMES = {
     "shrink": "probes.api",
     "undo": "surgery.edited",
     "units": "graph.units",
+    "width": "probes.api",
 }
 
 __all__ = [
     "DropIn",
     "Duplicate",
     "Gate",
+    "Narrow",
     "Remove",
     "Resize",
     "Unit",
@@ -51,6 +54,7 @@ __all__ = [
     "shrink",
     "undo",
     "units",
+    "width",
 ]
 
 

@@ -15,6 +15,7 @@ PRECISIONS = ("no", "bf16")  # fp16 needs a loss scaler that resumes
 _NO_FLAG = ("momentum", "confidence", "overlap")
 CLOSINGS = ("alternate", "reverse", "forward")
 PLACES = ("stage", "site")
+PROFILES = ("auto", "equal", "uneven")
 _SHARES = ("first_share", "up_share", "up_hold_share", "down_share", "down_hold_share", "cool_share", "up_cool_share")
 
 
@@ -267,6 +268,56 @@ class ShrinkConfig(BudgetConfig):
             _number("candidates", count, at_least=0, at_most=1000, whole=True)
         for name, length in self.lengths.items():
             _number(f"lengths of {name}", length, at_least=1, whole=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WidthConfig(_Settings):
+    """A width probe. seeds, seed, split_seed, tolerance, metric, lr_share, beyond: as for `ShrinkConfig`. units: names
+    of those that may become narrower (None: all that can). ratios: shares of the channels to measure, 1 always among
+    them. round_to: widths are rounded up to a multiple of it, in units that are wider than it. profile: "equal" shares
+    in all units, or "uneven" ones at as many multiply-accumulates, each unit as narrow as its readers can do with;
+    "auto" takes what is worth more before any training. Lengths are shares of `steps`: first_share before the first
+    measurement, down_share after each cut, cool_share of a cooled branch.
+    """
+
+    seeds: int = 3
+    seed: int = 0
+    split_seed: int | None = None
+    tolerance: float | None = None
+    confidence: float = 0.95
+    metric: str | None = None
+    units: tuple[str, ...] | None = None
+    ratios: tuple[float, ...] = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
+    round_to: int = 1
+    profile: str = "auto"
+    lr_share: float = 0.3
+    first_share: float = 0.05
+    down_share: float = 0.08
+    cool_share: float = 0.10
+    beyond: float = 0.05
+
+    def __post_init__(self) -> None:
+        _number("seeds", self.seeds, at_least=1, at_most=100, whole=True)
+        _number("seed", self.seed, at_least=0, whole=True)
+        if self.split_seed is not None:
+            _number("split_seed", self.split_seed, at_least=0, whole=True)
+        _number("confidence", self.confidence, above=0.5, below=1.0)
+        _number("round_to", self.round_to, at_least=1, whole=True)
+        _one_of("profile", self.profile, PROFILES)
+        _number("beyond", self.beyond, above=0.0)
+        for name in ("lr_share", "first_share", "down_share", "cool_share"):
+            _number(name, getattr(self, name), above=0.0, at_most=2.0)
+        for ratio in self.ratios:
+            _number("ratios", ratio, at_least=0.01, at_most=1.0)
+        if self.tolerance is not None:
+            if self.metric in (None, "accuracy", "top5"):
+                refuse_large_tolerance(self.tolerance)
+            _number("tolerance", self.tolerance, above=0.0)
+
+    @property
+    def percents(self) -> list[int]:
+        """The shares in percent, ascending, the last one 100."""
+        return sorted({100, *(round(100 * ratio) for ratio in self.ratios)})
 
 
 @dataclass(frozen=True, kw_only=True)

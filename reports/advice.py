@@ -3,7 +3,7 @@
 import math
 
 from depthprobe.reports.measured import Certainty, DepthCurve, Estimate
-from depthprobe.reports.numbers import layers, size
+from depthprobe.reports.numbers import size
 from depthprobe.reports.view import Step
 
 APPLY = """\
@@ -15,11 +15,12 @@ edits = dp.recipe_from_json(saved["depthprobe"]["recipe"])
 advised = dp.settle(dp.apply(model, edits, example_inputs))  # model: yours; example_inputs: a small batch
 advised.load_state_dict(saved["state_dict"])  # leave out for new weights"""
 MOST_TIMES = 10
+ELSEWHERE = {"depth": "width", "width": "depth"}
 
 
 def next_steps(verdict: str, command: str, curve: DepthCurve, certainty: Certainty, seeds: int) -> tuple[Step, ...]:
     """Next steps, the most useful first. seeds: how many were trained."""
-    if verdict in ("deepen", "shrink"):
+    if verdict in ("deepen", "shrink", "narrow"):
         return (
             Step(text="Use the trained network as it is: model.pt in the run folder holds its weights and its recipe."),
             Step(text="Load it, as a plain torch module, in the run folder:", code=APPLY),
@@ -32,7 +33,7 @@ def next_steps(verdict: str, command: str, curve: DepthCurve, certainty: Certain
 
 
 def _look_finer(certainty: Certainty, seeds: int) -> Step:
-    text = "Spend the effort elsewhere: width, data, training."
+    text = f"Spend the effort elsewhere: {ELSEWHERE[certainty.axis.noun]}, data, training."
     if certainty.resolution > 0:
         text += (
             f" As measured, these data resolve steps of {size(certainty.resolution, certainty.units)}; to look for "
@@ -44,7 +45,8 @@ def _look_finer(certainty: Certainty, seeds: int) -> Step:
 def _settle(command: str, curve: DepthCurve, certainty: Certainty, seeds: int) -> list[Step]:
     steps, needed = [], seeds_needed(certainty, seeds)
     if len(curve.candidates) < 2:
-        steps.append(Step(text="Measure more than one depth: raise --copies, or give --candidates."))
+        option = "give --ratios" if command == "width" else "raise --copies, or give --candidates"
+        steps.append(Step(text=f"Measure more than one {curve.axis.noun}: {option}."))
     elif needed is None:
         steps.append(Step(text="More seeds, or more validation examples: the intervals are too wide to tell."))
     elif needed <= MOST_TIMES * seeds:
@@ -62,8 +64,9 @@ def _settle(command: str, curve: DepthCurve, certainty: Certainty, seeds: int) -
                 "validation examples, or accept a larger --tolerance."
             )
         )
-    change = "take layers out" if command == "shrink" else "add layers"
-    steps.append(Step(text=f"Until then, stay at {layers(curve.current)}: this is not enough evidence to {change}."))
+    change = {"shrink": "take layers out", "width": "cut channels"}.get(command, "add layers")
+    here = curve.axis.name(curve.current)
+    steps.append(Step(text=f"Until then, stay at {here}: this is not enough evidence to {change}."))
     return steps
 
 

@@ -1,5 +1,6 @@
 """The training itself: accuracy and ratios against the step, from the trace records."""
 
+from depthprobe.reports.axis import axis_of
 from depthprobe.reports.measured import Course, GateMap, Line, Mark
 from depthprobe.reports.reading import Run
 
@@ -23,6 +24,7 @@ def view_course(run: Run) -> Course:
             if r["walk"] != "alone"  # of another network, at the same step
         ),
         units=run.units,
+        axis=axis_of(run.command),
     )
 
 
@@ -52,7 +54,7 @@ def _gate_maps(run: Run, seeds: list[int]) -> tuple[GateMap, ...]:
                 break
         else:
             tables.append(([seed], rows))
-    return tuple(_gate_map(known, table) for known, table in tables if table)
+    return tuple(_gate_map(known, table) for known, table in tables if table and table[0][1])
 
 
 def _gate_map(seeds: list[int], table: list[tuple[int, tuple[float, ...]]]) -> GateMap:

@@ -76,7 +76,7 @@ def _add_marks(figure: go.Figure, course: Course, ranks: dict[int, int]) -> None
     figure.add_scatter(
         x=[mark.step for mark in course.marks],
         y=[mark.value for mark in course.marks],
-        customdata=[[mark.seed, mark.depth, mark.walk] for mark in course.marks],
+        customdata=[[mark.seed, course.axis.name(mark.depth), mark.walk] for mark in course.marks],
         name="measured on a hold, cooled",
         mode="markers",
         marker={
@@ -85,8 +85,7 @@ def _add_marks(figure: go.Figure, course: Course, ranks: dict[int, int]) -> None
             "color": [seed_colour(ranks.get(mark.seed, 0)) for mark in course.marks],
             "line": {"width": 1, "color": PAPER},
         },
-        hovertemplate="seed %{customdata[0]}, %{customdata[1]} layers, %{customdata[2]}<br>"
-        "cooled: %{y:.3f}<extra></extra>",
+        hovertemplate="seed %{customdata[0]}, %{customdata[1]}, %{customdata[2]}<br>cooled: %{y:.3f}<extra></extra>",
         row=1,
         col=1,
     )

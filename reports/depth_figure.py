@@ -5,7 +5,7 @@ import plotly.graph_objects as go
 from depthprobe.reports.depth_marks import add_control, add_depths, span
 from depthprobe.reports.figures import Figure, frame
 from depthprobe.reports.measured import DepthCurve
-from depthprobe.reports.numbers import axis_title, fraction, layers, percent
+from depthprobe.reports.numbers import axis_title, fraction, percent
 from depthprobe.reports.palette import BLUE, GREEN, MUTED, ORANGE, wash
 
 HEIGHT = 470
@@ -22,12 +22,12 @@ def draw_depth(curve: DepthCurve) -> Figure:
     depths = [candidate.depth for candidate in curve.candidates]
     frame(figure, HEIGHT, hovermode="closest")
     ticks = {"tickmode": "array", "tickvals": depths}
-    figure.update_xaxes(title_text="depth (weight layers, head included)", range=span(curve), **ticks)
+    figure.update_xaxes(title_text=curve.axis.title, range=span(curve), **ticks)
     figure.update_yaxes(
         title_text=axis_title(curve.units), range=_heights(curve), tickformat=".3~f" if curve.units.fraction else ".4~g"
     )
-    values = ", ".join(f"{layers(c.depth)} {fraction(c.score.value, curve.units)}" for c in curve.candidates)
-    return Figure(figure, f"Line chart of validation {curve.units.metric} against depth: {values}.", HEIGHT)
+    values = ", ".join(f"{curve.axis.name(c.depth)} {fraction(c.score.value, curve.units)}" for c in curve.candidates)
+    return Figure(figure, f"Line chart of validation {curve.units.metric} against {curve.axis.noun}: {values}.", HEIGHT)
 
 
 def _heights(curve: DepthCurve) -> tuple[float, float]:

@@ -3,7 +3,7 @@
 import plotly.graph_objects as go
 
 from depthprobe.reports.measured import DepthCurve
-from depthprobe.reports.numbers import fraction, layers, size
+from depthprobe.reports.numbers import fraction, size
 from depthprobe.reports.palette import GREEN, INK, MUTED, ORANGE, wash
 
 
@@ -32,7 +32,7 @@ def add_control(figure: go.Figure, curve: DepthCurve) -> None:
     figure.add_scatter(
         x=[left, (left + right) / 2, right],
         y=[control.value] * 3,
-        name=f"control: {layers(curve.current)}, trained as long",
+        name=f"control: {curve.axis.name(curve.current)}, trained as long",
         mode="lines",
         line={"color": ORANGE, "width": 2, "dash": "dash"},
         hovertemplate=f"control {fraction(control.value, units)}<br>{fraction(control.low, units)} to "

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from depthprobe.analysis.units import Units
+from depthprobe.reports.axis import DEPTH, Axis
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +17,9 @@ class Estimate:
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """One measured depth. depth: weight layers, head included; macs: of one example; latency_ms: of one batch."""
+    """One measured depth, or width. depth: weight layers with the head, or percent of the channels; macs: of one
+    example; latency_ms: of one batch.
+    """
 
     depth: int
     added: int
@@ -56,6 +59,7 @@ class DepthCurve:
     recommended: int | None
     best_guess: int
     units: Units = field(default_factory=Units)
+    axis: Axis = DEPTH
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +101,7 @@ class Course:
     gates: tuple[GateMap, ...]
     marks: tuple[Mark, ...]
     units: Units = field(default_factory=Units)
+    axis: Axis = DEPTH
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,3 +115,4 @@ class Certainty:
     confidence: float
     gains: tuple[tuple[str, Estimate], ...]
     units: Units = field(default_factory=Units)
+    axis: Axis = DEPTH

@@ -50,7 +50,6 @@ _FILTERS = (
     "scaled",
     "times",
     "milliseconds",
-    "layers",
 )
 
 

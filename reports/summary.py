@@ -4,11 +4,13 @@ from pathlib import PurePath
 from typing import Any
 
 from depthprobe.errors import RunFolderError
+from depthprobe.reports.axis import axis_of, candidates_of
 from depthprobe.reports.course import view_course
 from depthprobe.reports.measured import Candidate, Certainty, DepthCurve, Estimate, SeedWalk
 from depthprobe.reports.provenance import config_text, device_text, view_facts
 from depthprobe.reports.reading import Run, damaged
 from depthprobe.reports.view import Ranking, RunView
+from depthprobe.reports.widths import view_widths
 from depthprobe.reports.words import view_answer
 
 
@@ -37,6 +39,7 @@ def _view(run: Run) -> RunView:
         certainty=certainty,
         latency_note=_latency_note(run),
         ranking=view_ranking(run),
+        widths=view_widths(run),
         facts=view_facts(run),
         config=config_text(run),
     )
@@ -50,7 +53,7 @@ def short_model(model: dict[str, Any]) -> str:
 
 def view_curve(run: Run) -> DepthCurve:
     """The metric against depth, from the answer and the cooled measurements."""
-    answer, depth = run.recommendation, run.recommendation["depth"]
+    answer, depth = run.recommendation, candidates_of(run.recommendation)
     candidates = tuple(_candidate(row, int(depth["current"])) for row in depth["candidates"])
     fitted = tuple(float(value) for value in depth["fitted"]) if depth["fitted"] else None
     walks = tuple(_walk(run, seed) for seed in answer["seeds"])
@@ -68,16 +71,20 @@ def view_curve(run: Run) -> DepthCurve:
         recommended=None if depth["recommended"] is None else int(depth["recommended"]),
         best_guess=int(depth["best_guess"]),
         units=run.units,
+        axis=axis_of(run.command),
     )
 
 
 def view_certainty(run: Run) -> Certainty:
     """Resampling shares of every candidate, resolution and gains."""
-    answer, depth = run.recommendation, run.recommendation["depth"]
+    answer, depth = run.recommendation, candidates_of(run.recommendation)
     shares = {int(name): float(share) for name, share in depth["resamples"].items()}
     gains = [
         (label, estimate(answer["gain"][key]))
-        for key, label in (("over_current", "over the current depth"), ("over_control", "over the control"))
+        for key, label in (
+            ("over_current", f"over the current {axis_of(run.command).noun}"),
+            ("over_control", "over the control"),
+        )
         if key in answer["gain"]
     ]
     return Certainty(
@@ -90,6 +97,7 @@ def view_certainty(run: Run) -> Certainty:
         confidence=float(answer["confidence"]),
         gains=tuple(gain for gain in gains if gain[1].low < gain[1].high),
         units=run.units,
+        axis=axis_of(run.command),
     )
 
 

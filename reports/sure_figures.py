@@ -4,7 +4,7 @@ import plotly.graph_objects as go
 
 from depthprobe.reports.figures import Figure, frame
 from depthprobe.reports.measured import Certainty
-from depthprobe.reports.numbers import gain_title, layers, points, size
+from depthprobe.reports.numbers import gain_title, points, size
 from depthprobe.reports.palette import BLUE, INK, MUTED, wash
 
 HEIGHT = 300
@@ -22,15 +22,15 @@ def draw_shares(certainty: Certainty) -> Figure:
             textposition="outside",
             cliponaxis=False,
             marker={"color": [BLUE if low <= depth <= high else wash(BLUE, 0.3) for depth, _ in certainty.shares]},
-            hovertemplate="%{x} layers: %{y:.1f} % of resamples<extra></extra>",
+            hovertemplate=f"{_hovered(certainty)}: %{{y:.1f}} % of resamples<extra></extra>",
         )
     )
     frame(figure, HEIGHT, bargap=0.35, showlegend=False)
     top = 100 * max(share for _, share in certainty.shares)
-    figure.update_xaxes(title_text="depth (weight layers)", type="category")
+    figure.update_xaxes(title_text=certainty.axis.short, type="category")
     figure.update_yaxes(title_text="resamples that name it (%)", range=(0, 1.15 * top), rangemode="tozero")
-    said = ", ".join(f"{layers(depth)} {_percent(share)}" for depth, share in certainty.shares if share)
-    return Figure(figure, f"Bar chart of the depth that resamples name: {said}.", HEIGHT)
+    said = ", ".join(f"{certainty.axis.name(depth)} {_percent(share)}" for depth, share in certainty.shares if share)
+    return Figure(figure, f"Bar chart of the {certainty.axis.noun} that resamples name: {said}.", HEIGHT)
 
 
 def draw_gains(certainty: Certainty) -> Figure:
@@ -83,6 +83,10 @@ def _add_line(figure: go.Figure, value: float, text: str, colour: str, dash: str
         x=value, y=1, yref="paper", yanchor="bottom", yshift=15 * lift, showarrow=False, text=text,
         xanchor="right" if value == 0 else "left", font={"size": 11, "color": colour},
     )  # fmt: skip
+
+
+def _hovered(certainty: Certainty) -> str:
+    return "%{x} layers" if certainty.axis.noun == "depth" else "%{x} %"
 
 
 def _percent(share: float) -> str:

@@ -68,6 +68,41 @@ class Ranking:
 
 
 @dataclass(frozen=True, kw_only=True)
+class UnitWidth:
+    """One unit of a width run. enough: the least width that costs no more than the tolerance, alone and without
+    training; advised: None when inconclusive. narrowest: what it is worth at its least width, alone and untrained.
+    """
+
+    unit: str
+    coupled: tuple[str, ...]
+    current: int
+    advised: int | None
+    enough: int
+    narrowest: tuple[int, float] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Untrained:
+    """The whole network at one width without training: channels chosen at equal shares or uneven ones (None: not
+    measured), or drawn as dropout draws them (bernoulli).
+    """
+
+    percent: int
+    equal: float | None
+    uneven: float | None
+    drawn: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Widths:
+    """What a width run says of every unit; fixed: (unit, reason) of those that stay."""
+
+    units: tuple[UnitWidth, ...]
+    fixed: tuple[tuple[str, str], ...]
+    untrained: tuple[Untrained, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunView:
     """One run. latency_note: batch, device and threads of the measured latencies."""
 
@@ -81,5 +116,6 @@ class RunView:
     certainty: Certainty
     latency_note: str
     ranking: tuple["Ranking", ...]
+    widths: Widths | None
     facts: tuple[Fact, ...]
     config: str

@@ -5,7 +5,7 @@ from typing import Any
 from depthprobe.analysis.budgets import say_speed
 from depthprobe.reports.advice import next_steps
 from depthprobe.reports.measured import Candidate, Certainty, DepthCurve, Estimate
-from depthprobe.reports.numbers import fraction, gained, layers, percent, points, size, times
+from depthprobe.reports.numbers import fraction, gained, percent, points, size, times
 from depthprobe.reports.reading import Run
 from depthprobe.reports.view import Addition, Answer, Tile
 
@@ -31,7 +31,7 @@ def view_answer(run: Run, curve: DepthCurve, certainty: Certainty) -> Answer:
 
 
 def _speed(answer: dict[str, Any]) -> list[str]:
-    speed = answer["depth"].get("speed_ms")
+    speed = answer["depth"].get("speed_ms") or answer["width"].get("speed_ms")
     return [say_speed(speed)] if speed else []
 
 
@@ -42,19 +42,21 @@ def at(curve: DepthCurve, depth: int) -> Candidate:
 
 def _meaning(verdict: str, command: str, curve: DepthCurve) -> str:
     within = size(curve.tolerance, curve.units)
+    if command == "width":
+        return _meaning_of_narrowing(verdict, within, curve)
     if command == "shrink":
         return _meaning_of_shrinking(verdict, within, curve)
     if verdict == "deepen" and curve.recommended is not None:
         return (
-            f"More depth pays, and by more than longer training alone does. {layers(curve.recommended)} is the "
-            f"smallest depth that is, with a margin, within the tolerance of {within} of the best one measured."
+            f"More depth pays, and by more than longer training alone does. {curve.axis.name(curve.recommended)} is "
+            f"the smallest depth that is, with a margin, within the tolerance of {within} of the best one measured."
         )
     if verdict == "keep":
         return f"There is nothing to gain from more depth within the tolerance of {within}: leave the depth as it is."
     if verdict == "inconclusive":
         return (
             "These measurements do not decide whether more depth pays. "
-            f"The best guess is {layers(curve.best_guess)}; it is a guess, not a recommendation."
+            f"The best guess is {curve.axis.name(curve.best_guess)}; it is a guess, not a recommendation."
         )
     return f"A smaller depth is within the tolerance of {within} of the best one measured."
 
@@ -68,7 +70,18 @@ def _meaning_of_shrinking(verdict: str, within: str, curve: DepthCurve) -> str:
         )
     return (
         "These measurements do not decide what can go. "
-        f"The best guess is {layers(curve.best_guess)}; it is a guess, not a recommendation."
+        f"The best guess is {curve.axis.name(curve.best_guess)}; it is a guess, not a recommendation."
+    )
+
+
+def _meaning_of_narrowing(verdict: str, within: str, curve: DepthCurve) -> str:
+    if verdict == "narrow":
+        return f"These channels can go: what is left is, after fine-tuning, within {within} of the network as it is."
+    if verdict == "keep":
+        return f"No narrower network is within {within}, or surely so. Leave the width as it is."
+    return (
+        "These measurements do not decide how narrow the network may be. "
+        f"The best guess is {curve.axis.name(curve.best_guess)} of the channels; it is a guess, not a recommendation."
     )
 
 
@@ -86,14 +99,16 @@ def _tiles(curve: DepthCurve, certainty: Certainty, answer: dict[str, Any]) -> l
         now, then = at(curve, curve.current), at(curve, curve.best_guess)
         tiles.append(
             Tile(
-                label=f"Price of {layers(curve.best_guess)}",
+                label=f"Price of {curve.axis.name(curve.best_guess)}",
                 value=f"{times(then.latency_ms, now.latency_ms)} latency",
                 detail=f"{times(then.macs, now.macs)} MACs, {times(then.params, now.params)} parameters",
             )
         )
     if answer["test"]:
         saved = curve.current if curve.recommended is None else curve.recommended
-        detail = f"saved network, {layers(saved)}; {answer['test']['examples']:,} test examples, looked at once"
+        detail = (
+            f"saved network, {curve.axis.name(saved)}; {answer['test']['examples']:,} test examples, looked at once"
+        )
         tiles.append(
             Tile(
                 label=f"Test {curve.units.metric}", value=fraction(answer["test"]["value"], curve.units), detail=detail
@@ -104,13 +119,14 @@ def _tiles(curve: DepthCurve, certainty: Certainty, answer: dict[str, Any]) -> l
 
 def _depth_tile(curve: DepthCurve, certainty: Certainty) -> Tile:
     low, high = certainty.range95 or (0, 0)
-    span = layers(low) if low == high else f"{low} to {high} layers"
-    detail = f"{span} in {percent(RANGE)} of resamples" if certainty.range95 else "weight layers, head included"
+    span, label = curve.axis.span(low, high), curve.axis.column
+    alone = "weight layers, head included" if curve.axis.noun == "depth" else "of the channels of every unit"
+    detail = f"{span} in {percent(RANGE)} of resamples" if certainty.range95 else alone
     if curve.recommended is None:
-        return Tile(label="Depth", value=f"{curve.current} → ?", detail=f"best guess {curve.best_guess}; {detail}")
+        return Tile(label=label, value=f"{curve.current} → ?", detail=f"best guess {curve.best_guess}; {detail}")
     if curve.recommended == curve.current:
-        return Tile(label="Depth", value=layers(curve.current), detail=detail)
-    return Tile(label="Depth", value=f"{curve.current} → {layers(curve.recommended)}", detail=detail)
+        return Tile(label=label, value=curve.axis.name(curve.current), detail=detail)
+    return Tile(label=label, value=f"{curve.current} → {curve.axis.name(curve.recommended)}", detail=detail)
 
 
 def _interval(gain: Estimate, certainty: Certainty) -> str:

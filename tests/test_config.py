@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from depthprobe.config import GrowConfig, ShrinkConfig, TrainConfig, TrainingConfig
+from depthprobe.config import GrowConfig, ShrinkConfig, TrainConfig, TrainingConfig, WidthConfig
 from depthprobe.errors import ConfigError
 
 GOLDEN = Path(__file__).parent / "golden" / "flags.json"
 
 
-@pytest.mark.parametrize("kind", [GrowConfig, ShrinkConfig, TrainConfig, TrainingConfig])
+@pytest.mark.parametrize("kind", [GrowConfig, ShrinkConfig, TrainConfig, TrainingConfig, WidthConfig])
 def test_json_both_ways(kind):
     config = kind()
     assert kind.from_json(json.loads(json.dumps(config.to_json()))) == config
@@ -43,6 +43,9 @@ def test_lists_become_tuples():
         (GrowConfig, {"init": "gaussian:zero"}, "gaussian:STD"),
         (GrowConfig, {"init": "gaussian:-1"}, "gaussian:STD"),
         (GrowConfig, {"candidates": (-1,)}, "--candidates"),
+        (WidthConfig, {"ratios": (0.0,)}, "--ratios"),
+        (WidthConfig, {"ratios": (0.5, "half")}, "--ratios"),
+        (WidthConfig, {"round_to": 0}, "--round-to"),
         (TrainingConfig, {"length_share": 1.5}, "setting length_share"),
         (TrainingConfig, {"schedule": "sudden"}, "staggered"),
     ],
@@ -62,8 +65,8 @@ def test_an_unknown_key_names_the_close_one():
 def test_the_flags_of_the_command_line_are_frozen():
     """A changed flag breaks somebody's script: change tests/golden/flags.json knowingly."""
     found = {}
-    verbs = ("grow", "shrink", "train", "inspect", "report", "export", "resume", "doctor", "ext build", "ext status")
-    for verb in verbs:
+    verbs = ("grow", "shrink", "width", "train", "inspect", "report", "export", "resume", "doctor")
+    for verb in (*verbs, "ext build", "ext status"):
         text = subprocess.run(
             [sys.executable, "-m", "depthprobe", *verb.split(), "--help"],
             capture_output=True, text=True, check=True, env={"COLUMNS": "200", "PATH": "/usr/bin", "NO_COLOR": "1"},

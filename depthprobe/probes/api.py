@@ -1,4 +1,4 @@
-"""dp.grow, dp.shrink: the probes from Python."""
+"""dp.grow, dp.shrink, dp.width: the probes from Python."""
 
 import shutil
 import tempfile
@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from depthprobe.config import GrowConfig, ShrinkConfig, TrainConfig, unknown_key
+from depthprobe.config import GrowConfig, ShrinkConfig, TrainConfig, WidthConfig, unknown_key
 from depthprobe.errors import ConfigError
 from depthprobe.inputs import Dataset, InMemoryModel, as_dataset, open_model
 from depthprobe.inputs.overrides import NAMES
@@ -23,6 +23,7 @@ from depthprobe.probes.result import Result
 from depthprobe.probes.setup import IN_MEMORY, DataSource
 from depthprobe.probes.shrink import ShrinkSetup, create_shrink, run_shrink, set_up_shrink
 from depthprobe.probes.trained import TrainedModel, open_trained
+from depthprobe.probes.width import WidthSetup, create_width, run_width, set_up_width
 from depthprobe.runs import RunFolder
 from depthprobe.training.metrics import PYTHON
 
@@ -96,6 +97,36 @@ def shrink(
         return set_up_shrink(trained, found, config, asked.sections["train"], asked=asked.training)
 
     return _run(set_up_probe, create_shrink, run_shrink, out, listener or Listener())
+
+
+def width(
+    model: nn.Module | str | Path,
+    data: str | Dataset | Mapping[str, Any] | None = None,
+    *,
+    source: str | None = None,
+    out: str | Path | None = None,
+    data_dir: str | Path | None = None,
+    limit_train: int | None = None,
+    image_size: int | None = None,
+    listener: Listener | None = None,
+    **settings: Any,
+) -> Result:
+    """How narrow may the units of a trained network be? Runs a width probe and returns its Result; the model is left as
+    found.
+
+    model, data, source: as for `shrink`. settings: fields of WidthConfig (ratios=(0.75, 0.5), round_to=8, ...) and
+    TrainConfig and your own functions, as for `grow`. Raises UsageError for bad input, TrainingError when every seed
+    failed. Needs torch-pruning (the extra `width`).
+    """
+    asked = sort_settings(settings, {"width": WidthConfig, "train": TrainConfig})
+    given = None if data is None else _source(data, data_dir, limit_train, image_size)
+
+    def set_up_probe() -> WidthSetup:
+        trained, found = _trained(model, source, given, data_dir)
+        config = WidthConfig.from_json(asked.sections["width"])
+        return set_up_width(trained, found, config, asked.sections["train"], asked=asked.training)
+
+    return _run(set_up_probe, create_width, run_width, out, listener or Listener())
 
 
 def _trained(

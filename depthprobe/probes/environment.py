@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-PACKAGES = ("depthprobe", "torch", "accelerate", "numpy", "scipy", "scikit-learn", "plotly", "optuna")
+PACKAGES = ("depthprobe", "torch", "accelerate", "numpy", "scipy", "scikit-learn", "plotly", "optuna", "torch-pruning")
 
 
 def describe_environment(device: str) -> dict[str, Any]:

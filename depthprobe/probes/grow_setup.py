@@ -12,7 +12,7 @@ from torch import nn
 
 from depthprobe.analysis.tolerance import Tolerance, auto_tolerance
 from depthprobe.analysis.within import check_reachable
-from depthprobe.config import GrowConfig, ShrinkConfig, TrainConfig
+from depthprobe.config import GrowConfig, ShrinkConfig, TrainConfig, WidthConfig
 from depthprobe.errors import ModelError, RunFolderError
 from depthprobe.inputs import Dataset, ModelSource, as_tokens, fit_to_data, is_small
 from depthprobe.probes.bench import Arm, Bench
@@ -287,7 +287,9 @@ def _same_weights(model: Source, config: GrowConfig) -> tuple[str, ...]:
     return ()
 
 
-def say_tolerance(config: GrowConfig | ShrinkConfig, auto: Tolerance, examples: int, folds: int, metric: Metric) -> str:
+def say_tolerance(
+    config: GrowConfig | ShrinkConfig | WidthConfig, auto: Tolerance, examples: int, folds: int, metric: Metric
+) -> str:
     """The tolerance in words: where it comes from, and what a finer one would take."""
     if not metric.known_scale:
         return f"tolerance {config.tolerance:g} of {metric.name} (as asked)"

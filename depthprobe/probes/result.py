@@ -23,8 +23,9 @@ class Result:
 
     @property
     def curve(self) -> list[dict[str, Any]]:
-        """Metric against depth, one dict per candidate, ascending."""
-        return list(self.recommendation.depth["candidates"])
+        """Metric against depth (of a width probe: against the ratio), one dict per candidate, ascending."""
+        part = self.recommendation.width if self.recommendation.command == "width" else self.recommendation.depth
+        return list(part["candidates"])
 
     def save(self, folder: str | Path) -> Path:
         """Copy the run folder to `folder`, which must not exist."""

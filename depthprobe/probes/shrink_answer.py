@@ -29,6 +29,7 @@ from depthprobe.probes.answer import (
     unpack_scores,
     within,
 )
+from depthprobe.probes.bench import Plan
 from depthprobe.probes.conclusion import (
     FLOORS,
     all_failed,
@@ -46,7 +47,6 @@ from depthprobe.probes.notebook import CANDIDATES
 from depthprobe.probes.result import Result
 from depthprobe.probes.sensitivity import at_rate, finished_seeds
 from depthprobe.probes.setup import about_model, recipe_network
-from depthprobe.probes.shrink_plan import ShrinkPlan
 from depthprobe.probes.shrink_setup import ShrinkSetup
 from depthprobe.probes.trained import compose, removals
 from depthprobe.runs import RunFolder
@@ -140,7 +140,7 @@ def conclude_shrink(
     net, rank = kept_network(setup, folder, weighed)
     units = units_of(setup.bench, decision)
     notes = [f"seed {f.seed}: {f.what}" for f in weighed.failures] + list(decision.reasons) + list(setup.notes)
-    notes += [setup.lr_note, *_say_coarser(decision, weighed.planned, units)]
+    notes += [setup.lr_note, *say_coarser(decision, weighed.planned, units)]
     notes += _say_course(setup, weighed)
     if config.verify and verified is None:
         notes.append("there was nothing to verify: the advice is the network as it is, or no advice")
@@ -180,7 +180,7 @@ def conclude_shrink(
     return Result(folder.path, recommendation, net)
 
 
-def measured_by_all(records: Records, plan: ShrinkPlan, seeds: Sequence[int]) -> list[int]:
+def measured_by_all(records: Records, plan: Plan, seeds: Sequence[int]) -> list[int]:
     """Numbers of open gates, ascending, that every one of `seeds` measured: a walk may have been given up early."""
     done = {
         seed: {r["opened"] for r in records if (r["kind"], r.get("walk"), r["seed"]) == ("measurement", "down", seed)}
@@ -225,7 +225,8 @@ def kept_network(setup: ShrinkSetup, folder: RunFolder, weighed: Weighed) -> tup
     return net, rank
 
 
-def _say_coarser(decision: Decision, planned: float, units: Units) -> list[str]:
+def say_coarser(decision: Decision, planned: float, units: Units) -> list[str]:
+    """That the data resolve no better than a coarser tolerance, where it was decided at one."""
     if decision.tolerance <= planned:
         return []
     return [

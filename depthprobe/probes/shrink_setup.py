@@ -11,10 +11,10 @@ from torch import nn
 
 from depthprobe.analysis.tolerance import auto_tolerance
 from depthprobe.analysis.within import check_reachable
-from depthprobe.config import ShrinkConfig, TrainConfig
+from depthprobe.config import ShrinkConfig, TrainConfig, WidthConfig
 from depthprobe.errors import ModelError
 from depthprobe.inputs import Dataset, Split, as_tokens
-from depthprobe.probes.bench import Arm, Bench
+from depthprobe.probes.bench import Arm, Bench, Plan
 from depthprobe.probes.conclusion import chance
 from depthprobe.probes.cost import Forecast, forecast
 from depthprobe.probes.environment import describe_environment
@@ -144,7 +144,7 @@ def set_up_shrink(
     lr, lr_note, range_test = (
         (train.lr, str(record["lr_note"]), record["lr_range_test"])
         if record is not None
-        else _choose_rate(model, split, train, config, typed, augment, accelerator, own)
+        else choose_rate(model, split, train, config.lr_share, typed, augment, accelerator, own)
     )
     train = replace(train, lr=lr, steps=plan.steps, augment=augment, threads=torch.get_num_threads())
     train = replace(train, device=accelerator.device.type)
@@ -159,7 +159,7 @@ def set_up_shrink(
         rates=own.rates,
         metric=own.metric,
     )
-    _check_trained(bench, whole, model.where)
+    check_trained(bench, whole, model.where)
     auto = auto_tolerance(len(split.valid), config.seeds, folds=False)
     automatic = config.tolerance is None
     config = replace(config, metric=own.metric.spec)
@@ -173,7 +173,7 @@ def set_up_shrink(
         tolerance_note=say_tolerance(config, auto, len(split.valid), 1, own.metric),
         tolerance_auto=automatic,
         forecast=forecast(plan, config.seeds),
-        notes=own.notes + _say_split(model),
+        notes=own.notes + say_split(model),
         own=own,
         lr_note=lr_note,
         range_test=range_test,
@@ -197,7 +197,7 @@ def fine_tuning(model: TrainedModel, typed: Mapping[str, Any]) -> TrainConfig:
     return TrainConfig.from_json({**kept, **typed})
 
 
-def choose_split(model: TrainedModel, config: ShrinkConfig) -> dict[str, int]:
+def choose_split(model: TrainedModel, config: ShrinkConfig | WidthConfig) -> dict[str, int]:
     """Seed, fold and folds: the split of the checkpoint's own training, so that what it saw is not validation data."""
     before = model.trained.get("split") or {"seed": model.trained.get("split_seed", 0), "fold": 0, "folds": 1}
     if config.split_seed is None or config.split_seed == before["seed"]:
@@ -205,17 +205,18 @@ def choose_split(model: TrainedModel, config: ShrinkConfig) -> dict[str, int]:
     return {"seed": config.split_seed, "fold": 0, "folds": 1}
 
 
-def _say_split(model: TrainedModel) -> tuple[str, ...]:
+def say_split(model: TrainedModel) -> tuple[str, ...]:
+    """What the checkpoint does not say about its own training."""
     if "split_seed" in model.trained:
         return ()
     return ("the checkpoint does not say what it was trained on: it may have seen the validation examples",)
 
 
-def _choose_rate(
+def choose_rate(
     model: TrainedModel,
     split: Split,
     train: TrainConfig,
-    config: ShrinkConfig,
+    share: float,
     typed: Mapping[str, Any],
     augment: bool,
     accelerator: Any,
@@ -227,15 +228,15 @@ def _choose_rate(
         choice = find_rate(model.source.build, split.train, train, augment=augment, accelerator=accelerator, own=own)
         return choice.lr, choice.note, []
     if before is not None:
-        return config.lr_share * before, f"fine-tuning at {config.lr_share:g} of the rate of training, {before:g}", []
+        return share * before, f"fine-tuning at {share:g} of the rate of training, {before:g}", []
     choice = find_rate(
         lambda seed: model.fresh((), seed), split.train, train, augment=augment, accelerator=accelerator, own=own
     )
-    lr = None if choice.lr is None else config.lr_share * choice.lr
-    return lr, f"fine-tuning at {config.lr_share:g} of the rate for training: {choice.note}", choice.to_json()
+    lr = None if choice.lr is None else share * choice.lr
+    return lr, f"fine-tuning at {share:g} of the rate for training: {choice.note}", choice.to_json()
 
 
-def _check_trained(bench: Bench[ShrinkPlan], whole: float, where: str) -> None:
+def check_trained(bench: Bench[Plan], whole: float, where: str) -> None:
     """A network at chance has nothing to keep. Raises ModelError."""
     floor = chance(bench, 0)
     if floor is None:

@@ -15,7 +15,7 @@ from depthprobe.inputs.memory_model import check_network
 from depthprobe.inputs.overrides import Overrides
 from depthprobe.inputs.weights import Weights, load_weights, read_weights
 from depthprobe.probes.setup import IN_MEMORY, DataSource, Source, recipe_network
-from depthprobe.surgery import Duplicate, Edit, recipe_from_json
+from depthprobe.surgery import Duplicate, Edit, Narrow, recipe_from_json
 from depthprobe.surgery.edits import Remove
 
 
@@ -106,7 +106,7 @@ def open_trained(
             where=str(checkpoint),
             expected="a model.pt of depthprobe, or --model and --dataset",
             found="a plain state dict",
-            hint=f"depthprobe shrink {checkpoint} --model model.py --dataset ...",
+            hint=f"{checkpoint} --model model.py --dataset ...",
         )
     if data is None and "data" not in about:
         raise ModelError(
@@ -131,21 +131,22 @@ def open_trained(
 
 
 def compose(first: Sequence[Edit], second: Sequence[Edit]) -> list[Edit]:
-    """One recipe that does what `first` and then, on the settled result, `second` (removals only) do.
+    """One recipe that does what `first` and then, on the settled result, `second` (removals, narrowings) do.
 
     A unit inside a copy that `first` inserted is named after the copy in the settled network: removing it removes the
-    copy.
+    copy. A narrowing is carried out on the settled network itself, and what comes after it too.
     """
+    last = max((rank for rank, edit in enumerate(first) if isinstance(edit, Narrow)), default=-1)
     copies = [
         (edit.unit, f"{edit.unit}_copy{number}")
-        for edit in first
+        for edit in first[last + 1 :]
         if isinstance(edit, Duplicate)
         for number in range(1, edit.copies + 1)
     ]
     renamed = []
     for edit in second:
         home = next((name for _, name in copies if edit.unit == name or edit.unit.startswith(f"{name}.")), edit.unit)
-        renamed.append(replace(edit, unit=home))
+        renamed.append(edit if isinstance(edit, Narrow) else replace(edit, unit=home))
     opened = [replace(edit, ratio=1.0) if isinstance(edit, Duplicate) else edit for edit in first]
     return [*opened, *renamed]
 

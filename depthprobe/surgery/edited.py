@@ -15,6 +15,7 @@ from depthprobe.surgery import edits as records
 from depthprobe.surgery.build import UnitPlan, build
 from depthprobe.surgery.caches import turn_off_caches, turn_on_caches
 from depthprobe.surgery.checks import check_edited
+from depthprobe.surgery.narrowing import narrow, split_recipe
 from depthprobe.surgery.planner import Planner
 
 
@@ -87,14 +88,20 @@ def apply(model: nn.Module, edits: Iterable[records.Edit], example_inputs: Any, 
     example_inputs: tensor, tuple or dict with a batch; tracer: "auto", "fx" or "modules" (`Edited.tracer` says which it
     became). New weights, the channels that fill a bypass and the seeds of
     Bernoulli masks come from torch's global generator: the same seed gives the same network.
+    A Narrow is carried out at once, on what the edits before it leave when settled (gates at 0 or 1); what comes after
+    it names the units of that network.
     Raises EditError when an edit names no unit or asks for what the unit refuses, GraphError when the model
     cannot be traced.
     """
     recipe = tuple(edits)
+    stretches, rest = split_recipe(recipe)
+    for stretch in stretches:
+        narrowing = [edit for edit in stretch if isinstance(edit, records.Narrow)]
+        model = narrow(model, narrowing, example_inputs) if narrowing else settle(apply(model, stretch, example_inputs))
     traced = trace(model, example_inputs, tracer)
     plans = {unit.name: UnitPlan(unit, traced.blocks.get(unit.name)) for unit in find_units(traced)}
-    planner = Planner(traced, plans, recipe)
-    for edit in recipe:
+    planner = Planner(traced, plans, rest)
+    for edit in rest:
         planner.plan(edit)
     turn_off_caches(traced, plans)
     edited = Edited(traced, recipe, plans)
@@ -103,7 +110,14 @@ def apply(model: nn.Module, edits: Iterable[records.Edit], example_inputs: Any, 
 
 
 def undo(edited: Edited) -> nn.Module:
-    """The model without its edits: the user's own class, the weights and the mode it has now, nothing of ours."""
+    """The model without its edits: the user's own class, the weights and the mode it has now, nothing of ours.
+
+    Raises EditError where channels were cut: they are gone.
+    """
+    if any(isinstance(edit, records.Narrow) for edit in edited.edits):
+        raise EditError(
+            "a narrowing cannot be undone: the channels are gone", hint="the model that was passed to apply"
+        )
     model = copy.deepcopy(edited._traced.original)
     turn_on_caches(model)
     return model if model.training == edited.training else model.train(edited.training)

@@ -80,7 +80,33 @@ class Remove(Edit):
     """Take the unit (or one copy, by its name) out; a Resize takes its place where shapes differ."""
 
 
-_KINDS: dict[str, type[Edit]] = {"duplicate": Duplicate, "gate": Gate, "remove": Remove}
+@dataclass(frozen=True, kw_only=True)
+class Narrow(Edit):
+    """Cut channels of the unit, and of all that is coupled with it (what it is added to, what reads it), for good.
+
+    keep: a whole number is how many channels stay; a fraction above 0, up to 1.0, is their share, rounded up. Which
+    ones stay is chosen on the weights it finds and the activations of the example inputs.
+    """
+
+    keep: float | int = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        number = isinstance(self.keep, (int, float)) and not isinstance(self.keep, bool)
+        if not number or not (self.keep >= 1 if isinstance(self.keep, int) else 0.0 < self.keep <= 1.0):
+            raise EditError(
+                "keep out of range",
+                where=self.unit,
+                expected="a share in 0..1 such as 0.5, or a whole number of channels",
+                found=repr(self.keep),
+            )
+
+    def width(self, now: int) -> int:
+        """Channels that stay of `now`."""
+        return min(now, self.keep) if isinstance(self.keep, int) else max(1, math.ceil(self.keep * now - 1e-9))
+
+
+_KINDS: dict[str, type[Edit]] = {"duplicate": Duplicate, "gate": Gate, "remove": Remove, "narrow": Narrow}
 
 
 def recipe_to_json(edits: Iterable[Edit]) -> str:
