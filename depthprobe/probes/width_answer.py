@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -12,6 +13,7 @@ from depthprobe.analysis.automatic import decide_automatically
 from depthprobe.analysis.budgets import accelerates_at, compare_speed, pareto
 from depthprobe.analysis.decision import Decision
 from depthprobe.analysis.rule import decide
+from depthprobe.analysis.scores import SeedScores
 from depthprobe.analysis.tolerance import TARGET
 from depthprobe.analysis.units import Units
 from depthprobe.analysis.width_sentence import reasons_of_width, say_width
@@ -23,7 +25,7 @@ from depthprobe.probes.profiles import skeleton
 from depthprobe.probes.result import Result
 from depthprobe.probes.sensitivity import finished_seeds
 from depthprobe.probes.setup import about_model
-from depthprobe.probes.shrink_answer import longest_trained, measured_by_all, say_coarser
+from depthprobe.probes.shrink_answer import measured_by_all, say_coarser
 from depthprobe.probes.trained import compose
 from depthprobe.probes.width_plan import WidthPlan
 from depthprobe.probes.width_setup import WidthSetup, forecast_width
@@ -93,6 +95,18 @@ def conclude_width(setup: WidthSetup, folder: RunFolder, seconds: float) -> Resu
     )
     _write(setup, folder, kept, net, recommendation)
     return Result(folder.path, recommendation, net)
+
+
+def longest_trained(scores: list[SeedScores]) -> tuple[list[SeedScores], str]:
+    """The scores with the network as it is at its best: measured before anything was cut, or, where that is better,
+    trained on as long as the narrowest (the control). A narrower network must not win by its longer training.
+    """
+    first = sum(float(one.candidates[-1].mean()) for one in scores)
+    control = sum(float(one.control.mean()) for one in scores)
+    if control <= first:
+        return scores, "at the beginning of the walk"
+    replaced = [replace(one, candidates=np.vstack([one.candidates[:-1], one.control[None]])) for one in scores]
+    return replaced, "trained on as long as the whole walk (the control)"
 
 
 def candidate_rows(setup: WidthSetup, decision: Decision) -> list[dict[str, Any]]:

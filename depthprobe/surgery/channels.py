@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from depthprobe.errors import EditError, GraphError
-from depthprobe.graph.trace import split_inputs
+from depthprobe.graph.example import split_inputs
 
 _LAYERS = (nn.modules.conv._ConvNd, nn.Linear)
 

@@ -58,7 +58,7 @@ def measure_moments(network: nn.Module, groups: Sequence[Channels], inputs: Any)
 
 
 def _parts(inputs: Any) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
-    from depthprobe.graph.trace import split_inputs
+    from depthprobe.graph.example import split_inputs
 
     if isinstance(inputs, Tensor):
         return [((part,), {}) for part in torch.split(inputs, PART)]
