@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from depthprobe.cli import options as o
+from depthprobe.errors import ConfigError
 
 Checkpoint = Annotated[
     Path | None, typer.Argument(metavar="CHECKPOINT", help="model.pt of depthprobe, or a state dict with --model")
@@ -91,6 +92,13 @@ def shrink(
     if out is not None:
         check_out(out)
     source = None
+    if dataset is None and (limit_train is not None or image_size is not None):
+        raise ConfigError(
+            "the checkpoint brings its own data, as it was trained on", where="--limit-train, --image-size",
+            expected="--dataset beside them", hint="leave them out, or name the data set",
+        )  # fmt: skip
+    if model is None and model_args:
+        raise ConfigError("--model-args without --model", where="--model-args", hint="--model file.py:name")
     if dataset is not None:
         source = DataSource(
             spec=dataset,

@@ -70,8 +70,13 @@ def read_run(path: Path) -> Run:
         config=config,
         environment=_read_object(path, "environment.json"),
         recommendation=_read_object(path, "recommendation.json"),
-        records=tuple(r for r in records if "rate" not in r),  # arms at other rates than the main one carry it
+        records=tuple(r for r in records if _of_the_answer(r)),
     )
+
+
+def _of_the_answer(record: dict[str, Any]) -> bool:
+    """Not of an arm at another rate than the main one, which carries it, nor of a training from scratch (--verify)."""
+    return "rate" not in record and not str(record.get("arm", "")).startswith("verify")
 
 
 def _read_config(path: Path) -> dict[str, Any]:

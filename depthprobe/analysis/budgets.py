@@ -1,5 +1,6 @@
 """Points on a curve that a budget allows, and those that no other point beats."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,26 +23,41 @@ def _beats(one: Row, other: Row, costs: Sequence[str]) -> bool:
     return better and not worse
 
 
-def choose_within(rows: Sequence[Row], limits: Mapping[str, float]) -> int:
-    """Index of the row that a budget chooses.
+def fits(row: Row, limits: Mapping[str, float]) -> bool:
+    """Whether a row meets the ceilings and keeps what is to be kept."""
+    ceilings = {name.removeprefix("max_"): limit for name, limit in limits.items() if name.startswith("max_")}
+    return all(row[cost] <= limit for cost, limit in ceilings.items()) and (
+        row["value"] >= limits.get("keep_accuracy", -math.inf)
+    )
+
+
+def choose_within(rows: Sequence[Row], limits: Mapping[str, float], slack: float) -> int:
+    """Index of the row that a budget chooses, where it forbids what the rule advises.
 
     rows: candidates, ascending in size, with value, params, macs and latency_ms. limits: max_params, max_macs,
-    max_latency_ms and keep_accuracy, those that were set. With keep_accuracy the smallest that keeps it, else the best
-    value; ties go to the smaller. Raises ConfigError naming the closest candidate where none fits.
+    max_latency_ms and keep_accuracy, those that were set. With keep_accuracy the smallest that keeps it; else the
+    smallest within `slack` of the best that fits. Raises ConfigError naming the closest candidate where none fits.
     """
-    keep = limits.get("keep_accuracy")
-    ceilings = {name.removeprefix("max_"): limit for name, limit in limits.items() if name.startswith("max_")}
-    fits = [i for i, row in enumerate(rows) if all(row[cost] <= limit for cost, limit in ceilings.items())]
-    good = [i for i in fits if keep is None or rows[i]["value"] >= keep]
+    good = [index for index, row in enumerate(rows) if fits(row, limits)]
+    if good and "keep_accuracy" in limits:
+        return good[0]
     if good:
-        return good[0] if keep is not None else max(good, key=lambda i: (rows[i]["value"], -i))
-    closest = rows[max(fits, key=lambda i: rows[i]["value"])] if fits else rows[0]
+        best = max(rows[index]["value"] for index in good)
+        return next(index for index in good if best - rows[index]["value"] <= slack)
+    ceilings = {name: limit for name, limit in limits.items() if name != "keep_accuracy"}
+    affordable = [row for row in rows if fits(row, ceilings)]
+    closest = max(affordable, key=lambda row: row["value"]) if affordable else rows[0]
     raise ConfigError(
         "no measured network fits the budget",
-        where=", ".join(f"--{name.replace('_', '-')} {limit:g}" for name, limit in limits.items()),
+        where=", ".join(f"--{name.replace('_', '-')} {say_limit(limit)}" for name, limit in limits.items()),
         found=f"the closest: {describe(closest)}",
         hint="a wider budget, or candidates further down",
     )
+
+
+def say_limit(limit: float) -> str:
+    """A limit as people write it."""
+    return f"{limit:,.0f}" if limit == int(limit) else f"{limit:g}"
 
 
 def describe(row: Row) -> str:

@@ -1,6 +1,6 @@
 """Whether an answer held when the advised and the present architecture were trained from scratch."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,24 +12,35 @@ from depthprobe.analysis.units import Units
 
 
 def compare_verified(
-    scores: Sequence[SeedScores], *, larger: bool, tolerance: float, confidence: float, scale: float = 1.0
+    scores: Sequence[SeedScores],
+    *,
+    larger: bool,
+    tolerance: float,
+    confidence: float,
+    scale: float = 1.0,
+    limits: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
     """The `verified` part of a recommendation.
 
     scores: per seed, candidates (2, N): the present and the advised network. larger: the advised one is the larger: it
-    has to be better; else it must not be worse by the tolerance. held is "yes", "no" or "unclear" at `confidence`.
+    has to be better; else it must not be worse by the tolerance. limits: of a budget: with keep_accuracy the advised
+    network has to keep that; where only costs are limited, nothing was promised but them. held is "yes", "no",
+    "unclear" at `confidence`, or None.
     """
     spread = estimate_spread(scores, scale)
     current, advised = (spread.interval(column, confidence) for column in (0, 1))
     contrast = np.array([-1.0, 1.0, 0.0])
     value, margin = float(contrast @ spread.means), spread.margin(contrast, confidence)
-    bar = 0.0 if larger else -tolerance
-    held = "yes" if value - margin > bar else "no" if value + margin < bar else "unclear"
+    keep = (limits or {}).get("keep_accuracy")
+    low, high, bar = value - margin, value + margin, 0.0 if larger else -tolerance
+    if keep is not None:
+        low, high, bar = *advised, keep
+    held = "yes" if low > bar else "no" if high < bar else "unclear"
     return {
         "recommended": _row(float(spread.means[1]), advised),
         "current": _row(float(spread.means[0]), current),
         "difference": {"value": value, "low": value - margin, "high": value + margin},
-        "held": held,
+        "held": held if keep is not None or not limits else None,
         "seeds": [one.seed for one in scores],
     }
 
@@ -43,8 +54,8 @@ def say_verified(verified: dict[str, Any], units: Units) -> str:
     advised, current = (units.value(verified[name]["value"]) for name in ("recommended", "current"))
     gap = Estimate(**verified["difference"])
     low, high = units.signed(gap.low, unit=False), units.signed(gap.high)
-    words = {"yes": "the advice holds", "no": "the advice does NOT hold", "unclear": "which does not settle it"}
+    words = {"yes": ": the advice holds", "no": ": the advice does NOT hold", "unclear": ", which does not settle it"}
     return (
-        f"verified from scratch: {advised} against {current}, {units.signed(gap.value, unit=False)} ({low} to {high}): "
-        f"{words[verified['held']]}"
+        f"verified from scratch: {advised} against {current}, {units.signed(gap.value, unit=False)} ({low} to {high})"
+        f"{words.get(verified['held'], '')}"
     )

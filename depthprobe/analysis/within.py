@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from depthprobe.analysis.budgets import choose_within
+from depthprobe.analysis.budgets import choose_within, fits, say_limit
+from depthprobe.analysis.choice import POINT_SHARE
 from depthprobe.analysis.decision import Decision, Verdict
 from depthprobe.analysis.units import Units
 from depthprobe.errors import ConfigError
@@ -12,15 +13,19 @@ from depthprobe.errors import ConfigError
 
 def decide_within(
     decision: Decision, rows: Sequence[Mapping[str, Any]], limits: Mapping[str, float], units: Units
-) -> tuple[Decision, str]:
+) -> tuple[Decision, str | None]:
     """(decision that a budget makes of `decision`, its sentence). rows: the candidates with their costs, as in
     recommendation.json; limits: those that were set, at least one.
 
-    Where nothing fits the decision is inconclusive and the sentence names the closest.
+    Where the advice fits it stands (sentence None). Where nothing fits the decision is inconclusive and the sentence
+    names the closest.
     """
+    advised = rows[decision.depths.index(decision.recommended)] if decision.recommended is not None else None
+    if advised is not None and fits(advised, limits) and "keep_accuracy" not in limits:
+        return decision, None
     unlimited = f"without a budget: {_short(decision)}"
     try:
-        index = choose_within(rows, limits)
+        index = choose_within(rows, limits, POINT_SHARE * decision.tolerance)
     except ConfigError as error:
         reason = f"{error.what} ({say_limits(limits)}); {error.found}"
         changed = replace(decision, verdict="inconclusive", recommended=None, reasons=(reason,))
@@ -49,7 +54,7 @@ def check_reachable(rows: Sequence[Mapping[str, Any]], limits: Mapping[str, floa
             what = {"params": "parameters", "macs": "multiply-accumulates"}[name]
             raise ConfigError(
                 "no network of this probe fits the budget",
-                where=f"--max-{name} {limit:,g}",
+                where=f"--max-{name} {say_limit(limit)}",
                 found=f"the smallest, of {least['depth']} layers, has {least[name]:,} {what}",
                 hint=f"--max-{name} {least[name]}",
             )
@@ -57,7 +62,7 @@ def check_reachable(rows: Sequence[Mapping[str, Any]], limits: Mapping[str, floa
 
 def say_limits(limits: Mapping[str, float]) -> str:
     """The limits as options."""
-    return ", ".join(f"--{name.replace('_', '-')} {limit:g}" for name, limit in limits.items())
+    return ", ".join(f"--{name.replace('_', '-')} {say_limit(limit)}" for name, limit in limits.items())
 
 
 def _short(decision: Decision) -> str:

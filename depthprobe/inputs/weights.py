@@ -15,6 +15,10 @@ from torch import Tensor, nn
 from depthprobe.errors import ModelError
 
 NAMED = 10
+_KINDS = (
+    torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.int16, torch.int8,
+    torch.uint8, torch.bool,
+)  # fmt: skip
 _NESTED = ("state_dict", "model_state_dict", "model")  # where training scripts put the weights
 _WRAPPERS = ("module.", "_orig_mod.")  # of DistributedDataParallel and torch.compile
 
@@ -44,11 +48,16 @@ def read_weights(path: Path) -> Weights:
     if not data:
         raise ModelError("the checkpoint is empty", where=str(path), found="0 bytes")
     document, about = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
-    tensors = _unwrapped({name: value for name, value in document.items() if isinstance(value, Tensor)})
+    tensors = _unwrapped({str(name): value for name, value in document.items() if isinstance(value, Tensor)})
     if not tensors:
         keys = ", ".join(str(key) for key in list(document)[:NAMED]) or "nothing"
         raise ModelError("the checkpoint holds no weights", where=str(path), expected="a state dict", found=keys)
     for name, tensor in tensors.items():
+        if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta or tensor.dtype not in _KINDS:
+            raise ModelError(
+                "the checkpoint holds a tensor that is no plain one", where=str(path), found=f"{name}: {tensor.dtype}",
+                expected="dense numbers: float64, 32, 16, bfloat16, integers or bool",
+            )  # fmt: skip
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise ModelError("the checkpoint holds weights that are not finite", where=str(path), found=name)
     return Weights(path=path.absolute(), tensors=tensors, about=about, sha256=hashlib.sha256(data).hexdigest())
@@ -96,7 +105,7 @@ def _read_torch(path: Path) -> tuple[Mapping[Any, Any], dict[str, Any] | None]:
             found=str(error).split(". ")[0],
             hint="save the state dict where you trust the file, and give that",
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError) as error:
+    except Exception as error:  # torch raises a dozen kinds for damaged files
         raise _damaged(path, error) from error
     if not isinstance(document, Mapping):
         raise ModelError("the checkpoint is no state dict", where=str(path), found=type(document).__name__)

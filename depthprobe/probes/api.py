@@ -13,7 +13,8 @@ from torch import nn
 
 from depthprobe.config import GrowConfig, ShrinkConfig, TrainConfig, WidthConfig, unknown_key
 from depthprobe.errors import ConfigError
-from depthprobe.inputs import Dataset, InMemoryModel, as_dataset, open_model
+from depthprobe.inputs import Dataset, InMemoryModel, as_dataset, as_tokens, open_model
+from depthprobe.inputs.memory_model import check_network
 from depthprobe.inputs.overrides import NAMES
 from depthprobe.probes.bench import undisturbed
 from depthprobe.probes.grow import Setup, create_run, run_grow, set_up
@@ -138,7 +139,9 @@ def _trained(
         raise ConfigError(
             "no data were given", where="dp.shrink(model, data)", expected="a name or the data themselves"
         )
-    return TrainedModel(source=InMemoryModel(model), example=given.open().train.x[:2]), given
+    check_network(model, "<python>")
+    example = as_tokens(given.open(), model).train.x[:2]
+    return TrainedModel(source=InMemoryModel(model), example=example.to(next(model.parameters()).device)), given
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,7 +32,7 @@ from depthprobe.probes.answer import (
     within,
 )
 from depthprobe.probes.bench import Bench, Plan
-from depthprobe.probes.cost import cost_json
+from depthprobe.probes.cost import cost_json, verify_macs
 from depthprobe.probes.grow_setup import Setup
 from depthprobe.probes.notebook import CANDIDATES
 from depthprobe.probes.places import places_json, read_places, say_places
@@ -134,8 +134,10 @@ def weigh(setup: Setup, folder: RunFolder) -> Weighed:
 
 
 def mark_pareto(rows: list[dict[str, Any]]) -> None:
-    """Under "pareto": whether no other candidate beats it in the metric, parameters, MACs and latency together."""
-    for row, best in zip(rows, pareto(rows), strict=True):
+    """Under "pareto": whether no other candidate beats it in the metric, parameters and multiply-accumulates together;
+    measured latencies differ from run to run.
+    """
+    for row, best in zip(rows, pareto(rows, ("params", "macs")), strict=True):
         row["pareto"] = best
 
 
@@ -181,8 +183,7 @@ def conclude(
     places = _value_places(setup, records, weighed.scores, decision)
     ended += say_places(places, units) if places else []
     ended += [say_verified(verified, units)] if verified else []
-    if config.verify and verified is None:
-        notes.append("there was nothing to verify: the advice is the network as it is, or no advice")
+    notes += say_unverified(config.verify, verified, everything)
     recommendation = Recommendation(
         command="grow",
         verdict=decision.verdict,
@@ -207,7 +208,9 @@ def conclude(
         remove=[],
         control=within(decision.control, metric.bounds),
         verified=verified,
-        cost=cost_json(plan, config.seeds, everything, seconds, rates=config.rates),
+        cost=cost_json(
+            plan, config.seeds, everything, seconds, rates=config.rates, verified=verify_macs(weighed.depth)
+        ),
         gain={"over_current": as_json(decision.gain), "over_control": as_json(decision.gain_over_control)},
         test=test,
         sensitivity=others,
@@ -217,6 +220,16 @@ def conclude(
     )
     _write_answer(setup, folder, recipe, net, rank, recommendation)
     return Result(folder.path, recommendation, net)
+
+
+def say_unverified(asked: bool, verified: dict[str, Any] | None, records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Why `--verify` says nothing, or which of its trainings failed."""
+    failed = [f for f in read_failures(records) if f.arm.startswith("verify")]
+    notes = [f"seed {f.seed}, from scratch ({f.arm.removeprefix('verify ')} network): {f.what}" for f in failed]
+    if asked and verified is None:
+        nothing = "there was nothing to verify: the advice is the network as it is, or no advice"
+        notes.append("no pair of trainings from scratch ended: not verified" if failed else nothing)
+    return notes
 
 
 def join_sentence(sentence: str | None, notes: Sequence[str]) -> str | None:

@@ -1,6 +1,6 @@
 """What a probe costs: forecast before training, reported after, in units of one conventional training."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,14 +54,14 @@ class Forecast:
 
 def forecast(plan: Plan, seeds: int, prices: Prices | None = None, *, rates: int = 1) -> Forecast:
     """Cost of a whole grow probe. rates: how many learning rates the answer is asked at."""
-    base, deepest = plan.candidates[0].macs, plan.candidates[-1].macs
+    deepest = plan.candidates[-1].macs
     updates, work, seconds = 0, 0.0, 0.0
     schedules = [plan.schedule(rank) for rank in range(seeds)]
     for rank, schedule in enumerate(schedules):
         cooled = branches(plan, rank)
         updates += schedule.steps + sum(steps for steps, _ in cooled) + plan.updates
         work += schedule.steps * mean_macs(plan, schedule) + sum(steps * macs for steps, macs in cooled)
-        work += plan.updates * base
+        work += plan.updates * plan.base.macs
         if prices is not None:
             seconds += _grow_seconds(plan, schedule, cooled, prices) + _control_seconds(plan, schedule, prices)
     trainings = rates * work / (plan.steps * deepest)
@@ -127,16 +127,34 @@ def branches(plan: Plan, rank: int) -> list[tuple[int, int]]:
     return cooled
 
 
+def verify_macs(depth: Mapping[str, Any]) -> dict[str, int]:
+    """Multiply-accumulates of one example in the networks of `--verify`, by arm; depth: of the recommendation."""
+    macs = {row["depth"]: row["macs"] for row in depth["candidates"]}
+    advised = depth["current"] if depth["recommended"] is None else depth["recommended"]
+    return {"verify current": macs[depth["current"]], "verify advised": macs[advised]}
+
+
 def cost_json(
-    plan: Plan, seeds: int, records: Sequence[dict[str, Any]], seconds: float, *, rates: int = 1
+    plan: Plan,
+    seeds: int,
+    records: Sequence[dict[str, Any]],
+    seconds: float,
+    *,
+    rates: int = 1,
+    verified: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
-    """The `cost` part of a recommendation, from what was really trained."""
+    """The `cost` part of a recommendation, from what was really trained. verified: multiply-accumulates of one example
+    in the networks trained from scratch, by arm.
+    """
     planned = forecast(plan, seeds, rates=rates)
     done = [r for r in records if r["kind"] == "arm"]
     steps = sum(r["updates"] for r in done)
+    scratch = [r for r in done if r["arm"] in (verified or {})]
+    walked = steps - sum(r["updates"] for r in scratch)
+    extra = sum(r["updates"] * (verified or {})[r["arm"]] for r in scratch) / (plan.steps * plan.candidates[-1].macs)
     return {
         "steps": steps,
         "sample_passes": sum(r["samples"] for r in done),
         "wall_seconds": round(seconds, 1),
-        "trainings": round(planned.trainings * steps / max(1, planned.updates), 2),
+        "trainings": round(planned.trainings * walked / max(1, planned.updates) + extra, 2),
     }

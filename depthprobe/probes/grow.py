@@ -2,8 +2,10 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
+from depthprobe.inputs import ModelSource
 from depthprobe.probes.answer import Failure, find_collapse
 from depthprobe.probes.arms import run_grow_arm
 from depthprobe.probes.bench import Arm
@@ -36,15 +38,20 @@ def _verify(
     plan, decision = setup.bench.plan, weighed.decision
     recipe = plan.recipe(opened_of(plan, decision), weighed.rank)
     example = setup.bench.split(0).train.x[:2]
+    source = setup.model
+    if isinstance(source, ModelSource):  # from scratch, whatever the probe began with
+        source = replace(source, checkpoint=None)
     return verify(
         setup,
         folder,
         listener,
-        {CURRENT: setup.model.build, ADVISED: lambda s: recipe_network(setup.model.build(s), recipe, example, s)},
+        {CURRENT: source.build, ADVISED: lambda s: recipe_network(source.build(s), recipe, example, s)},
         setup.bench.train,
         larger=True,
         tolerance=decision.tolerance,
         confidence=decision.confidence,
+        seeds=weighed.seeds,
+        limits=setup.config.limits,
     )
 
 

@@ -16,6 +16,7 @@ from depthprobe.surgery import Edited, Gate, apply
 from depthprobe.training.batches import Batches
 from depthprobe.training.learner import predict, refresh_batch_norm
 from depthprobe.training.metrics import Metric
+from depthprobe.training.outputs import main_output
 
 MEASURED = 24  # units that are bypassed one by one; in deeper networks those of the least influence
 IDLE = 1e-3  # of the outputs' standard deviation
@@ -77,12 +78,12 @@ def find_idle(network: nn.Module, names: Sequence[str], x: Tensor) -> list[str]:
     network: trained, taken in eval mode. In order of the data flow.
     """
     edited = apply(network, [Gate(unit=name) for name in names], x[:2]).eval()
-    whole = edited(x)
+    whole = main_output(edited(x))
     scale = float(whole.std())
     idle = []
     for name in names:
         edited.gates[name].ratio = 0.0
-        if float((edited(x) - whole).abs().max()) <= IDLE * scale:
+        if float((main_output(edited(x)) - whole).abs().max()) <= IDLE * scale:
             idle.append(name)
         else:
             edited.gates[name].ratio = 1.0

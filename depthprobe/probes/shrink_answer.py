@@ -26,7 +26,7 @@ from depthprobe.probes.answer import (
     as_json,
     depth_json,
     read_failures,
-    unpack_scores,
+    read_scores,
     within,
 )
 from depthprobe.probes.bench import Plan
@@ -39,10 +39,11 @@ from depthprobe.probes.conclusion import (
     latency_facts,
     mark_pareto,
     network_costs,
+    say_unverified,
     score_test,
     units_of,
 )
-from depthprobe.probes.cost import cost_json
+from depthprobe.probes.cost import cost_json, verify_macs
 from depthprobe.probes.notebook import CANDIDATES
 from depthprobe.probes.result import Result
 from depthprobe.probes.sensitivity import at_rate, finished_seeds
@@ -51,6 +52,7 @@ from depthprobe.probes.shrink_setup import ShrinkSetup
 from depthprobe.probes.trained import compose, removals
 from depthprobe.runs import RunFolder
 from depthprobe.surgery import recipe_to_json
+from depthprobe.training.learner import predict
 
 Records = Sequence[Mapping[str, Any]]
 
@@ -59,7 +61,7 @@ Records = Sequence[Mapping[str, Any]]
 class Weighed:
     """The decision on a probe's records. opened: open gates of the candidates, ascending; kept: of the advised network;
     removed: the units that it lacks; sentence: of a budget, where one was set; planned: the decision's tolerance was
-    coarser than that.
+    coarser than that; present: how the present network was measured at its best.
     """
 
     decision: Decision
@@ -69,6 +71,7 @@ class Weighed:
     kept: int
     removed: list[str]
     planned: float
+    present: str
     sentence: str | None = None
 
 
@@ -80,9 +83,10 @@ def weigh_shrink(setup: ShrinkSetup, folder: RunFolder) -> Weighed:
     seeds = finished_seeds(records, setup.seeds, 1.0)
     failed = {failure.seed for failure in failures}
     opened = measured_by_all(records, plan, [seed for seed in seeds if seed not in failed])
-    scores = [compare_at_equal_training(records, seed, opened) for seed in seeds if seed not in failed]
+    scores = read_scores(records, opened, seeds)
     if not scores:
         raise all_failed(setup.bench, folder, failures)
+    scores, present = compare_with_present(setup, scores)
     depths = [plan.depths[plan.opened.index(count)] for count in opened]
     tolerance = config.tolerance or TARGET
     ask = partial(
@@ -99,7 +103,7 @@ def weigh_shrink(setup: ShrinkSetup, folder: RunFolder) -> Weighed:
     costs = candidate_costs(setup.bench, config.seed, 0, opened)
     if idle:
         whole = setup.model.whole()
-        decision = decision.having_dropped(count_weight_layers(whole))
+        inner, decision = decision, decision.having_dropped(count_weight_layers(whole))
         costs, opened = [*costs, network_costs(setup.bench, whole)], [*opened, plan.base.opened]
     depth, sentence = depth_json(decision, costs, latency_facts(setup.bench), metric.bounds), None
     mark_pareto(depth["candidates"])
@@ -119,6 +123,11 @@ def weigh_shrink(setup: ShrinkSetup, folder: RunFolder) -> Weighed:
         for layers, count in zip(decision.depths, opened, strict=True)
         if not (idle and layers == decision.current)
     }
+    if idle and inner.verdict == "inconclusive" and not config.limits:
+        sentence = (
+            f"Shrink from {decision.current} to {decision.recommended} layers: without {_list(idle)} nothing changes; "
+            f"beyond that inconclusive: {', '.join(inner.reasons)}."
+        )
     return Weighed(
         decision=decision,
         seeds=seeds,
@@ -127,6 +136,7 @@ def weigh_shrink(setup: ShrinkSetup, folder: RunFolder) -> Weighed:
         kept=opened[index],
         removed=removed,
         planned=tolerance,
+        present=present,
         sentence=sentence,
     )
 
@@ -142,9 +152,10 @@ def conclude_shrink(
     notes = [f"seed {f.seed}: {f.what}" for f in weighed.failures] + list(decision.reasons) + list(setup.notes)
     notes += [setup.lr_note, *say_coarser(decision, weighed.planned, units)]
     notes += _say_course(setup, weighed)
-    if config.verify and verified is None:
-        notes.append("there was nothing to verify: the advice is the network as it is, or no advice")
-    ended = _say_removed(setup.model.idle, removed) + ([say_verified(verified, units)] if verified else [])
+    notes += say_unverified(config.verify, verified, list(folder.records()))
+    ended = ([] if weighed.sentence and not config.limits else _say_removed(setup.model.idle, removed)) + (
+        [say_verified(verified, units)] if verified else []
+    )
     recommendation = Recommendation(
         command="shrink",
         verdict=decision.verdict,
@@ -169,7 +180,7 @@ def conclude_shrink(
         remove=removed,
         control=within(decision.control, metric.bounds),
         verified=verified,
-        cost=cost_json(plan, config.seeds, list(folder.records()), seconds),
+        cost=cost_json(plan, config.seeds, list(folder.records()), seconds, verified=verify_macs(weighed.depth)),
         gain={"over_current": as_json(decision.gain), "over_control": as_json(decision.gain_over_control)},
         test={**score_test(setup.bench, net, rank), "before": score_test(setup.bench, setup.model.whole(), 0)["value"]},
         notes=notes,
@@ -189,24 +200,24 @@ def measured_by_all(records: Records, plan: Plan, seeds: Sequence[int]) -> list[
     return [count for count in plan.opened if all(count in mine for mine in done.values())]
 
 
-def compare_at_equal_training(records: Records, seed: int, opened: Sequence[int]) -> SeedScores:
-    """Per-example scores of one seed, as if all candidates had been trained as long as the last.
-
-    What leaves early is measured early, and fine-tuning may still pay then. So what a smaller network has lost is its
-    distance from the control at the same step, and the level is that of the control at the end.
+def compare_with_present(setup: ShrinkSetup, scores: list[SeedScores]) -> tuple[list[SeedScores], str]:
+    """The scores with the present network at its best: as the checkpoint has it, fine-tuned up to the first hold, or
+    fine-tuned as long as the smallest (the control). A smaller network must not win by its longer training, nor because
+    fine-tuning hurts.
     """
-    mine = [r for r in records if r["kind"] == "measurement" and r["seed"] == seed]
-    down = {r["opened"]: r for r in mine if r["walk"] == "down"}
-    control = {r["opened"]: r for r in mine if r["walk"] == "control"}
-    whole = max(down)
-    still = {**{count: unpack_scores(r) for count, r in control.items()}, whole: unpack_scores(down[whole])}
-    last = still[min(still)]
-    return SeedScores(
-        seed=seed,
-        candidates=np.stack([last + unpack_scores(down[count]) - still[count] for count in opened]),
-        control=last,
-        examples=down[whole]["valid_id"],
-    )
+    split, metric = setup.bench.split(0), setup.bench.metric
+    as_it_is = metric.score(predict(setup.model.build(), split.valid.x, torch.device("cpu")), split.valid.y).scores
+    ways = {
+        "as the checkpoint has it": [as_it_is for _ in scores],
+        "fine-tuned up to the first hold": [one.candidates[-1] for one in scores],
+        "fine-tuned as long as the smallest (the control)": [one.control for one in scores],
+    }
+    best = max(ways, key=lambda way: sum(float(each.mean()) for each in ways[way]))
+    replaced = [
+        replace(one, candidates=np.vstack([one.candidates[:-1], present[None]]))
+        for one, present in zip(scores, ways[best], strict=True)
+    ]
+    return replaced, best
 
 
 def kept_network(setup: ShrinkSetup, folder: RunFolder, weighed: Weighed) -> tuple[nn.Module, int]:
@@ -237,7 +248,7 @@ def say_coarser(decision: Decision, planned: float, units: Units) -> list[str]:
 
 def _say_course(setup: ShrinkSetup, weighed: Weighed) -> list[str]:
     plan, smallest, knee = setup.bench.plan, weighed.decision.depths[0], weighed.depth["accelerates_at"]
-    notes = ["accuracies are those at equal training: a smaller network's distance from the control at the same step"]
+    notes = [f"the network as it is counts {weighed.present}"]
     if smallest > plan.depths[0]:
         notes.append(f"the walk was given up below {smallest} layers: the loss was beyond recovery")
     if knee is not None:

@@ -112,6 +112,13 @@ def plan_shrink(
     """Everything that is known before training. network: trained; ranking: of the units that may leave, least missed
     first; examples: size of the training part.
     """
+    unknown = sorted(set(config.lengths) - {row.unit for row in ranking})
+    if unknown:
+        raise ConfigError(
+            f"a length for {unknown[0]!r}, which is no unit that leaves",
+            where="setting lengths",
+            expected=", ".join(row.unit for row in ranking),
+        )
     removed = choose_removals(len(ranking), config)
     order = [row.unit for row in ranking][: removed[-1]]
     with torch.random.fork_rng(devices=[]):

@@ -37,7 +37,6 @@ from depthprobe.training.batches import Batches
 from depthprobe.training.device import open_device
 from depthprobe.training.metric_source import check_tolerance
 
-WALK = "shrink"  # kind of the arms that walk down
 ABOVE_CHANCE = 3.0  # standard errors that a trained network has to be above guessing
 KEPT = ("optimizer", "momentum", "weight_decay", "clip", "batch_size", "augment", "precision", "steps")
 
@@ -80,7 +79,7 @@ class ShrinkSetup:
     @property
     def arms(self) -> list[Arm]:
         """All trainings in the order in which they run."""
-        return [Arm(seed, rank, kind) for rank, seed in enumerate(self.seeds) for kind in (WALK, "control")]
+        return [Arm(seed, rank, kind) for rank, seed in enumerate(self.seeds) for kind in ("shrink", "control")]
 
     def to_json(self) -> dict[str, Any]:
         """config.json: resolved, enough to run the same again."""
@@ -173,7 +172,7 @@ def set_up_shrink(
         tolerance_note=say_tolerance(config, auto, len(split.valid), 1, own.metric),
         tolerance_auto=automatic,
         forecast=forecast(plan, config.seeds),
-        notes=own.notes + say_split(model),
+        notes=own.notes + say_split(model, split_of, data),
         own=own,
         lr_note=lr_note,
         range_test=range_test,
@@ -205,10 +204,13 @@ def choose_split(model: TrainedModel, config: ShrinkConfig | WidthConfig) -> dic
     return {"seed": config.split_seed, "fold": 0, "folds": 1}
 
 
-def say_split(model: TrainedModel) -> tuple[str, ...]:
-    """What the checkpoint does not say about its own training."""
+def say_split(model: TrainedModel, split_of: Mapping[str, int], data: Dataset) -> tuple[str, ...]:
+    """Whether the checkpoint may have been trained on the validation examples."""
+    seen = model.trained.get("split") or {"seed": model.trained.get("split_seed"), "fold": 0, "folds": 1}
     if "split_seed" in model.trained:
-        return ()
+        same = (model.trained.get("data") or {}).get("fingerprint") == data.fingerprint and dict(seen) == dict(split_of)
+        other = "the checkpoint was trained on other data or another split: it may have seen the validation examples"
+        return () if same else (other,)
     return ("the checkpoint does not say what it was trained on: it may have seen the validation examples",)
 
 

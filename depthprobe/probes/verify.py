@@ -13,6 +13,7 @@ from depthprobe.analysis.scores import SeedScores
 from depthprobe.analysis.tolerance import TARGET
 from depthprobe.analysis.verified import compare_verified
 from depthprobe.config import TrainConfig
+from depthprobe.graph.costs import count_weight_layers
 from depthprobe.probes.answer import read_failures, unpack_scores
 from depthprobe.probes.arms import CHECKPOINT_SECONDS, next_mark, trace_distance, trace_point
 from depthprobe.probes.bench import Arm, Bench, Notebook, Plan, begin_training
@@ -26,9 +27,9 @@ CURRENT, ADVISED = "verify current", "verify advised"
 KINDS = (CURRENT, ADVISED)
 
 
-def verify_arms(seeds: Sequence[int]) -> list[Arm]:
-    """The trainings that `--verify` adds."""
-    return [Arm(seed, rank, kind) for rank, seed in enumerate(seeds) for kind in KINDS]
+def verify_arms(seeds: Sequence[int], finished: Sequence[int]) -> list[Arm]:
+    """The trainings that `--verify` adds, of the `finished` ones among the seeds."""
+    return [Arm(seed, rank, kind) for rank, seed in enumerate(seeds) if seed in finished for kind in KINDS]
 
 
 def verify(
@@ -41,20 +42,25 @@ def verify(
     larger: bool,
     tolerance: float,
     confidence: float,
+    seeds: Sequence[int],
+    limits: Mapping[str, float],
 ) -> tuple[dict[str, Any] | None, float]:
     """Train both, compare them; returns what recommendation.json says under `verified` (None: no seed was left), and
     the seconds that the probe took so far.
 
-    build: kind -> seed -> network with new weights; train: the settings of a training from scratch.
+    seeds: those that finished; limits: of a budget; build: kind -> seed -> network with new weights; train: the settings
+    of a training from scratch.
     """
-    arms = [*setup.arms, *verify_arms(setup.seeds)]
+    arms = [*setup.arms, *verify_arms(setup.seeds, seeds)]
     seconds = run_arms(setup, folder, listener, partial(run_verify_arm, build=build, train=train), arms=arms)
     metric = setup.bench.metric
     scale = 1.0 if metric.known_scale else tolerance / TARGET
     scores = read_verified(list(folder.records()), setup.seeds)
     if not scores:
         return None, seconds
-    compared = compare_verified(scores, larger=larger, tolerance=tolerance, confidence=confidence, scale=scale)
+    compared = compare_verified(
+        scores, larger=larger, tolerance=tolerance, confidence=confidence, scale=scale, limits=limits
+    )
     return {**compared, "steps": setup.bench.plan.steps, "lr": train.lr}, seconds
 
 
@@ -87,10 +93,8 @@ def run_verify_arm(
             notebook.checkpoint(arm, learner.state())
             saved = time.monotonic()
     scores = measure(learner, split, bench.metric)
-    depth = 0 if arm.kind == CURRENT else 1
-    notebook.record(
-        measurement(arm, learner, scores, walk=arm.kind, opened=depth, depth=depth, valid_id=split.valid_id)
-    )
+    depth = count_weight_layers(learner.net)
+    notebook.record(measurement(arm, learner, scores, walk=arm.kind, opened=0, depth=depth, valid_id=split.valid_id))
     return learner
 
 

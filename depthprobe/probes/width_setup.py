@@ -150,7 +150,7 @@ def set_up_width(
         tolerance_note=say_tolerance(config, auto, len(split.valid), 1, own.metric),
         tolerance_auto=automatic,
         forecast=forecast_width(plan, config.seeds),
-        notes=own.notes + say_split(model),
+        notes=own.notes + say_split(model, split_of, data),
         own=own,
         lr_note=lr_note,
         untrained=untrained,

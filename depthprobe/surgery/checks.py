@@ -58,7 +58,8 @@ def _run_open(edited: "Edited", gates: dict[str, Gate]) -> set[str]:
 
 
 def _check_same(edited: "Edited", traced: Traced) -> None:
-    edited.set_ratios({name: float("_copy" not in name) for name in edited.gates})
+    copies = {name for plan in edited._plans.values() for name, _ in plan.copies}
+    edited.set_ratios({name: float(name not in copies) for name in edited.gates})
     small = resize_batch(traced.example[0], 2), resize_batch(traced.example[1], 2)
     if not same_output(_output(edited, small), _output(traced.original, small)):
         raise EditError(

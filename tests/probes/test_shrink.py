@@ -247,3 +247,37 @@ def test_verified_means_trained_from_scratch_both(planted):
     records = [json.loads(line) for line in (result.folder / "records.jsonl").read_text().splitlines()]
     arms = [r["arm"] for r in records if r["kind"] == "arm"]
     assert arms.count("verify current") == arms.count("verify advised") == 2
+
+
+def test_verified_on_the_command_line_ends_with_a_report(folder, planted, capsys):
+    net = ["--model", f"{folder / 'net.py'}:model", "--model-args", "depth=4", "-d", "digits"]
+    words = [
+        "--seeds",
+        "1",
+        "--steps",
+        "120",
+        "--lr",
+        "0.02",
+        "--threads",
+        "1",
+        "--verify",
+        "--out",
+        folder / "verified",
+    ]
+    assert run("shrink", folder / "planted.pt", *net, *words) == 0
+    said = capsys.readouterr()
+    assert "verified from scratch" in said.out
+    assert "from scratch, the advised network" in said.out
+    assert " 0 layers" not in said.err
+    assert (folder / "verified" / "report.html").exists()
+
+
+def test_options_that_would_do_nothing_are_refused(trained, capsys):
+    assert run("shrink", trained, "--limit-train", "100") == 2
+    assert "--dataset" in capsys.readouterr().err
+    assert run("shrink", trained, "--model-args", "depth=3") == 2
+
+
+def test_another_split_than_the_checkpoints_is_said(trained):
+    result = dp.shrink(trained, steps=60, seeds=1, threads=1, candidates=(1,), split_seed=7)
+    assert any("may have seen the validation examples" in note for note in result.recommendation.notes)
