@@ -48,8 +48,8 @@ def verify(
     """Train both, compare them; returns what recommendation.json says under `verified` (None: no seed was left), and
     the seconds that the probe took so far.
 
-    seeds: those that finished; limits: of a budget; build: kind -> seed -> network with new weights; train: the settings
-    of a training from scratch.
+    seeds: those that finished; limits: of a budget; build: kind -> seed -> network with new weights; train: the
+    settings of a training from scratch.
     """
     arms = [*setup.arms, *verify_arms(setup.seeds, seeds)]
     seconds = run_arms(setup, folder, listener, partial(run_verify_arm, build=build, train=train), arms=arms)
