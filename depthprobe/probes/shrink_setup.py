@@ -230,12 +230,12 @@ def choose_rate(
         choice = find_rate(model.source.build, split.train, train, augment=augment, accelerator=accelerator, own=own)
         return choice.lr, choice.note, []
     if before is not None:
-        return share * before, f"fine-tuning at {share:g} of the rate of training, {before:g}", []
+        return share * before, f"fine-tuning at {share:g} x the rate of training, {before:g}", []
     choice = find_rate(
         lambda seed: model.fresh((), seed), split.train, train, augment=augment, accelerator=accelerator, own=own
     )
     lr = None if choice.lr is None else share * choice.lr
-    return lr, f"fine-tuning at {share:g} of the rate for training: {choice.note}", choice.to_json()
+    return lr, f"fine-tuning at {share:g} x the rate for training: {choice.note}", choice.to_json()
 
 
 def check_trained(bench: Bench[Plan], whole: float, where: str) -> None:

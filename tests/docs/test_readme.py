@@ -40,9 +40,10 @@ def test_readme_commands_run(tmp_path):
         words = [f"{ROOT}/{word}" if word.startswith("examples/") else word for word in words]
         runs = sorted((tmp_path / "runs").glob("grow-*")) if (tmp_path / "runs").exists() else []
         words = [str(runs[0]) if word == "RUN" else word for word in words]
-        if words[1] in ("grow", "train"):
-            extra = [word for word in SMALL if words[1] == "grow" or word not in SMALL[:2]]
-            words += extra
+        if words[1] in ("grow", "train", "shrink", "width"):
+            words += SMALL if words[1] != "train" else SMALL[2:]
+            if "--out" in words:  # what is shrunk afterwards has to have learned something
+                words[words.index("--steps") + 1] = "700"
         done = subprocess.run(
             [sys.executable, "-m", *words],
             cwd=tmp_path,
