@@ -18,10 +18,11 @@ class Wiring:
     stream: path of the stream in (args, kwargs); batch: its batch dimension, in and out. batched: dimension of the
     batch of every tensor argument that has one (the stream's included); folds: entries per sample where that is not one
     (a bias per sample and head); whole: tensor arguments that can have none. A tensor in neither was None when
-    recorded, or the same for all samples (1, ...): each call decides. out: path of the stream in what the unit returns; out_batched: as `batched`. handed: returned value that is an argument ->
-    that argument. made: returned tensors, beside the stream, that only the unit can make. blank: what it returns, with
-    `...` for every tensor. states: `made` is a recurrent state, which a sample that skips leaves as it was. named: the
-    keyword arguments; positional: how many others. caches: an argument remembers earlier tokens.
+    recorded, or the same for all samples (1, ...): each call decides. out: path of the stream in what the unit returns;
+    out_batched: as `batched`. handed: returned value that is an argument -> that argument. made: returned tensors,
+    beside the stream, that only the unit can make. blank: what it returns, with `...` for every tensor. states: `made`
+    is a recurrent state, which a sample that skips leaves as it was. named: the keyword arguments; positional: how many
+    others. caches: an argument remembers earlier tokens.
     """
 
     stream: Path
