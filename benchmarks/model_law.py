@@ -1,6 +1,6 @@
 """The law of step time and of peak memory on whole models, grown by half: ResNet-18, ViT-tiny, a two-layer LSTM.
 
-Run: OMP_NUM_THREADS=1 python benchmarks/model_law.py [--rounds 9] [--model resnet18] [--json out.json]
+Run: OMP_NUM_THREADS=1 python benchmarks/model_law.py [--rounds 9] [--batch 64] [--model resnet18] [--json out.json]
 
 Law: T = T(0) + sum over gates of p_j * (T(only j open) - T(0)), the same for the peak of the memory held by tensors
 during a step. Copies stand behind units evenly spread over the depth; sample granularity; staggered states: some gates
@@ -38,16 +38,16 @@ class Recurrent(nn.Module):
 
 
 def resnet18():
-    return import_zoo("torchvision", "model_law.py").models.resnet18(weights=None, num_classes=10), (3, 64, 64), 32
+    return import_zoo("torchvision", "model_law.py").models.resnet18(weights=None, num_classes=10), (3, 64, 64)
 
 
 def vit_tiny():
     timm = import_zoo("timm", "model_law.py")
-    return timm.create_model("vit_tiny_patch16_224", pretrained=False, img_size=96, num_classes=10), (3, 96, 96), 32
+    return timm.create_model("vit_tiny_patch16_224", pretrained=False, img_size=96, num_classes=10), (3, 96, 96)
 
 
 def lstm():
-    return Recurrent(), (32, 64), 64
+    return Recurrent(), (32, 64)
 
 
 MODELS = {"resnet18": resnet18, "vit_tiny": vit_tiny, "lstm": lstm}
@@ -117,10 +117,10 @@ def law(measured, ratios):
     return base + sum(p * (measured[f"only {j}"] - base) for j, p in enumerate(ratios))
 
 
-def grown(name):
+def grown(name, batch):
     """(edited, settled at 1, inputs, targets): half as many units more, evenly spread."""
     torch.manual_seed(0)
-    model, shape, batch = MODELS[name]()
+    model, shape = MODELS[name]()
     x, y = torch.randn(batch, *shape), torch.randint(0, 10, (batch,))
     units = [unit.name for unit in dp.units(model, x[:2]) if unit.kind == GROWN[name] and unit.growable]
     count = len(units) // 2
@@ -130,8 +130,8 @@ def grown(name):
     return edited, dp.settle(edited), x, y
 
 
-def measure(name, rounds):
-    edited, plain, x, y = grown(name)
+def measure(name, batch, rounds):
+    edited, plain, x, y = grown(name, batch)
     gates, step, plain_step = list(edited.gates.values()), step_of(edited, x, y), step_of(plain, x, y)
     wanted = states(len(gates))
     times, deep = {state: [] for state in wanted}, []
@@ -169,19 +169,24 @@ def report(wanted, times, deep, memory):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--model", choices=MODELS, action="append")
     parser.add_argument("--json", help="also write the table to this file")
     options = parser.parse_args()
     torch.set_num_threads(1)
     table = {}
     for name in options.model or MODELS:
-        table[name] = measure(name, options.rounds)
-        print(f"\n{name} grown by half, per sample: measured / law (torch {torch.__version__}, one thread)")
+        table[name] = measure(name, options.batch, options.rounds)
+        print(f"\n{name} grown by half, batch {options.batch}: measured / law (torch {torch.__version__}, one thread)")
         for state, row in table[name].items():
             print(f"  {state:<14}" + "".join(f"{what}={value:8.3f}   " for what, value in row.items()), flush=True)
     if options.json:
         with open(options.json, "w", encoding="utf-8") as file:  # noqa: PTH123
-            json.dump({"torch": torch.__version__, "rounds": options.rounds, "models": table}, file, indent=1)
+            json.dump(
+                {"torch": torch.__version__, "rounds": options.rounds, "batch": options.batch, "models": table},
+                file,
+                indent=1,
+            )
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 Run: OMP_NUM_THREADS=1 python benchmarks/surgery_time.py [--rounds 5]
 
 Timed: dp.apply with a copy behind every unit (tracing, judging, building and checking included), then dp.settle. The
-sizes are timed in turn in one process, in CPU seconds (one thread: other load on the machine does not count); medians over rounds, and their ratio.
+sizes are timed in turn in one process, in CPU seconds (one thread: other load on the machine does not count); medians
+over rounds, and their ratio.
 """
 
 import argparse
