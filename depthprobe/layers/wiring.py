@@ -61,7 +61,11 @@ class Wiring:
         """The batch dimension of an argument in this call; None for one that broadcasts over the batch."""
         known = self.batched.get(path)
         if known is not None:
-            return known if leaf.shape[known] == batch * self.folds.get(path, 1) else _shared(path, leaf, known)
+            if leaf.shape[known] in (1, batch * self.folds.get(path, 1)):
+                return None if leaf.shape[known] == 1 < batch else known
+            raise ValueError(
+                f"the unit got a tensor {tuple(leaf.shape)} at {say_path(path)} that does not fit the batch"
+            )
         if batch not in leaf.shape or leaf.shape[0] == 1:
             return None
         if leaf.shape[0] != batch or tuple(leaf.shape) == (batch, batch):
@@ -86,11 +90,6 @@ class Wiring:
         for path, source in self.handed.items():
             output = put_leaf(output, path, get_leaf(arguments, source))
         return output
-
-
-def _shared(path: Path, leaf: Tensor, dim: int) -> None:
-    if leaf.shape[dim] != 1:
-        raise ValueError(f"the unit got a tensor {tuple(leaf.shape)} at {say_path(path)} that does not fit the batch")
 
 
 def leaves_of(tree: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
