@@ -61,11 +61,10 @@ class Wiring:
         """The batch dimension of an argument in this call; None for one that broadcasts over the batch."""
         known = self.batched.get(path)
         if known is not None:
-            if leaf.shape[known] in (1, batch * self.folds.get(path, 1)):
-                return None if leaf.shape[known] == 1 < batch else known
-            raise ValueError(
-                f"the unit got a tensor {tuple(leaf.shape)} at {say_path(path)} that does not fit the batch"
-            )
+            size, wanted = leaf.shape[known], batch * self.folds.get(path, 1)
+            if size not in (1, wanted):
+                raise ValueError(f"the unit got a tensor {tuple(leaf.shape)} at {say_path(path)}, a batch of {batch}")
+            return known if size == wanted else None
         if batch not in leaf.shape or leaf.shape[0] == 1:
             return None
         if leaf.shape[0] != batch or tuple(leaf.shape) == (batch, batch):
