@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-# Edits of branched models come with block units: take this line out when they are there.
-
 MISSING = [name for name in ("torchvision", "timm", "transformers") if find_spec(name) is None]
 if MISSING:
     pytest.skip(f"not installed: {', '.join(MISSING)} (pip install 'depthprobe[zoo]')", allow_module_level=True)
