@@ -95,7 +95,7 @@ def _describe(network: Any, example: Any, config: Any, tracer: str) -> dict[str,
     reasons = [{"cannot": what, "reason": why, "units": names} for (what, why), names in anatomy.reasons.items()]
     info = {**anatomy.to_json(), "reasons": reasons, "input_shape": list(example.shape[1:])}
     try:
-        plan = plan_grow(network, example, config, TrainConfig(), 1000)
+        plan = plan_grow(network, example, config, TrainConfig(), 1000, tracer)
     except GraphError as error:
         return {**info, "grow": None, "refused": error.render()}
     candidates = [candidate.__dict__ for candidate in plan.candidates]

@@ -1,12 +1,14 @@
 """One model in a process of its own, with a limit on its time and its memory."""
 
+import functools
 import importlib.metadata
 import json
+import multiprocessing
+import multiprocessing.context
 import os
 import re
 import resource
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,20 +22,36 @@ PACKAGES = ("torch", "torchvision", "timm", "transformers")
 def run_child(key: str, seconds: float, gigabytes: float) -> dict[str, Any]:
     """Try the model `key` ("timm:resnet18"): what `try_case` returns, or where it ended and why."""
     begun = time.monotonic()
-    script = str(Path(__file__).parents[1] / "coverage.py")
-    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-        words = [sys.executable, script, "one", key, "--memory-gb", str(gigabytes)]
-        process = subprocess.Popen(words, stdout=out, stderr=err, env={**os.environ, **LIMITED})
-        try:
-            code: int | None = process.wait(timeout=seconds)
-        except subprocess.TimeoutExpired:
+    with tempfile.NamedTemporaryFile("r") as out, tempfile.NamedTemporaryFile("r") as err:
+        process = _server().Process(target=_child, args=(key, gigabytes, out.name, err.name))
+        process.start()
+        process.join(seconds)
+        late = process.is_alive()
+        if late:
             process.kill()
-            process.wait()
-            code = None
-        out.seek(0)
-        err.seek(0)
-        result = _read(out.read(), err.read(), code, seconds)
+            process.join()
+        result = _read(out.read(), err.read(), None if late else process.exitcode, seconds)
     return {**result, "seconds": round(time.monotonic() - begun, 1)}
+
+
+@functools.cache
+def _server() -> multiprocessing.context.ForkServerContext:
+    """Where the children come from: a process that has imported the packages, once for all of them."""
+    here = str(Path(__file__).parents[1])
+    os.environ.update(LIMITED, PYTHONPATH=os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])]))
+    server = multiprocessing.get_context("forkserver")
+    server.set_forkserver_preload(["zoo.warm"])
+    return server
+
+
+def _child(key: str, gigabytes: float, out: str, err: str) -> None:
+    for path, stream in ((out, sys.stdout), (err, sys.stderr)):
+        stream.flush()
+        os.dup2(os.open(path, os.O_WRONLY), stream.fileno())
+    from coverage import cases_of
+
+    source, _, name = key.partition(":")
+    answer(cases_of(source, every=True)[name], gigabytes)
 
 
 def _read(out: str, err: str, code: int | None, seconds: float) -> dict[str, Any]:

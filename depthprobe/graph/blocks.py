@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import fx, nn
 
+from depthprobe.graph.beside import serves_beside
 from depthprobe.graph.example import Example
 from depthprobe.graph.layer_types import (
     CONVS,
@@ -31,7 +32,8 @@ class Block:
 
     in_shape, out_shape: of the stream, without the batch; wiring: how it is called; spoils: it overwrites its input;
     overwritten: what it returns is overwritten later; calls: how often in one forward; begun, ended: when first, on the
-    clock of the recorded forward; last: nothing with weights comes after it.
+    clock of the recorded forward; last: nothing with weights comes after it; beside: a parameter that serves only what
+    is returned beside the stream ("" when there is none).
     """
 
     name: str
@@ -45,6 +47,7 @@ class Block:
     begun: int
     ended: int
     last: bool
+    beside: str = ""
 
     @property
     def plain(self) -> bool:
@@ -188,7 +191,7 @@ class _Choice:
         return Block(
             name=name, kind=_kind(self.composite[name], self.graphs[name]), in_shape=shapes[0], out_shape=shapes[1],
             wiring=wiring, spoils=seen.spoiled, overwritten=seen.overwritten, calls=seen.calls, begun=seen.order,
-            ended=seen.ended, last=last,
+            ended=seen.ended, last=last, beside=serves_beside(self.composite[name], seen, wiring),
         )  # fmt: skip
 
 

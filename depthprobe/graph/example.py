@@ -30,11 +30,14 @@ def split_inputs(example_inputs: Any) -> Example:
 
 
 def resize_batch(values: Any, size: int) -> Any:
-    """The first example, `size` times. Raises GraphError when there is none."""
+    """`size` examples: those given, over and over. Raises GraphError when there is none.
+
+    Their variety stays: a batch of one text without padding, many times, would hide that a mask is passed on.
+    """
     if isinstance(values, Tensor):
         if values.ndim and not len(values):
             raise GraphError("example_inputs holds no example", found=f"a tensor of shape {tuple(values.shape)}")
-        return values[:1].expand(size, *values.shape[1:]).contiguous() if values.ndim else values
+        return values[torch.arange(size, device=values.device) % len(values)] if values.ndim else values
     if isinstance(values, dict):
         return {key: resize_batch(value, size) for key, value in values.items()}
     if isinstance(values, (tuple, list)):

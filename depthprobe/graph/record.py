@@ -97,7 +97,7 @@ def find_wiring(small: Seen, large: Seen) -> Wiring | str:
     single = dict(batched)
     folds = _folds(small.arguments, large.arguments)
     batched.update({path: dim for path, (dim, _) in folds.items()})
-    tensors = [path for path, leaf in leaves_of(small.arguments) if isinstance(leaf, Tensor)]
+    fixed = [path for path, leaf in leaves_of(small.arguments) if isinstance(leaf, Tensor) and leaf.shape[:1] != (1,)]
     out_dims = {path: batch_dim(leaf, get_leaf(large.output, path)) for path, leaf in leaves_of(small.output)}
     out = _stream_out(small.output, out_dims)
     if out is None:
@@ -114,7 +114,7 @@ def find_wiring(small: Seen, large: Seen) -> Wiring | str:
         batch=batched[stream],
         batched=batched,
         folds={path: fold for path, (_, fold) in folds.items()},
-        whole=frozenset(path for path in tensors if path not in batched),
+        whole=frozenset(path for path in fixed if path not in batched),
         out=out,
         out_batched={path: dim for path, dim in out_dims.items() if isinstance(dim, int)},
         handed=handed,

@@ -130,6 +130,8 @@ def _block_unit(facts: _Facts, block: Block, nodes: tuple[str, ...]) -> Unit:
     if block.last and block.in_shape != block.out_shape:
         common = common or "it is the model's output"
     grow = common or ("" if template_of(facts.modules, block, others) else _no_template(module, block))
+    if block.beside and not grow:
+        grow = f"a copy's {block.beside} would do nothing: it makes what the unit returns beside the stream"
     shrink = common or _skip_refusal(block)
     return Unit(
         name=block.name,
@@ -191,7 +193,9 @@ def _unit(facts: _Facts, first: fx.Node) -> Unit:
     is_output = _is_output(traced, nodes[-1])
     common = _common_refusal(facts, [source, *nodes], layer) or ("it is the model's output" if is_output else "")
     grow = common or _own_kind(layer)
-    grow = grow or ("" if "activation" in roles else "no activation after it: a copy would add no depth")
+    grow = grow or (
+        "" if any("activation" in role for role in roles) else "no activation after it: a copy would add no depth"
+    )
     shrink = common or _shrink_refusal(in_shape, out_shape)
     return Unit(
         name=str(first.target),
@@ -218,7 +222,7 @@ def _stretch(facts: _Facts, first: fx.Node) -> tuple[list[fx.Node], list[str]]:
             break
         module = module_of(facts.traced, users[0])
         role = _role(module)
-        if role is None or role in roles or (facts.calls[id(module)] > 1 and _weighs(module)):
+        if role is None or not _fits(role, roles) or (facts.calls[id(module)] > 1 and _weighs(module)):
             break
         nodes.append(users[0])
         roles.append(role)
@@ -227,13 +231,19 @@ def _stretch(facts: _Facts, first: fx.Node) -> tuple[list[fx.Node], list[str]]:
     return nodes[:keep], roles[:keep]
 
 
+def _fits(role: str, roles: list[str]) -> bool:
+    """Whether none of the unit's layers does already what this one would do."""
+    return not any(part in known.split(" + ") for known in roles for part in role.split(" + "))
+
+
 def _weighs(module: nn.Module | None) -> bool:
     return module is not None and any(True for _ in module.parameters())
 
 
 def _role(module: nn.Module | None) -> str | None:
     if isinstance(module, NORMS):
-        return "norm"
+        squashes = any(isinstance(child, ACTIVATIONS) for child in module.children())
+        return "norm + activation" if squashes else "norm"  # a library's norm may hold the activation
     if isinstance(module, ACTIVATIONS):
         return "activation"
     if isinstance(module, DROPOUTS):

@@ -17,11 +17,12 @@ class Wiring:
 
     stream: path of the stream in (args, kwargs); batch: its batch dimension, in and out. batched: dimension of the
     batch of every tensor argument that has one (the stream's included); folds: entries per sample where that is not one
-    (a bias per sample and head); whole: tensor arguments without. out: path of
-    the stream in what the unit returns; out_batched: as `batched`. handed: returned value that is an argument ->
-    that argument. made: returned tensors, beside the stream, that only the unit can make. blank: what it returns, with
-    `...` for every tensor. states: `made` is a recurrent state, which a sample that skips leaves as it was. named: the
-    keyword arguments; positional: how many others. caches: an argument remembers earlier tokens.
+    (a bias per sample and head); whole: tensor arguments that can have none. A tensor in neither was None when
+    recorded, or the same for all samples (1, ...): each call decides. out: path of the stream in what the unit returns;
+    out_batched: as `batched`. handed: returned value that is an argument -> that argument. made: returned tensors,
+    beside the stream, that only the unit can make. blank: what it returns, with `...` for every tensor. states: `made`
+    is a recurrent state, which a sample that skips leaves as it was. named: the keyword arguments; positional: how many
+    others. caches: an argument remembers earlier tokens.
     """
 
     stream: Path
@@ -46,17 +47,32 @@ class Wiring:
 
     def split(self, arguments: Arguments, begin: int, count: int) -> Arguments:
         """The arguments for samples `begin` to `begin + count`; what has no batch passes whole."""
+        batch = get_leaf(arguments, self.stream).shape[self.batch]
 
         def narrow(path: Path, leaf: Any) -> Any:
-            if not isinstance(leaf, Tensor) or path in self.whole:
-                return leaf
-            if path not in self.batched:
-                raise ValueError(f"the unit got a tensor it was not traced with, at {say_path(path)}")
+            dim = self._batch_dim(path, leaf, batch) if isinstance(leaf, Tensor) and path not in self.whole else None
             fold = self.folds.get(path, 1)
-            return leaf.narrow(self.batched[path], fold * begin, fold * count)
+            return leaf if dim is None else leaf.narrow(dim, fold * begin, fold * count)
 
         args, kwargs = map_leaves(narrow, arguments)
         return args, kwargs
+
+    def _batch_dim(self, path: Path, leaf: Tensor, batch: int) -> int | None:
+        """The batch dimension of an argument in this call; None for one that broadcasts over the batch."""
+        known = self.batched.get(path)
+        if known is not None:
+            size, wanted = leaf.shape[known], batch * self.folds.get(path, 1)
+            if size not in (1, wanted):
+                raise ValueError(f"the unit got a tensor {tuple(leaf.shape)} at {say_path(path)}, a batch of {batch}")
+            return known if size == wanted else None
+        if batch not in leaf.shape or leaf.shape[0] == 1:
+            return None
+        if leaf.shape[0] != batch or tuple(leaf.shape) == (batch, batch):
+            raise ValueError(
+                f"the unit got a tensor {tuple(leaf.shape)} at {say_path(path)} that was not there when it was traced, "
+                f"and which dimension is the batch of {batch} is not clear: trace with an example input that has it"
+            )
+        return 0
 
     def join(self, skipping: Any, entering: Any) -> Any:
         """Two parts of the batch as one output; what has no batch comes from `entering`."""

@@ -159,22 +159,28 @@ def _most_wanted(config: GrowthConfig, depth: int) -> int:
 
 
 def plan_grow(
-    model: nn.Module, example: torch.Tensor, config: GrowConfig, train: TrainConfig, examples: int
+    model: nn.Module,
+    example: torch.Tensor,
+    config: GrowConfig,
+    train: TrainConfig,
+    examples: int,
+    tracer: str = "auto",
 ) -> GrowPlan:
     """Everything about a grow probe that is known before training. examples: size of the training part.
 
-    model: any instance of the network; example: (B, ...) inputs. Raises GraphError or ConfigError.
+    model: any instance of the network; example: (B, ...) inputs; tracer: "auto", "fx" or "modules". Raises GraphError
+    or ConfigError.
     """
-    traced = trace(model, example)
+    traced = trace(model, example, tracer)
     units = find_units(traced)
     sites = choose_sites(units, config)
     edits = spread_copies(traced, sites, config, len(units), base_depth(model, traced, units))
     with torch.random.fork_rng(devices=[]):
-        edited = apply(model, edits, example)
+        edited = apply(model, edits, example, tracer)
         depths = gate_depths(edited, base_depth(model, traced, units))
         opened = choose_candidates(len(edited.gates), len(units), config, len(sites), depths)
         edits = _cut(edits, opened[-1])
-        edited = apply(model, edits, example)
+        edited = apply(model, edits, example, tracer)
         candidates = tuple(_candidate(edited, count, depths[count], example) for count in opened)
     steps = train.steps or default_steps(examples, train.batch_size)
     lengths = stair_lengths(config, steps, opened)

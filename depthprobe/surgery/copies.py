@@ -58,7 +58,8 @@ def _weight_layer(layer: nn.Module, unit: Unit, kernel: int | None) -> nn.Module
 
 def _follower(module: nn.Module, unit: Unit) -> nn.Module:
     """Norm, activation or dropout of the copy: a deep copy, reset; a LayerNorm or RMSNorm takes the output size."""
-    if isinstance(module, (nn.LayerNorm, nn.RMSNorm)):
+    own = type(module) in (nn.LayerNorm, nn.RMSNorm)  # others derived from them may count their sizes otherwise
+    if own and isinstance(module, (nn.LayerNorm, nn.RMSNorm)):
         shape = unit.out_shape[-len(module.normalized_shape) :]
         if isinstance(module, nn.RMSNorm):
             return nn.RMSNorm(shape, module.eps, module.elementwise_affine)

@@ -85,6 +85,32 @@ def test_a_model_by_name_fits_the_data_set(cli):
     assert json.loads(out)["params"] == 1_235_496
 
 
+BLOCKS = """
+from torch import nn
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.one, self.two = nn.Linear(16, 16), nn.Linear(16, 16)
+    def forward(self, x):
+        return x + self.two(self.one(x).relu())
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.act, self.head = nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10)
+        self.blocks = nn.Sequential(Block(), Block())
+    def forward(self, x):
+        return self.head(self.blocks(self.act(self.first(x.flatten(1)))))
+"""
+
+
+@pytest.mark.parametrize(("tracer", "first"), [("fx", "first"), ("modules", "blocks.0")])
+def test_the_plan_is_made_with_the_tracer_asked_for(cli, tmp_path, tracer, first):
+    (tmp_path / "blocks.py").write_text(BLOCKS)
+    code, out, _ = cli("inspect", "blocks.py", "--input-shape", "1,8,8", "--tracer", tracer, "--json")
+    assert code == 0
+    assert json.loads(out)["grow"]["gates"][0].startswith(f"{first}_copy")
+
+
 def test_unknown_tracer(cli, net_file):
     code, _, err = cli("inspect", "net.py", "--input-shape", "1,8,8", "--tracer", "magic")
     assert code == 2

@@ -174,3 +174,26 @@ def test_no_weight_layer_no_unit():
 def test_wide_example_batches_and_frozen_models_make_no_difference():
     model = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2))
     assert dp.units(model, torch.randn(64, 4)) == dp.units(model.eval().requires_grad_(False), torch.randn(1, 4))
+
+
+class NormAct(nn.BatchNorm2d):
+    """A norm that holds its activation, as timm's do."""
+
+    def __init__(self, channels):
+        super().__init__(channels)
+        self.act = nn.ReLU(inplace=True)
+
+    def forward(self, x):
+        return self.act(super().forward(x))
+
+
+def test_a_norm_may_hold_the_activation():
+    model = nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), NormAct(4), nn.ReLU(), nn.Conv2d(4, 2, 3))
+    first = dp.units(model, IMAGE)[0]
+    assert first.layers == "conv + norm + activation"
+    assert first.growable
+    edited = dp.apply(model.eval(), [dp.Duplicate(unit="0")], IMAGE)
+    assert same_output(edited(IMAGE), model(IMAGE))
+    edited.set_ratio(1.0)
+    assert isinstance(edited.gates["0_copy1"].inside[1], NormAct)
+    assert same_output(dp.settle(edited)(IMAGE), edited(IMAGE))

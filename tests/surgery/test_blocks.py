@@ -452,3 +452,81 @@ def test_other_batch_sizes_pass():
         args, kwargs = split_inputs(inputs)
         for size in (1, 5, 40):
             edited.train()(*resize_batch(args, size), **resize_batch(kwargs, size))
+
+
+class Head(nn.Module):
+    """Refines a state and reads an answer from it; only the answer needs the second layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.state, self.answer = nn.Linear(6, 6), nn.Linear(6, 6)
+
+    def forward(self, x):
+        x = x + self.state(x)
+        return x, self.answer(x)
+
+
+class Answers(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = Head(), Head()
+
+    def forward(self, x):
+        x, one = self.first(x)
+        x, two = self.second(x)
+        return one + two + x
+
+
+def test_a_copy_whose_layers_would_be_dead_is_refused():
+    units = {unit.name: unit for unit in dp.units(Answers(), torch.randn(4, 6))}
+    assert not units["first"].growable
+    assert "answer.weight" in units["first"].reason
+
+
+class Skips(nn.Module):
+    """As transformers do: a mask of ones is not passed on, one that hides something is, first for all samples alike."""
+
+    def __init__(self):
+        super().__init__()
+        self.blocks = nn.ModuleList(Optional() for _ in range(2))
+
+    def forward(self, x, mask):
+        kept = None if bool(mask.all()) else mask if bool((mask != mask[:1]).any()) else mask[:1]
+        for block in self.blocks:
+            x = block(x, kept)
+        return x
+
+
+class Optional(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.up, self.down = nn.Linear(6, 12), nn.Linear(12, 6)
+
+    def forward(self, x, mask=None):
+        out = self.down(torch.relu(self.up(x)))
+        return x + (out if mask is None else out * mask)
+
+
+@pytest.mark.parametrize("shown", ["ones", "alike", "each"])
+@pytest.mark.parametrize("later", ["ones", "alike", "each"])
+def test_masks_may_come_and_go(shown, later):
+    masks = {"ones": torch.ones(5, 6), "alike": torch.ones(5, 6), "each": torch.ones(5, 6)}
+    masks["alike"][:, 3:], masks["each"][2:, 3:], masks["each"][1, 4:] = 0.0, 0.0, 0.0
+    torch.manual_seed(0)
+    x, model = torch.randn(5, 6), Skips()
+    edited = dp.apply(model, [dp.Gate(unit="blocks.0"), dp.Duplicate(unit="blocks.1")], (x, masks[shown]))
+    edited.set_ratios({"blocks.0": 0.6, "blocks.1_copy1": 0.6})
+    copied, mask = edited.gates["blocks.1_copy1"].inside, masks[later]
+    kept = mask.all().item() or mask
+    gated = torch.cat((x[:2], model.blocks[0](x, kept)[2:]))
+    there = model.blocks[1](gated, kept)
+    wanted = torch.cat((there[:2], copied(there, kept)[2:]))
+    assert torch.allclose(edited.train()(x, mask), wanted)
+
+
+def test_an_argument_whose_batch_is_not_clear_is_refused():
+    model = Skips()
+    edited = dp.apply(model, [dp.Gate(unit="blocks.0", ratio=0.5)], (torch.randn(5, 6), torch.ones(5, 6)))
+    square = torch.ones(6, 6).tril()
+    with pytest.raises(ValueError, match="which dimension is the batch of 6 is not clear"):
+        edited.train()(torch.randn(6, 6), square)
