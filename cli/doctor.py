@@ -10,12 +10,13 @@ def doctor(json: o.Json = False) -> None:
     """Show versions, devices, threads and which kernels are in use."""
     import torch
 
+    from depthprobe.cli.ext import kernel_facts
     from depthprobe.probes.environment import describe_environment
 
     device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     facts = describe_environment(device)
     facts.pop("command_line")
-    facts["kernels"] = "plain PyTorch (reference)"
+    facts["kernels"] = kernel_facts()["runs"]
     facts["oneDNN"] = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     facts["bf16"] = device == "cpu" or torch.cuda.is_bf16_supported()
     if json:

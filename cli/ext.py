@@ -37,7 +37,7 @@ def build(arch: Arch = None, json: o.Json = False) -> None:
 @app.command("status")
 def status(json: o.Json = False) -> None:
     """Show which kernels are built for this torch, whether they are sound, and what would run. Compiles nothing."""
-    facts = _facts()
+    facts = kernel_facts()
     if json:
         print(json_text.dumps(facts, indent=2))
         return
@@ -50,7 +50,8 @@ def status(json: o.Json = False) -> None:
         print(f"{'build:':<12}none for this torch (depthprobe ext build)")
 
 
-def _facts() -> dict[str, Any]:
+def kernel_facts() -> dict[str, Any]:
+    """Which kernels there are, and what runs on this machine."""
     import torch
 
     from depthprobe.ops.build import find_nvcc, nvcc_version
