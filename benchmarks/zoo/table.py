@@ -48,7 +48,7 @@ def section(source: str, rows: dict[str, dict[str, Any]]) -> list[str]:
     lines = [f"## {_TITLES[source]}: {len(good)} of {len(tried)}", "", stamp(tried or rows), ""]
     lines += table(("kind", "passed", "tried"), counts(tried)) if source != "timm" else [families(tried)]
     if source == "timm" and len(rows) < SAMPLE:
-        lines += ["", f"Not reached: the {SAMPLE - len(rows)} largest of the sample of {SAMPLE}."]
+        lines += ["", f"Not reached: {SAMPLE - len(rows)} of the sample of {SAMPLE}."]
     bad = {name: row for name, row in tried.items() if not passed(row)}
     if bad:
         lines += ["", "### What failed", ""]
