@@ -118,6 +118,7 @@ def find_wiring(small: Seen, large: Seen) -> Wiring | str:
         out=out,
         out_batched={path: dim for path, dim in out_dims.items() if isinstance(dim, int)},
         handed=handed,
+        carried=_carried(small, out),
         made=tuple(made),
         blank=map_leaves(lambda _, leaf: ... if isinstance(leaf, Tensor) else leaf, small.output),
         positional=len(small.arguments[0]),
@@ -165,6 +166,23 @@ def _handed(seen: Seen, out: Path) -> dict[Path, Path]:
     """Outputs, beside the stream, that are arguments themselves."""
     sources = {id(leaf): path for path, leaf in leaves_of(seen.arguments) if not isinstance(leaf, _PLAIN)}
     return {p: sources[id(leaf)] for p, leaf in leaves_of(seen.output) if p != out and id(leaf) in sources}
+
+
+def _carried(seen: Seen, out: Path) -> dict[Path, Path]:
+    """Arguments of numbers that come back at the same position with other values."""
+    if not isinstance(seen.output, (tuple, list)):
+        return {}
+    pairs = {index: (get_leaf(seen.arguments, (0, index)), part) for index, part in enumerate(seen.output)}
+    return {
+        (0, index): (index,)
+        for index, (given, part) in pairs.items()
+        if (index,) != out and _are_numbers(given) and _are_numbers(part) and given != part
+    }
+
+
+def _are_numbers(value: Any) -> bool:
+    leaves = [leaf for _, leaf in leaves_of(value)]
+    return bool(leaves) and all(type(leaf) is int for leaf in leaves)
 
 
 _PLAIN = (bool, int, float, str, type(None), torch.dtype, torch.device)

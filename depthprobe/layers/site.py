@@ -80,7 +80,7 @@ class CopyGate(BlockGate):
         x = get_leaf(output, wiring.out)
         if p <= 0.0:
             return output
-        arguments = self._arguments(arguments, x)
+        arguments = ((x,), {}) if wiring.states else wiring.following(arguments, output)
         if p < 1.0 and not self.splits_samples:
             return put_leaf(output, wiring.out, self.mix_streams(get_leaf(self._inside(arguments, 1.0), wiring.out), x))
         batch = x.shape[wiring.batch]
@@ -89,9 +89,6 @@ class CopyGate(BlockGate):
             return output
         entering = wiring.split(arguments, k, batch - k) if k else arguments
         return self._merge(output, self._inside(entering, 1.0 - k / batch), k)
-
-    def _arguments(self, arguments: Arguments, x: Tensor) -> Arguments:
-        return ((x,), {}) if self.wiring.states else put_argument(arguments, self.wiring.stream, x)
 
     def _merge(self, output: Any, new: Any, k: int) -> Any:
         wiring = self.wiring

@@ -19,7 +19,8 @@ class Wiring:
     batch of every tensor argument that has one (the stream's included); folds: entries per sample where that is not one
     (a bias per sample and head); whole: tensor arguments that can have none. A tensor in neither was None when
     recorded, or the same for all samples (1, ...): each call decides. out: path of the stream in what the unit returns;
-    out_batched: as `batched`. handed: returned value that is an argument -> that argument. made: returned tensors,
+    out_batched: as `batched`. handed: returned value that is an argument -> that argument. carried: argument made of
+    numbers -> where the unit returns it changed (the size of a map, after pooling). made: returned tensors,
     beside the stream, that only the unit can make. blank: what it returns, with `...` for every tensor. states: `made`
     is a recurrent state, which a sample that skips leaves as it was. named: the keyword arguments; positional: how many
     others. caches: an argument remembers earlier tokens.
@@ -33,6 +34,7 @@ class Wiring:
     out: Path = ()
     out_batched: Mapping[Path, int] = field(default_factory=dict)
     handed: Mapping[Path, Path] = field(default_factory=dict)
+    carried: Mapping[Path, Path] = field(default_factory=dict)
     made: tuple[Path, ...] = ()
     blank: Any = None
     states: bool = False
@@ -82,6 +84,12 @@ class Wiring:
             return leaf if dim is None or not isinstance(other, Tensor) else torch.cat((other, leaf), dim)
 
         return map_leaves(cat, entering)
+
+    def following(self, arguments: Arguments, output: Any) -> Arguments:
+        """The arguments for a copy behind the unit: the unit's own, with what it returned of them."""
+        for path, source in {**self.carried, self.stream: self.out}.items():
+            arguments = put_argument(arguments, path, get_leaf(output, source))
+        return arguments
 
     def around(self, stream: Tensor, arguments: Arguments) -> Any:
         """What a skipped unit returns: `stream`, and arguments that the unit hands on."""

@@ -17,9 +17,10 @@ _BATCH = 2
 
 @dataclass(frozen=True)
 class Captured:
-    """One call of a block with two examples: its arguments, and the stream that came out."""
+    """One call of a block with two examples: its arguments, those of a copy behind it, and the stream that came out."""
 
     arguments: Arguments
+    following: Arguments
     stream: Tensor
 
 
@@ -51,8 +52,9 @@ def _captured(traced: Traced, name: str, args: Any, kwargs: Any, output: Any) ->
             return None  # a memory of earlier tokens must not learn from a trial
         return leaf.detach().clone() if isinstance(leaf, Tensor) else leaf
 
-    stream = get_leaf(output, traced.blocks[name].wiring.out)
-    return Captured(map_leaves(keep, (args, kwargs)), stream.detach().clone())
+    wiring = traced.blocks[name].wiring
+    given, behind = (map_leaves(keep, part) for part in ((args, kwargs), wiring.following((args, kwargs), output)))
+    return Captured(given, behind, get_leaf(output, wiring.out).detach().clone())
 
 
 def couples_samples(block: nn.Module, wiring: Wiring, call: Captured) -> bool:
@@ -63,7 +65,7 @@ def couples_samples(block: nn.Module, wiring: Wiring, call: Captured) -> bool:
     x = get_leaf(call.arguments, wiring.stream)
     other = x.clone()
     other.select(wiring.batch, 1).add_(1.0)
-    first, second = (_stream(block, wiring, call, value).select(wiring.batch, 0) for value in (x, other))
+    first, second = (_stream(block, wiring, call.arguments, value).select(wiring.batch, 0) for value in (x, other))
     try:
         with evaluating(block):
             alone = block(*(part := wiring.split(call.arguments, 0, 1))[0], **part[1])
@@ -78,10 +80,10 @@ def is_identity(block: nn.Module, wiring: Wiring, call: Captured) -> bool:
     noise = torch.rand(call.stream.shape, generator=torch.Generator().manual_seed(0)).to(call.stream)
     noise = noise if bool((call.stream >= 0).all()) else noise - 0.5
     tried = [call.stream, call.stream + noise]
-    return all(torch.equal(_stream(block, wiring, call, x), x) for x in tried)
+    return all(torch.equal(_stream(block, wiring, call.following, x), x) for x in tried)
 
 
-def _stream(block: nn.Module, wiring: Wiring, call: Captured, x: Tensor) -> Tensor:
-    arguments = ((x.clone(),), {}) if wiring.states else put_argument(call.arguments, wiring.stream, x.clone())
+def _stream(block: nn.Module, wiring: Wiring, given: Arguments, x: Tensor) -> Tensor:
+    arguments = ((x.clone(),), {}) if wiring.states else put_argument(given, wiring.stream, x.clone())
     with evaluating(block):
         return get_leaf(block(*arguments[0], **arguments[1]), wiring.out)  # type: ignore[no-any-return]

@@ -76,7 +76,7 @@ class _Plain:
         stream = self._resized(stream_in) if whole is None else self._pick(whole, self.wiring.out)
         states = self._states(whole, inputs) if self.wiring.states else ()
         for number, (_, copy) in enumerate(self.copies, 1):
-            given = {} if self.wiring.states else dict(inputs)
+            given = {} if self.wiring.states else {**inputs, **self._carried(whole, inputs)}
             out = self._call(f"copy{number}", copy, {**given, self._name_of(self.wiring.stream): stream})
             stream = self._pick(out, self.wiring.out)
             tails = self._tails() if self.wiring.states else []
@@ -134,6 +134,14 @@ class _Plain:
 
     def _tails(self) -> list[Path]:
         return [path[1:] for path in self.wiring.made]
+
+    def _carried(self, whole: fx.Node | None, inputs: Mapping[str, fx.Node]) -> dict[str, Any]:
+        """Arguments that the unit returns changed: a copy gets what it returned."""
+        blank = self.wiring.blank
+        return {
+            self._name_of(path): self._beside(whole, source[0], blank[source[0]], inputs)
+            for path, source in self.wiring.carried.items()
+        }
 
     def _states(self, whole: fx.Node | None, inputs: Mapping[str, fx.Node]) -> list[fx.Node]:
         """The recurrent state that comes out: the unit's, or what was handed in, or zeros."""

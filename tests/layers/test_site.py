@@ -104,10 +104,29 @@ def test_a_skipped_recurrent_layer_leaves_the_state_as_it_was():
     assert empty_state(nn.LSTM(4, 6, 2, bidirectional=True, proj_size=3), x, 1)[0].shape == (4, 3, 3)
 
 
-def test_a_tensor_that_was_not_there_when_traced_is_refused():
+def late(*shape):
     x, mask, table = inputs(8)
-    with pytest.raises(ValueError, match=r"not traced with, at argument extra"):
-        BlockGate(Unit().double(), WIRING, ratio=0.5)(x, mask, table=table, extra=torch.ones(8))
+    return WIRING.split(((x, mask), {"table": table, "extra": torch.ones(shape)}), 2, 5)[1]["extra"]
+
+
+def test_a_tensor_that_was_not_there_when_traced_is_split_where_its_batch_is_clear():
+    assert late(8).shape == (5,)
+    assert late(8, 1, 8).shape == (5, 1, 8)
+    assert late(1, 8).shape == (1, 8)
+    assert late(4, 3).shape == (4, 3)
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (4, 8)])
+def test_a_tensor_that_was_not_there_when_traced_is_refused_where_it_is_not(shape):
+    with pytest.raises(ValueError, match=r"at argument extra that was not there when it was traced"):
+        late(*shape)
+
+
+def test_an_argument_of_another_batch_is_refused():
+    x, mask, table = inputs(8)
+    assert WIRING.split(((x, mask[:1]), {"table": table}), 2, 5)[0][1].shape == (1, 4)
+    with pytest.raises(ValueError, match=r"argument 1, a batch of 8"):
+        WIRING.split(((x, mask[:3]), {"table": table}), 2, 5)
 
 
 def test_what_the_bypass_hands_out_is_its_own_where_it_is_overwritten():

@@ -530,3 +530,39 @@ def test_an_argument_whose_batch_is_not_clear_is_refused():
     square = torch.ones(6, 6).tril()
     with pytest.raises(ValueError, match="which dimension is the batch of 6 is not clear"):
         edited.train()(torch.randn(6, 6), square)
+
+
+class Pools(nn.Module):
+    """A block that takes the size of its map and returns it, halved where it pools."""
+
+    def __init__(self, stride):
+        super().__init__()
+        self.one, self.two, self.stride = nn.Linear(6, 6), nn.Linear(6, 6), stride
+
+    def forward(self, x, size):
+        x = x + self.two(torch.relu(self.one(x)))
+        grid = x.transpose(1, 2).reshape(len(x), 6, *size)[:, :, :: self.stride, :: self.stride]
+        return grid.flatten(2).transpose(1, 2), tuple(grid.shape[2:])
+
+
+class Sized(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.blocks = nn.ModuleList(Pools(stride) for stride in (1, 2, 1))
+
+    def forward(self, x):
+        size = (4, 4)
+        for block in self.blocks:
+            x, size = block(x, size)
+        return x
+
+
+def test_copies_get_the_numbers_that_the_unit_returned():
+    x, model = torch.randn(4, 16, 6), Sized().eval()
+    edited = dp.apply(model, [dp.Duplicate(unit="blocks.1", init="identity", copies=2)], x)
+    for ratio in (0.0, 1.0):
+        edited.set_ratio(ratio)
+        assert same_output(edited(x), model(x))
+        assert same_output(dp.settle(edited)(x), model(x))
+    edited.set_ratio(0.5)
+    assert edited.train()(x).shape == (4, 4, 6)
