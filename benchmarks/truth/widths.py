@@ -51,9 +51,6 @@ WIDE_CASES = tuple(
         ("digits-conv_bn", 3),
         ("mnist14-mlp", 2),
         ("mnist14-conv_flat", 2),
-        ("digits-conv_flat", 2),
-        ("mnist14-conv_bn", 3),
-        ("cifar16-conv_flat", 2),
     )
 )
 
