@@ -5,7 +5,7 @@ Run: python benchmarks/ground_truth.py sweep --data-dir DATA [--cases digits-mlp
      python benchmarks/ground_truth.py judge --data-dir DATA [--runs FOLDER]
      python benchmarks/ground_truth.py bias
      python benchmarks/ground_truth.py shrink --data-dir DATA --runs FOLDER   (resumable)
-     python benchmarks/ground_truth.py widths --data-dir DATA [--cases digits-mlp-2 ...]   (resumable)
+     python benchmarks/ground_truth.py widths --data-dir DATA [--cases digits-mlp-2 ...] [--narrowed]   (resumable)
      python benchmarks/ground_truth.py width --data-dir DATA --runs FOLDER   (resumable)
      python benchmarks/ground_truth.py controls --data-dir DATA [--nulls 20] [--parities 5]
 
@@ -30,7 +30,7 @@ import torch
 from truth import controls
 from truth.bias import print_bias
 from truth.cases import CASES, SEEDS, Case
-from truth.narrowing import judge_width, narrow_case
+from truth.narrowing import judge_width, look_narrowed, narrow_case
 from truth.probe import probe, read_probe
 from truth.shrinking import SHRUNK, judge_shrink, shrink_case
 from truth.sweep import Store, run_case
@@ -52,6 +52,7 @@ def main() -> None:
     parser.add_argument("--cases", nargs="*", help="default: all")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="settings of the probe")
     parser.add_argument("--from-seed", type=int, default=SEEDS[0], help="of the network that `width` narrows")
+    parser.add_argument("--narrowed", action="store_true", help="of `widths`: cut from the widest, not from scratch")
     parser.add_argument("--nulls", type=int, default=20)
     parser.add_argument("--parities", type=int, default=5)
     chosen = parser.parse_args()
@@ -108,7 +109,9 @@ def run_shrinks(chosen, cases) -> None:
 
 def run_width_sweep(chosen, cases) -> None:
     for wide in wide_cases(chosen):
-        sweep_widths(wide, width_store(chosen, wide), store_of(chosen, wide.case).best_rate(), chosen.data_dir)
+        path = width_store(chosen, wide, "narrowed" if chosen.narrowed else "")
+        rate = store_of(chosen, wide.case).best_rate()
+        sweep_widths(wide, path, rate, chosen.data_dir, narrowed=chosen.narrowed)
 
 
 def run_widths(chosen, cases) -> None:
@@ -117,7 +120,10 @@ def run_widths(chosen, cases) -> None:
     for wide in wide_cases(chosen):
         rate = store_of(chosen, wide.case).best_rate()
         folder = narrow_case(wide, rate, chosen.from_seed, chosen.runs / wide.name, chosen.data_dir, **settings)
-        rows.append(judge_width(wide, Store(width_store(chosen, wide)), folder, chosen.data_dir))
+        scratch, narrowed = (Store(width_store(chosen, wide, reading)) for reading in ("", "narrowed"))
+        rows.append(judge_width(wide, scratch, folder, chosen.data_dir))
+        if narrowed.rows:
+            rows[-1]["as_narrowed"] = look_narrowed(wide, narrowed, rows[-1], chosen.data_dir)
         print(json.dumps(rows[-1]), flush=True)
     sound = [row for row in rows if not row["void"]]
     costs = [round(row["cost"], 2) for row in sound]
@@ -128,8 +134,8 @@ def wide_cases(chosen):
     return [wide for wide in WIDE_CASES if chosen.cases is None or wide.name in chosen.cases]
 
 
-def width_store(chosen, wide) -> Path:
-    return chosen.store / "widths" / f"{wide.name}.jsonl"
+def width_store(chosen, wide, reading: str = "") -> Path:
+    return chosen.store / "widths" / reading / f"{wide.name}.jsonl"
 
 
 def run_controls(chosen, cases) -> None:

@@ -10,9 +10,8 @@ import depthprobe as dp
 from depthprobe.graph.costs import count_macs
 from truth.cases import BATCH, SEEDS, STEPS
 from truth.sweep import Store
-from truth.widths import WIDTHS, WideCase, read_width_truth, train_width
+from truth.widths import FINE, WIDTHS, WideCase, read_width_truth, train_width
 
-FINE = 0.3  # of the rate of training: what the probe takes by default
 # Of 64 channels, rounded up: 48, 32, 24, 16, 12, 8, 6, 4, 2, the widths of the sweep.
 RATIOS = (0.75, 0.5, 0.37, 0.25, 0.18, 0.12, 0.09, 0.06, 0.03)
 
@@ -83,3 +82,17 @@ def judge_width(wide: WideCase, store: Store, folder: Path, data_dir: Path | Non
 def width_of(share: float) -> int:
     """Channels of a layer that keeps a share of the widest."""
     return math.ceil(WIDTHS[-1] * share - 1e-9)
+
+
+def look_narrowed(wide: WideCase, store: Store, row: dict, data_dir: Path | None) -> dict:
+    """The same answer (a row of `judge_width`) in the light of the second reading."""
+    split = wide.case.split(0, data_dir)
+    truth = read_width_truth(wide, store, row["tolerance"], (len(split.valid), len(split.test)))
+    regret = truth.regret(row["width"])
+    return {
+        "clears": truth.clears,
+        "guess": truth.guess,
+        "regret": regret,
+        "hit": regret <= row["tolerance"] and not (truth.clears is not None and truth.clears < row["width"]),
+        "means": {w: round(float(mean), 4) for w, mean in zip(WIDTHS, truth.means, strict=True)},
+    }

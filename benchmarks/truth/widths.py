@@ -1,4 +1,8 @@
-"""The width sweep: networks of one depth, every width trained from scratch, and the rule's reading of it."""
+"""The width sweep: networks of one depth at every width, from scratch or cut from the widest, and the rule's reading.
+
+The second reading: the widest of a seed, cut at once to a width and fine-tuned for as many updates as it was trained
+for. A narrow network that was cut from a wide one can be better than one of its width ever was from scratch.
+"""
 
 import time
 from dataclasses import dataclass
@@ -12,11 +16,15 @@ from depthprobe.analysis.scores import SeedScores
 from depthprobe.analysis.spread import Spread, estimate_spread
 from depthprobe.graph.costs import count_macs
 from depthprobe.inputs import open_model
+from depthprobe.probes.alone import CHOSEN_ON
+from depthprobe.surgery.channels import find_channels
+from depthprobe.surgery.narrowing import cut_to
 from truth.cases import BATCH, CASES, NETS_FILE, SEEDS, STEPS, Case
 from truth.readings import CONFIDENCE, held_out
 from truth.sweep import Store, fit, read_answers
 
 WIDTHS = (2, 4, 6, 8, 12, 16, 24, 32, 48, 64)
+FINE = 0.3  # of the rate of training, for what was trained before: what the probe takes
 FAILED = 0.1  # what guessing scores, and half of the way from there to the best is the least that counts as learned
 
 
@@ -55,27 +63,38 @@ WIDE_CASES = tuple(
 )
 
 
-def sweep_widths(wide: WideCase, path: Path, rate: float, data_dir: Path | None, *, say=print) -> None:
-    """Train what is missing of one case."""
-    for width in WIDTHS:
-        for seed in SEEDS:
-            key = {"width": width, "seed": seed, "lr": rate}
-            store = Store(path)
-            if not store.find(**key):
-                store.add({**key, **_train(wide, width, seed, rate, data_dir)})
-                row = store.find(**key)
-                say(f"{wide.name} width {width} seed {seed} valid {row['valid']:.4f} {row['seconds']:.0f}s", flush=True)
+def sweep_widths(wide: WideCase, path: Path, rate: float, data_dir: Path | None, *, narrowed=False) -> None:
+    """Train what is missing of one case. narrowed: of the second reading, at FINE times the rate."""
+    for seed in SEEDS:
+        widest = None
+        for width in WIDTHS:
+            store, key = Store(path), {"width": width, "seed": seed, "lr": FINE * rate if narrowed else rate}
+            if store.find(**key):
+                continue
+            if narrowed and widest is None:
+                widest = train_width(wide, WIDTHS[-1], seed, rate, data_dir)[0].net
+            net = cut_down(widest, width, wide.case.split(seed, data_dir)) if narrowed else None
+            row = {**key, **_train(wide, width, seed, key["lr"], data_dir, net)}
+            store.add(row)
+            print(f"{wide.name} width {width} seed {seed} valid {row['valid']:.4f} {row['seconds']:.0f}s", flush=True)
 
 
-def train_width(wide: WideCase, width: int, seed: int, rate: float, data_dir: Path | None):
-    """(learner at its end, accuracies on the way, why it diverged or None)."""
-    split = wide.case.split(seed, data_dir)
-    return fit(wide.build(width, seed, data_dir), split, seed, rate, wide.case.augment)
+def cut_down(widest: nn.Module, width: int, split) -> nn.Module:
+    """A copy of a trained network with so many channels left in every layer, chosen as the probe chooses."""
+    x = split.train.x[:CHOSEN_ON]
+    groups = [group for group in find_channels(widest, x[:2]) if not group.reason]
+    return cut_to(widest, groups, {group.unit: width for group in groups}, x).network
 
 
-def _train(wide: WideCase, width: int, seed: int, rate: float, data_dir: Path | None):
+def train_width(wide: WideCase, width: int, seed: int, rate: float, data_dir: Path | None, net=None):
+    """(learner at its end, accuracies on the way, why it diverged or None). net: trained before (None: a new one)."""
+    net = wide.build(width, seed, data_dir) if net is None else net
+    return fit(net, wide.case.split(seed, data_dir), seed, rate, wide.case.augment)
+
+
+def _train(wide: WideCase, width: int, seed: int, rate: float, data_dir: Path | None, net=None):
     begin = time.monotonic()
-    learner, course, what = train_width(wide, width, seed, rate, data_dir)
+    learner, course, what = train_width(wide, width, seed, rate, data_dir, net)
     return {
         "steps": STEPS,
         "macs": wide.macs(width, data_dir) * STEPS * BATCH,
