@@ -271,13 +271,13 @@ class ShrinkConfig(BudgetConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class WidthConfig(_Settings):
-    """A width probe. seeds, seed, split_seed, tolerance, metric, lr_share, beyond: as for `ShrinkConfig`. units: names
-    of those that may become narrower (None: all that can). ratios: shares of the channels to measure, 1 always among
-    them. round_to: widths are rounded up to a multiple of it, in units that are wider than it. profile: "equal" shares
-    in all units, or "uneven" ones at as many multiply-accumulates, each unit as narrow as its readers can do with;
-    "auto" takes what is worth more before any training. Lengths are shares of `steps`: first_share before the first
-    measurement, down_share after each cut, cool_share of a cooled branch.
+class WidthConfig(BudgetConfig):
+    """A width probe. seeds, seed, split_seed, tolerance, metric, lr_share, beyond, verify: as for `ShrinkConfig`.
+    units: names of those that may become narrower (None: all that can). ratios: shares of the channels to measure, 1
+    always among them. round_to: widths are rounded up to a multiple of it, in units that are wider than it. profile:
+    "equal" shares in all units, or "uneven" ones at as many multiply-accumulates, each unit as narrow as its readers
+    can do with; "auto" takes what is worth more before any training. Lengths are shares of `steps`: first_share before
+    the first measurement, down_share after each cut, cool_share of a cooled branch.
     """
 
     seeds: int = 3
@@ -295,8 +295,10 @@ class WidthConfig(_Settings):
     down_share: float = 0.08
     cool_share: float = 0.10
     beyond: float = 0.05
+    verify: bool = False
 
     def __post_init__(self) -> None:
+        self._check_budget()
         _number("seeds", self.seeds, at_least=1, at_most=100, whole=True)
         _number("seed", self.seed, at_least=0, whole=True)
         if self.split_seed is not None:

@@ -18,7 +18,7 @@ class Estimate:
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
     """One measured depth, or width. depth: weight layers with the head, or percent of the channels; macs: of one
-    example; latency_ms: of one batch.
+    example; latency_ms: of one batch; beaten: another one is as good with fewer parameters and multiply-accumulates.
     """
 
     depth: int
@@ -27,6 +27,7 @@ class Candidate:
     params: int
     macs: int
     latency_ms: float
+    beaten: bool
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -130,6 +130,7 @@ def _candidate(row: dict[str, Any], current: int) -> Candidate:
         params=int(row["params"]),
         macs=int(row["macs"]),
         latency_ms=float(row["latency_ms"]),
+        beaten=not row.get("pareto", True),  # the first runs do not say it
     )
 
 

@@ -21,6 +21,17 @@ def test_candidates_are_the_measured_ones(view):
     assert (rows[2].params, rows[2].macs, rows[2].latency_ms) == (7290, 451744, 0.8244)
 
 
+def test_candidates_that_another_one_beats_are_marked(make_run):
+    run = make_run()
+    path = run / "recommendation.json"
+    answer = json.loads(path.read_text())
+    for row in answer["depth"]["candidates"]:
+        row["pareto"] = row["depth"] != 7
+    path.write_text(json.dumps(answer))
+    rows = view_run(read_run(run)).curve.candidates
+    assert [row.depth for row in rows if row.beaten] == [7]
+
+
 def test_depths_tolerance_and_control(view):
     curve = view.curve
     assert (curve.current, curve.recommended, curve.best_guess) == (3, 5, 5)
