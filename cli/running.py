@@ -90,11 +90,22 @@ def _continue(folder: RunFolder, command: str, *, json: bool, quiet: bool) -> No
     reopen, run = _verbs(command)
     with watch(quiet=quiet) as watcher:
         watcher.folder = folder.path
-        result = run(reopen(folder), folder, watcher)
+        result = run(_reopened(reopen, folder), folder, watcher)
     if command == "train":
         finish_train(folder.path, result, json=json)
     else:
         finish_probe(result, json=json)
+
+
+def _reopened(reopen: Callable[[RunFolder], Any], folder: RunFolder) -> Any:
+    """The setup of an interrupted run. Raises RunFolderError for a config.json that depthprobe has not written."""
+    try:
+        return reopen(folder)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise RunFolderError(
+            "config.json does not describe a run", where=str(folder.path), expected="the file as it was written",
+            found=f"{type(error).__name__}: {error}", hint="start a new run",
+        ) from error  # fmt: skip
 
 
 def _verbs(command: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
