@@ -17,7 +17,7 @@ from depthprobe.analysis.scores import SeedScores
 from depthprobe.analysis.tolerance import TARGET
 from depthprobe.analysis.units import Units
 from depthprobe.analysis.width_sentence import reasons_of_width, say_width
-from depthprobe.graph.costs import measure_latency_ms
+from depthprobe.graph.costs import count_bytes, measure_latency_ms
 from depthprobe.probes.answer import Failure, Recommendation, as_json, read_failures, read_scores, within
 from depthprobe.probes.conclusion import FLOORS, all_failed, highest_chance, latency_facts, score_test
 from depthprobe.probes.notebook import CANDIDATES
@@ -126,6 +126,7 @@ def candidate_rows(setup: WidthSetup, decision: Decision) -> list[dict[str, Any]
                 "params": costs[percent].params,
                 "macs": costs[percent].macs,
                 "latency_ms": round(measure_latency_ms(net, x.to(device)), 4),
+                "weight_bytes": count_bytes(net),
             }
         )
     return [{**row, "pareto": best} for row, best in zip(rows, pareto(rows, ("params", "macs")), strict=True)]
