@@ -3,6 +3,7 @@
 import json
 import shlex
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +46,25 @@ class Run:
 
     def of(self, kind: str, **facts: Any) -> list[dict[str, Any]]:
         """Records of one kind ("trace", "measurement", "failure"), those that agree with `facts`."""
-        return [
-            record
-            for record in self.records
-            if record["kind"] == kind and all(record[key] == value for key, value in facts.items())
-        ]
+        return [r for r in self._by_kind.get(kind, ()) if all(r[key] == value for key, value in facts.items())]
+
+    def traces(self, seed: int, arm: str) -> list[dict[str, Any]]:
+        """Trace records of one training, in order."""
+        return self._traces.get((seed, arm), [])
+
+    @cached_property
+    def _by_kind(self) -> dict[str, list[dict[str, Any]]]:
+        found: dict[str, list[dict[str, Any]]] = {}
+        for record in self.records:
+            found.setdefault(record["kind"], []).append(record)
+        return found
+
+    @cached_property
+    def _traces(self) -> dict[tuple[int, str], list[dict[str, Any]]]:
+        found: dict[tuple[int, str], list[dict[str, Any]]] = {}
+        for record in self.of("trace"):
+            found.setdefault((record["seed"], record["arm"]), []).append(record)
+        return found
 
 
 def read_run(path: Path) -> Run:
