@@ -18,7 +18,7 @@ def golden():
 
 @pytest.fixture(scope="session")
 def finished():
-    """Small real runs, without the scores of single examples: grow, full (--by, --sensitivity, --verify), shrink, width."""
+    """Small real runs without the scores of examples: grow, full (--by, --sensitivity, --verify), shrink, width."""
     return {path.name: path for path in sorted(FINISHED.iterdir())}
 
 
