@@ -6,10 +6,13 @@ from typing import Any
 from depthprobe.errors import RunFolderError
 from depthprobe.reports.axis import axis_of, candidates_of
 from depthprobe.reports.course import view_course
-from depthprobe.reports.measured import Candidate, Certainty, DepthCurve, Estimate, SeedWalk
-from depthprobe.reports.provenance import config_text, device_text, view_facts
+from depthprobe.reports.holding import estimate, view_places, view_rate_test, view_rates, view_verified
+from depthprobe.reports.measured import Candidate, Certainty, DepthCurve, SeedWalk
+from depthprobe.reports.network import view_network
+from depthprobe.reports.provenance import config_text, device_text, numbers_of, view_facts
 from depthprobe.reports.reading import Run, damaged
 from depthprobe.reports.view import Ranking, RunView
+from depthprobe.reports.warning import view_warnings
 from depthprobe.reports.widths import view_widths
 from depthprobe.reports.words import view_answer
 
@@ -28,20 +31,28 @@ def _view(run: Run) -> RunView:
     if not run.of("measurement"):
         raise damaged(run.path, "records.jsonl", "no measurement in it")
     curve, certainty = view_curve(run), view_certainty(run)
+    rates, verified = view_rates(run), view_verified(run)
     return RunView(
         name=run.path.absolute().name,
         command=run.command,
         model=short_model(run.config["model"]),
         data=PurePath(str(run.config["data"]["spec"])).name,
-        answer=view_answer(run, curve, certainty),
+        answer=view_answer(run, curve, certainty, view_warnings(run, curve, certainty, rates, verified)),
         curve=curve,
         course=view_course(run),
         certainty=certainty,
         latency_note=_latency_note(run),
+        network=view_network(run),
         ranking=view_ranking(run),
         widths=view_widths(run),
+        rates=rates,
+        places=view_places(run),
+        verified=verified,
+        rate_test=view_rate_test(run),
+        trainings=float(run.recommendation["cost"]["trainings"]),
         facts=view_facts(run),
         config=config_text(run),
+        numbers=numbers_of(run),
     )
 
 
@@ -117,11 +128,6 @@ def view_ranking(run: Run) -> tuple[Ranking, ...]:
     )
 
 
-def estimate(document: dict[str, float]) -> Estimate:
-    """Read value, low and high."""
-    return Estimate(value=float(document["value"]), low=float(document["low"]), high=float(document["high"]))
-
-
 def _candidate(row: dict[str, Any], current: int) -> Candidate:
     return Candidate(
         depth=int(row["depth"]),
@@ -130,7 +136,8 @@ def _candidate(row: dict[str, Any], current: int) -> Candidate:
         params=int(row["params"]),
         macs=int(row["macs"]),
         latency_ms=float(row["latency_ms"]),
-        beaten=not row.get("pareto", True),  # the first runs do not say it
+        weight_bytes=int(row["weight_bytes"]) if row.get("weight_bytes") else None,
+        pareto=row.get("pareto"),
     )
 
 

@@ -19,6 +19,7 @@ from depthprobe.probes.conclusion import chance
 from depthprobe.probes.cost import Forecast, forecast
 from depthprobe.probes.environment import describe_environment
 from depthprobe.probes.grow_setup import say_tolerance
+from depthprobe.probes.outline import outline
 from depthprobe.probes.own import Asked, Own, check_targets, open_own
 from depthprobe.probes.ranking import PROBED, Ranked, find_idle, rank_units
 from depthprobe.probes.rate import find_rate
@@ -258,7 +259,8 @@ def check_trained(bench: Bench[Plan], whole: float, where: str) -> None:
 def create_shrink(setup: ShrinkSetup, out: Path | None) -> RunFolder:
     """The run folder of a new probe."""
     environment = describe_environment(str(setup.bench.accelerator.device))
-    return RunFolder.create(out, "shrink", setup.to_json(), environment)
+    units = outline(setup.model.whole(), setup.bench.split(0).train.x[:2])
+    return RunFolder.create(out, "shrink", {**setup.to_json(), "units": units}, environment)
 
 
 def reopen_shrink(folder: RunFolder) -> ShrinkSetup:

@@ -19,6 +19,7 @@ from depthprobe.probes.bench import Arm, Bench, undisturbed
 from depthprobe.probes.cost import Forecast
 from depthprobe.probes.environment import describe_environment
 from depthprobe.probes.grow_setup import say_tolerance
+from depthprobe.probes.outline import outline
 from depthprobe.probes.own import Asked, Own, check_targets, open_own
 from depthprobe.probes.profiles import choose_profile, uneven_widths
 from depthprobe.probes.setup import (
@@ -219,7 +220,8 @@ def price_hold(plan: WidthPlan, hold: Hold) -> float:
 def create_width(setup: WidthSetup, out: Path | None) -> RunFolder:
     """The run folder of a new probe."""
     environment = describe_environment(str(setup.bench.accelerator.device))
-    return RunFolder.create(out, "width", setup.to_json(), environment)
+    units = outline(setup.model.build(), setup.bench.split(0).train.x[:2])
+    return RunFolder.create(out, "width", {**setup.to_json(), "units": units}, environment)
 
 
 def reopen_width(folder: RunFolder) -> WidthSetup:

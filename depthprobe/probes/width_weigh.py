@@ -15,7 +15,7 @@ from depthprobe.analysis.scores import SeedScores
 from depthprobe.analysis.tolerance import TARGET
 from depthprobe.analysis.width_sentence import say_narrowing
 from depthprobe.analysis.within import decide_within
-from depthprobe.graph.costs import measure_latency_ms
+from depthprobe.graph.costs import count_bytes, measure_latency_ms
 from depthprobe.probes.answer import Failure, read_failures, unpack_scores, within
 from depthprobe.probes.conclusion import FLOORS, all_failed, highest_chance, latency_facts, mark_pareto, units_of
 from depthprobe.probes.profiles import skeleton
@@ -145,6 +145,7 @@ def candidate_rows(setup: WidthSetup, decision: Decision) -> list[dict[str, Any]
                 "params": costs[percent].params,
                 "macs": costs[percent].macs,
                 "latency_ms": round(measure_latency_ms(net, x.to(device)), 4),
+                "weight_bytes": count_bytes(net),
             }
         )
     mark_pareto(rows)
