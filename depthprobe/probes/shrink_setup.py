@@ -200,7 +200,7 @@ def choose_teacher(
         return None
     if classes and predict(network, batches.x[:2], batches.device).shape[1:2] < (classes,):
         return None  # no logits of the classes
-    return make_teacher(network, batches.x, config.distill, classes=classes > 0, fixed=not batches.augment)
+    return make_teacher(network, batches.x, config.distill, classes=classes > 0)
 
 
 def find_units_idle(network: nn.Module, split: Split, config: ShrinkConfig) -> tuple[str, ...]:

@@ -17,7 +17,8 @@ MOST_KEPT = 2**26  # numbers of outputs that are computed once for all examples;
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Teacher:
     """network: trained, in eval mode. classes: whether outputs are logits of classes, (N, C, ...), else numbers; share:
-    of the loss, 0..1; kept: (N, ...) outputs for all training examples, where batches are not augmented.
+    of the loss, 0..1; kept: (N, ...) outputs for all training examples as they are, however batches are augmented; None
+    where those are too many numbers, and the teacher sees every batch.
     """
 
     network: nn.Module
@@ -44,13 +45,10 @@ class Teacher:
         return apart * TEMPERATURE**2  # gradients at most TEMPERATURE times as large as those of the targets
 
 
-def make_teacher(network: nn.Module, x: Tensor, share: float, *, classes: bool, fixed: bool) -> Teacher:
-    """A teacher of `network`, which is left as it is. x: (N, ...) training inputs, on the network's device; fixed:
-    whether batches are those examples as they are, so that the outputs can be computed once.
-    """
+def make_teacher(network: nn.Module, x: Tensor, share: float, *, classes: bool) -> Teacher:
+    """A teacher of `network`, which is left as it is. x: (N, ...) training inputs, on the network's device."""
     network = copy.deepcopy(network).eval().requires_grad_(False)
-    kept = _outputs(network, x) if fixed else None
-    return Teacher(network=network, classes=classes, share=share, kept=kept)
+    return Teacher(network=network, classes=classes, share=share, kept=_outputs(network, x))
 
 
 @torch.no_grad()
