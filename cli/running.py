@@ -9,6 +9,7 @@ from typing import Any
 
 from depthprobe.cli.answer import print_answer, print_summary
 from depthprobe.cli.live import LiveView, PlainView, Watcher
+from depthprobe.cli.tuned import continue_tune, finish_tune
 from depthprobe.errors import RunFolderError
 from depthprobe.runs import RunFolder
 
@@ -62,6 +63,8 @@ def continue_run(path: Path, verb: str | None, *, json: bool, quiet: bool) -> No
             _continue_shrink(folder, json, quiet)
         elif command == "width":
             _continue_width(folder, json, quiet)
+        elif command == "tune":
+            continue_tune(folder, json=json, quiet=quiet)
         else:
             _continue_grow(folder, json, quiet)
 
@@ -110,6 +113,9 @@ def _finished(folder: RunFolder, command: str, json: bool) -> None:
     print(f"{folder.path} is finished already", file=sys.stderr)
     if command == "train":
         finish_train(folder.path, folder.read_json("summary.json"), json=json)
+        return
+    if command == "tune":
+        finish_tune(folder.path, folder.read_json("recommendation.json"), json=json)
         return
     from depthprobe.probes.result import load_recommendation
 

@@ -21,18 +21,14 @@ from depthprobe.reports.view import RunView
 
 def render_page(views: Sequence[RunView]) -> str:
     """The whole page. Names come from files of others: the template escapes everything that is not made here."""
-    scripts = [get_plotlyjs(), _resource("report.js.j2")]
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters.update({name: getattr(numbers, name) for name in _FILTERS})
-    template = environment.from_string(_resource("report.html.j2"))
+    scripts = [get_plotlyjs(), resource("report.js.j2")]
+    template = open_template("report.html.j2")
     page = template.render(
         views=views,
         figures=[_figures(view) for view in views],
         title=_title(views),
-        policy=_policy(scripts),
-        css=Markup(_resource("report.css")),
+        policy=page_policy(scripts),
+        css=Markup(resource("report.css")),
         scripts=[Markup(script) for script in scripts],
         night=Markup(script_json(night_map())),
     )
@@ -68,14 +64,15 @@ def _figures(view: RunView) -> dict[str, dict[str, Any] | None]:
         "shares": draw_shares(sure) if sure.shares else None,
         "gains": draw_gains(sure) if sure.gains else None,
     }
-    return {name: _for_template(figure) if figure else None for name, figure in drawn.items()}
+    return {name: for_template(figure) if figure else None for name, figure in drawn.items()}
 
 
-def _for_template(figure: Figure) -> dict[str, Any]:
+def for_template(figure: Figure) -> dict[str, Any]:
+    """What the template needs of a figure."""
     return {"json": Markup(figure.to_json()), "label": figure.label, "height": figure.height}
 
 
-def _policy(scripts: Sequence[str]) -> str:
+def page_policy(scripts: Sequence[str]) -> str:
     """Content-Security-Policy: only the scripts of this page run, and nothing is fetched."""
     hashes = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
     allowed = " ".join(f"'sha256-{text}'" for text in hashes)
@@ -85,5 +82,15 @@ def _policy(scripts: Sequence[str]) -> str:
     )
 
 
-def _resource(name: str) -> str:
+def open_template(name: str) -> jinja2.Template:
+    """A template that escapes everything, with the filters of numbers."""
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters.update({name: getattr(numbers, name) for name in _FILTERS})
+    return environment.from_string(resource(name))
+
+
+def resource(name: str) -> str:
+    """The text of a file that lies beside this module."""
     return files("depthprobe.reports").joinpath(name).read_text(encoding="utf-8")

@@ -10,7 +10,7 @@ from depthprobe.analysis.units import Units
 from depthprobe.errors import RunFolderError
 
 RUN_SCHEMA = 1
-COMMANDS = ("grow", "shrink", "width")
+COMMANDS = ("grow", "shrink", "width", "tune")
 
 
 @dataclass(frozen=True, kw_only=True)

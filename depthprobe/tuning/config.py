@@ -14,8 +14,8 @@ LEAST_SEEDS = 4  # of a signed-rank test that can tell anything before its last 
 @dataclass(frozen=True, kw_only=True)
 class TuneConfig(_Settings):
     """A study. trials: of the search, the default included. objective: "accuracy" (the metric, whichever it is) at a
-    fixed number of updates, or "accuracy,cost", both together. trial_seeds: trainings of one trial (None: one, or 4 with
-    the pruner "wilcoxon"). pruner: "hyperband" compares what is measured at holds, "wilcoxon" seed by seed.
+    fixed number of updates, or "accuracy,cost", both together. trial_seeds: trainings of one trial (None: one, or 4
+    with the pruner "wilcoxon"). pruner: "hyperband" compares what is measured at holds, "wilcoxon" seed by seed.
     confirm_top: trials that are trained again beside the default; confirm_seeds: fresh seeds of each. workers: local
     processes. heartbeat: seconds between two signs of life; three missed and a trial is taken for lost.
     """

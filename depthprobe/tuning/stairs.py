@@ -1,6 +1,6 @@
 """From what a sampler proposes to the settings of a grow run, at a fixed number of updates."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -69,18 +69,25 @@ def fit_stairs(shares: Mapping[str, float], budget: Budget, lengths: StairLength
             expected=f"at least {least + 2} up to the deepest candidate",
             found=str(budget.updates),
         )
-    wanted = {name: shares[name] * budget.updates for name in SHARES}
-    wanted["hold"] *= len(stairs)
+    wanted = {name: shares[name] * budget.updates * (len(stairs) if name == "hold" else 1) for name in SHARES}
     scale = min(1.0, spare / max(1.0, sum(wanted.values())))
-    hold, cool = (
-        1 + int(scale * wanted["hold"] / len(stairs) + 0.5 / len(stairs)),
-        max(1, int(scale * wanted["cool"] + 0.5)),
-    )
-    room = budget.updates - cool - max(1, int(scale * wanted["start"] + 0.5)) - hold * len(stairs)
+    start, hold, cool = _whole(wanted, scale, len(stairs), round)
+    if start + hold * len(stairs) + cool > budget.updates - least + len(stairs):
+        start, hold, cool = _whole(wanted, scale, len(stairs), int)
+    room = budget.updates - cool - start - hold * len(stairs)
     up = _longest_ramp(replace(lengths, up_hold=hold), stairs, room)
     found = replace(lengths, up=up, up_hold=hold)
     taken = sum(map(found.climb, stairs)) + hold * len(stairs)
     return replace(found, first=budget.updates - cool - taken), cool
+
+
+def _whole(
+    wanted: Mapping[str, float], scale: float, stairs: int, rounded: Callable[[float], int]
+) -> tuple[int, int, int]:
+    """Updates of the start, of one hold and of the cooled end, each at least 1."""
+    parts = (wanted["start"], wanted["hold"] / stairs, wanted["cool"])
+    start, hold, cool = (max(1, rounded(scale * part)) for part in parts)
+    return start, hold, cool
 
 
 def _longest_ramp(lengths: StairLengths, stairs: Sequence[int], room: int) -> int:
