@@ -37,12 +37,11 @@ def begin_tune(
     changes = read_space(space) if space is not None else {}
     url = storage or local_url(out)
     shown = without_password(url)
-    server = open_storage(url, tune.heartbeat) if storage else None
     setup = set_up_tuning(
         model, source, grow, train, tune, changes, study=study, storage=shown, typed=frozenset(configs["train"])
     )
-    if server is not None:
-        refuse_taken(setup, server)
+    if storage is not None:
+        refuse_taken(setup, open_storage(url, tune.heartbeat))
     with create_tuning(setup, out, url if shown != url else None) as folder:
         _run(setup, folder, url, json=json, quiet=quiet)
 
@@ -56,11 +55,13 @@ def continue_tune(folder: RunFolder, *, json: bool, quiet: bool) -> None:
 
 
 def _run(setup: "TuneSetup", folder: RunFolder, url: str, *, json: bool, quiet: bool) -> None:
+    from depthprobe.tuning.storage import reporting_storage
     from depthprobe.tuning.tune import run_tune
 
     tell = _teller(setup, quiet)
     try:
-        answer = run_tune(setup, folder, url, tell)
+        with reporting_storage(url):
+            answer = run_tune(setup, folder, url, tell)
     except KeyboardInterrupt:
         print(f"go on with: depthprobe resume {folder.path}", file=sys.stderr)
         raise

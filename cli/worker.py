@@ -1,6 +1,7 @@
 """depthprobe worker: pull trials of a study that lives in a database, on any machine."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,19 +24,20 @@ def worker(
     """Run trials of a study until none is left; as many workers as you like, on as many machines."""
     from depthprobe.inputs import open_model
     from depthprobe.tuning.setup import study_setup
-    from depthprobe.tuning.storage import open_storage, parse_url
+    from depthprobe.tuning.storage import open_storage, parse_url, reporting_storage
     from depthprobe.tuning.study import read_study
     from depthprobe.tuning.workers import work
 
     name, url, run = _find(study, storage)
     shown = parse_url(url).render_as_string(hide_password=True)
-    document = read_study(name, open_storage(url, 1), shown)
+    document = read_study(name, open_storage(url, 1, create=False), shown)
     database = open_storage(url, document["tune"]["heartbeat"])
     setup = study_setup(document, model=open_model(model) if model else None, data_dir=data_dir)
     place = out or _checkpoints(run, document, name)
     if not quiet:
         print(f"study {name} at {shown}; checkpoints in {place}", file=sys.stderr, flush=True)
-    done = work(setup, database, place, patience=PATIENCE_SECONDS)
+    with reporting_storage(url):
+        done = work(setup, database, place, patience=PATIENCE_SECONDS)
     if not quiet:
         print(f"{done} trial{'' if done == 1 else 's'} run here; none is left", file=sys.stderr)
 
@@ -57,6 +59,6 @@ def _find(study: str, storage: str | None) -> tuple[str, str, Path | None]:
     return config["study"], config["storage"], Path(study)
 
 
-def _checkpoints(run: Path | None, document: dict[str, Any], name: str) -> Path:
+def _checkpoints(run: Path | None, document: Mapping[str, Any], name: str) -> Path:
     """The run folder's own, where it lies on this machine: a trial goes on from what another worker left there."""
     return (run or Path("runs") / f"worker-{name}") / "checkpoints"

@@ -14,6 +14,7 @@ from depthprobe.analysis.units import Units
 from depthprobe.config import GrowConfig, TrainConfig
 from depthprobe.runs import RunFolder
 from depthprobe.tuning.confirm import Contender, pick
+from depthprobe.tuning.plots import draw_plots
 from depthprobe.tuning.queue import Queue, by_slot, last_attempts
 from depthprobe.tuning.quiet import quietly
 from depthprobe.tuning.setup import TuneSetup
@@ -54,7 +55,7 @@ def conclude_tuning(
         "notes": [*setup.notes, setup.base.lr_note],
     }
     folder.write_text(BEST, config_text(setup, best))
-    folder.write_json(PLOTS, draw_plots(setup, search))
+    folder.write_json(PLOTS, draw_plots(search, setup.bench.metric.name, setup.config))
     folder.write_json("recommendation.json", document)
     return document
 
@@ -159,8 +160,8 @@ def total_cost(setup: TuneSetup, search: Queue, confirm: Queue, seconds: float) 
 
 def _paid(setup: TuneSetup, trial: FrozenTrial) -> float:
     attributes = trial.user_attrs
-    share = (attributes.get("cut") or {}).get("updates", 0) / setup.budget.updates
-    return float(attributes.get("cost", 0.0)) * (len(attributes.get("runs", [])) + min(1.0, share))
+    share = float((attributes.get("cut") or {}).get("updates", 0)) / setup.budget.updates
+    return float(attributes.get("cost", 0.0)) * float(len(attributes.get("runs", [])) + min(1.0, share))
 
 
 def config_text(setup: TuneSetup, best: Contender) -> str:
@@ -182,22 +183,3 @@ def _picked(config: GrowConfig | TrainConfig, keys: Sequence[str]) -> dict[str, 
 def _lines(settings: dict[str, Any]) -> list[str]:
     """JSON's strings, numbers, booleans and lists are TOML's."""
     return [f"{name} = {json.dumps(value)}" for name, value in settings.items()]
-
-
-def draw_plots(setup: TuneSetup, search: Queue) -> dict[str, Any]:
-    """Optuna's plots of the search as plotly's JSON, by name; those that have nothing to show are left out."""
-    plots, metric = optuna.visualization, setup.bench.metric.name
-    first = {"target": lambda trial: trial.values[0], "target_name": metric}
-    drawn = {
-        "history": lambda: plots.plot_optimization_history(search, **first),
-        "importance": lambda: plots.plot_param_importances(search),
-        "slices": lambda: plots.plot_slice(search, **first),
-        "parallel": lambda: plots.plot_parallel_coordinate(search, **first),
-    }
-    if setup.config.pareto:
-        drawn["pareto"] = lambda: plots.plot_pareto_front(search, target_names=[metric, "cost"])
-    if setup.config.pruner != "none":
-        drawn["intermediate"] = lambda: plots.plot_intermediate_values(search)
-    few = len(search.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))) < 2
-    with quietly():
-        return {} if few else {name: json.loads(draw().to_json()) for name, draw in drawn.items()}

@@ -1,5 +1,7 @@
 """Where a study lives: any SQLAlchemy URL, with a heartbeat, and a second run for a trial whose worker died."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import sqlalchemy
@@ -46,17 +48,20 @@ def parse_url(text: str) -> URL:
 
 def without_password(text: str) -> str:
     """The URL as it may be written down."""
-    return parse_url(text).set(password=None).render_as_string(hide_password=False)
+    return parse_url(text)._replace(password=None).render_as_string(hide_password=False)
 
 
-def open_storage(text: str, heartbeat: int) -> RDBStorage:
-    """The storage of a study. heartbeat: seconds between two signs of life of a trial.
+def open_storage(text: str, heartbeat: int, *, create: bool = True) -> RDBStorage:
+    """The storage of a study. heartbeat: seconds between two signs of life of a trial; create: make its tables, if they
+    are missing.
 
-    Raises ConfigError for an unknown dialect or a missing driver, StorageError when it cannot be reached.
+    Raises ConfigError for an unknown dialect, a missing driver, and a storage that cannot be reached or is none.
     """
     url = parse_url(text)
     sqlite = url.get_backend_name() == "sqlite"
     engine = {"connect_args": {"timeout": SQLITE_WAIT_SECONDS}} if sqlite else {"pool_pre_ping": True}
+    if sqlite and not create and not Path(str(url.database)).is_file():
+        raise ConfigError("there is no such database", where="--storage", found=str(url.database))
     with quietly():
         try:
             storage = RDBStorage(
@@ -65,25 +70,35 @@ def open_storage(text: str, heartbeat: int) -> RDBStorage:
                 heartbeat_interval=heartbeat,
                 grace_period=BEATS_MISSED * heartbeat,
                 heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=1),
+                skip_table_creation=not create,
             )
         except (ImportError, sqlalchemy.exc.NoSuchModuleError) as error:
             raise _no_driver(url, error) from error
         except (SQLAlchemyError, StorageInternalError, RuntimeError) as error:
-            raise unreachable(url, error) from error
+            raise ConfigError(**_unreachable(url, error)) from error
     if sqlite:
         _serialise(storage.engine)
     return storage
 
 
-def unreachable(url: URL, error: Exception) -> StorageError:
-    """The error for a storage that does not answer."""
+@contextmanager
+def reporting_storage(text: str) -> Iterator[None]:
+    """Turn what a storage raises in the middle of a run into StorageError."""
+    try:
+        yield
+    except (SQLAlchemyError, StorageInternalError) as error:
+        raise StorageError(**_unreachable(parse_url(text), error)) from error
+
+
+def _unreachable(url: URL, error: Exception) -> dict[str, str]:
     cause = error.__cause__ if isinstance(error, StorageInternalError) and error.__cause__ else error
-    return StorageError(
-        "the storage cannot be reached",
-        where=url.render_as_string(hide_password=True),
-        found=str(getattr(cause, "orig", None) or cause).splitlines()[0],
-        hint="check the URL and that the server runs; a password is taken from PGPASSWORD or ~/.pgpass",
-    )
+    lines = str(getattr(cause, "orig", None) or cause).splitlines() or [type(cause).__name__]
+    return {
+        "what": "the storage cannot be reached, or holds no studies",
+        "where": f"--storage {url.render_as_string(hide_password=True)}",
+        "found": lines[0],
+        "hint": "check the URL and the server; a password may come from PGPASSWORD or ~/.pgpass",
+    }
 
 
 def _no_driver(url: URL, error: Exception) -> ConfigError:

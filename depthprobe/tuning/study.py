@@ -9,6 +9,7 @@ import optuna
 from optuna.pruners import BasePruner, HyperbandPruner, NopPruner, WilcoxonPruner
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from optuna.storages import RDBStorage
+from optuna.study import StudyDirection
 
 from depthprobe.errors import ConfigError, RunFolderError
 from depthprobe.training.batches import mix_seed
@@ -37,7 +38,8 @@ def refuse_taken(setup: TuneSetup, storage: RDBStorage) -> None:
 
 def ensure_study(setup: TuneSetup, storage: RDBStorage) -> None:
     """The study of the search, every trial waiting, the default first; what is there already is left."""
-    directions = ["maximize", "minimize"] if setup.config.pareto else ["maximize"]
+    up, down = StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE
+    directions = [up, down] if setup.config.pareto else [up]
     with quietly():
         study = optuna.create_study(storage=storage, study_name=setup.study, directions=directions, load_if_exists=True)
     known = {trial.user_attrs[SLOT] for trial in study.get_trials(deepcopy=False)}
