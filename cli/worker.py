@@ -1,9 +1,8 @@
 """depthprobe worker: pull trials of a study that lives in a database, on any machine."""
 
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -25,15 +24,16 @@ def worker(
     from depthprobe.inputs import open_model
     from depthprobe.tuning.setup import study_setup
     from depthprobe.tuning.storage import open_storage, parse_url, reporting_storage
-    from depthprobe.tuning.study import read_study
+    from depthprobe.tuning.study import checkpoints_here, read_study
     from depthprobe.tuning.workers import work
 
-    name, url, run = _find(study, storage)
+    name, url = _find(study, storage)
     shown = parse_url(url).render_as_string(hide_password=True)
     document = read_study(name, open_storage(url, 1, create=False), shown)
     database = open_storage(url, document["tune"]["heartbeat"])
     setup = study_setup(document, model=open_model(model) if model else None, data_dir=data_dir)
-    place = out or _checkpoints(run, document, name)
+    # The study's own where they are on this machine: a trial goes on from what another worker left there.
+    place = out or checkpoints_here(name, database) or Path("runs") / f"worker-{name}"
     if not quiet:
         print(f"study {name} at {shown}; checkpoints in {place}", file=sys.stderr, flush=True)
     with reporting_storage(url):
@@ -42,10 +42,10 @@ def worker(
         print(f"{done} trial{'' if done == 1 else 's'} run here; none is left", file=sys.stderr)
 
 
-def _find(study: str, storage: str | None) -> tuple[str, str, Path | None]:
-    """Name, URL, and the run folder where that is what was named."""
+def _find(study: str, storage: str | None) -> tuple[str, str]:
+    """Name and URL of the study; from the run folder where that is what was named."""
     if storage is not None:
-        return study, storage, None
+        return study, storage
     if not (Path(study) / "config.json").is_file():
         raise ConfigError(
             "no storage was named", where="--storage", expected="a SQLAlchemy URL, or the run folder of tune as STUDY",
@@ -56,9 +56,4 @@ def _find(study: str, storage: str | None) -> tuple[str, str, Path | None]:
     config = RunFolder.open(Path(study)).config
     if config["command"] != "tune":
         raise ConfigError(f"{study} is a run of {config['command']}", where="STUDY", expected="a run of tune")
-    return config["study"], config["storage"], Path(study)
-
-
-def _checkpoints(run: Path | None, document: Mapping[str, Any], name: str) -> Path:
-    """The run folder's own, where it lies on this machine: a trial goes on from what another worker left there."""
-    return (run or Path("runs") / f"worker-{name}") / "checkpoints"
+    return config["study"], config["storage"]

@@ -33,6 +33,7 @@ class TrialNotebook:
     def __init__(self, place: Path | None) -> None:
         self.place, self.records = place, list[dict[str, Any]]()
         self.learner: Learner | None = None
+        self.resumed_at = 0  # the step that a checkpoint had
 
     def restore(self) -> dict[str, Any] | None:
         """The state of the newest checkpoint, its records taken over; None when there is none to go on from."""
@@ -43,6 +44,7 @@ class TrialNotebook:
         except RunFolderError:
             return None
         self.records = json.loads(payload["records"])
+        self.resumed_at = int(payload["learner"]["step"])
         return dict(payload["learner"])
 
     def watch(self, learner: Learner) -> None:

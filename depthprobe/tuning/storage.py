@@ -29,7 +29,9 @@ def local_url(folder: Path) -> str:
 
 
 def parse_url(text: str) -> URL:
-    """A SQLAlchemy URL. Raises ConfigError for anything else, and for one that keeps nothing."""
+    """A SQLAlchemy URL, a file's path made absolute. Raises ConfigError for anything else, and for one that keeps
+    nothing.
+    """
     try:
         url = make_url(text)
     except ArgumentError as error:
@@ -43,6 +45,8 @@ def parse_url(text: str) -> URL:
         raise ConfigError(
             "a database in memory cannot be shared", where="--storage", expected="sqlite:///FILE", found=text
         )
+    if url.get_backend_name() == "sqlite":  # other processes may be elsewhere
+        return url.set(database=str(Path(str(url.database)).absolute()))
     return url
 
 

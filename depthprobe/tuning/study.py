@@ -1,8 +1,10 @@
 """The two studies of a run: the search, and the confirmation on fresh seeds; made, found again, and their queues."""
 
 import json
+import socket
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -20,6 +22,7 @@ from depthprobe.tuning.trial import DEFAULT
 
 SETUP = "depthprobe"  # the study's attribute that holds its config.json
 CONFIRM = "-confirm"
+PLACE = "checkpoints"  # the study's attribute that says on which machine they are, and where
 DONE = "answered"
 P_THRESHOLD = 0.2  # of the signed-rank test: with 4 seeds it can first say something after the third
 
@@ -36,8 +39,10 @@ def refuse_taken(setup: TuneSetup, storage: RDBStorage) -> None:
         )
 
 
-def ensure_study(setup: TuneSetup, storage: RDBStorage) -> None:
-    """The study of the search, every trial waiting, the default first; what is there already is left."""
+def ensure_study(setup: TuneSetup, storage: RDBStorage, place: Path) -> None:
+    """The study of the search, every trial waiting, the default first; what is there already is left. place: folder of
+    checkpoints on this machine.
+    """
     up, down = StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE
     directions = [up, down] if setup.config.pareto else [up]
     with quietly():
@@ -49,6 +54,7 @@ def ensure_study(setup: TuneSetup, storage: RDBStorage) -> None:
     for slot in range(1, setup.config.trials):
         if slot not in known:
             study.enqueue_trial({}, user_attrs={SLOT: slot})
+    study.set_user_attr(PLACE, [socket.gethostname(), str(place.absolute())])
     study.set_user_attr(SETUP, json.dumps(setup.to_json()))  # last: a worker joins a whole study only
 
 
@@ -83,6 +89,13 @@ def read_study(name: str, storage: RDBStorage, where: str) -> Mapping[str, Any]:
     if SETUP not in attributes:
         raise RunFolderError(f"the study {name!r} was not made by depthprobe tune", where=where)
     return dict(json.loads(attributes[SETUP]))
+
+
+def checkpoints_here(name: str, storage: RDBStorage) -> Path | None:
+    """Where the trials of a study leave their checkpoints, if that is on this machine."""
+    attributes = storage.get_study_user_attrs(storage.get_study_id_from_name(name))
+    host, place = attributes.get(PLACE, ("", ""))
+    return Path(place) if host == socket.gethostname() and Path(place).is_dir() else None
 
 
 def open_search(setup: TuneSetup, storage: RDBStorage) -> Queue:

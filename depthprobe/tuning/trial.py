@@ -1,5 +1,6 @@
 """What a worker does with one trial: its trainings, and the whole result in the trial's attributes."""
 
+import contextlib
 import os
 import socket
 import time
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.exceptions import UpdateFinishedTrialError
 
 from depthprobe.probes.bench import Arm
 from depthprobe.tuning.climb import TrialNotebook, cost_of, train_up
@@ -34,7 +36,8 @@ class Runner:
         try:
             return self._run(trial)
         except KeyboardInterrupt:
-            trial.set_user_attr(INTERRUPTED, True)  # it will be run again, and that does not count as a retry
+            with contextlib.suppress(UpdateFinishedTrialError):
+                trial.set_user_attr(INTERRUPTED, True)  # it will be run again, and that does not count as a retry
             raise
 
     def _run(self, trial: optuna.Trial) -> float | tuple[float, float]:
@@ -58,6 +61,8 @@ class Runner:
                 notebook.discard()
                 raise
             trial.set_user_attr("runs", runs)
+            if notebook.resumed_at:
+                trial.set_user_attr("resumed_at_step", notebook.resumed_at)
             self._at_seed(trial, rank, runs)
         trial.set_user_attr("seconds", round(time.monotonic() - begun, 2))
         value = self._value(trial, runs)

@@ -37,10 +37,10 @@ def run_tune(setup: TuneSetup, folder: RunFolder, url: str, tell: Tell) -> dict[
     the default and all other trials failed.
     """
     storage = open_storage(url, setup.config.heartbeat)
-    ensure_study(setup, storage)
+    place = folder.path / "checkpoints"
+    ensure_study(setup, storage, place)
     search, diary = open_search(setup, storage), Diary(folder, tell)
     _take_up(search, setup.config.heartbeat)
-    place = folder.path / "checkpoints"
     with local_workers(setup, url, place) as processes:
         see_through(search, Runner(setup, place / SEARCH), processes, diary.watch(search, setup.config.trials))
         confirm, top = _confirmation(setup, search, storage, folder)

@@ -113,7 +113,9 @@ def kill_one_of_three(folder, url, trials, steps):
     answer = finish(process)
     assert answer["trials"]["retried"] == 1
     assert answer["trials"]["complete"] == trials
-    return load(url, "three"), slot
+    study = load(url, "three")
+    assert last_attempts(study)[slot].user_attrs["resumed_at_step"] > 0
+    return study, slot
 
 
 def alone(folder, trials, steps):
@@ -124,9 +126,9 @@ def alone(folder, trials, steps):
 
 @pytest.mark.slow
 def test_sqlite_three_workers_one_killed(folder):
-    study, killed = kill_one_of_three(folder, f"sqlite:///{folder / 'shared.db'}", 12, 300)
+    study, killed = kill_one_of_three(folder, f"sqlite:///{folder / 'shared.db'}", 12, 150)
     check_whole(study, 12, killed)
-    one = alone(folder, 12, 300)
+    one = alone(folder, 12, 150)
     assert values(study) == values(one)
     assert curves(study) == curves(one)
 
@@ -151,7 +153,7 @@ def postgres(tmp_path):
         port = probe.getsockname()[1]
     binaries, data = POSTGRES[-1], place / "data"
     quiet = {"check": True, "capture_output": True, "cwd": place, "env": {**os.environ, "LC_ALL": "C"}}
-    subprocess.run([*as_other, binaries / "initdb", "-D", data, "-A", "trust", "-U", "probe"], **quiet)
+    subprocess.run([*as_other, binaries / "initdb", "-D", data, "-A", "trust", "-U", "probe", "-E", "UTF8"], **quiet)
     options = f"-p {port} -k {place} -c listen_addresses=127.0.0.1 -c fsync=off"
     control = [*as_other, binaries / "pg_ctl", "-D", data, "-w"]
     subprocess.run([*control, "-l", place / "log", "-o", options, "start"], **{**quiet, "capture_output": False,
@@ -165,9 +167,9 @@ def postgres(tmp_path):
 
 @pytest.mark.slow
 def test_postgresql_three_workers_one_killed(folder, postgres):
-    study, killed = kill_one_of_three(folder, postgres, 12, 300)
+    study, killed = kill_one_of_three(folder, postgres, 12, 150)
     check_whole(study, 12, killed)
-    one = alone(folder, 12, 300)
+    one = alone(folder, 12, 150)
     assert values(study) == values(one)
     assert curves(study) == curves(one)
 
@@ -204,6 +206,7 @@ def test_a_killed_study_goes_on_from_the_checkpoint_of_its_trial(folder):
     assert answer["trials"]["retried"] == 1
     study = load(url, "same")
     check_whole(study, 2, slot)
+    assert last_attempts(study)[slot].user_attrs["resumed_at_step"] > 0
     finish(start([*words, "--out", "whole"], folder))
     whole = load(f"sqlite:///{folder / 'whole' / 'study.db'}", "same")
     assert values(study) == values(whole)
