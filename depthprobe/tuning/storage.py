@@ -1,8 +1,10 @@
 """Where a study lives: any SQLAlchemy URL, with a heartbeat, and a second run for a trial whose worker died."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy
 from optuna.exceptions import StorageInternalError
@@ -16,6 +18,7 @@ from depthprobe.tuning.quiet import quietly
 
 BEATS_MISSED = 3  # and the worker is taken for dead
 SQLITE_WAIT_SECONDS = 120
+AGAIN_SECONDS = 0.5
 FILE = "study.db"
 
 
@@ -66,23 +69,35 @@ def open_storage(text: str, heartbeat: int, *, create: bool = True) -> RDBStorag
     engine = {"connect_args": {"timeout": SQLITE_WAIT_SECONDS}} if sqlite else {"pool_pre_ping": True}
     if sqlite and not create and not Path(str(url.database)).is_file():
         raise ConfigError("there is no such database", where="--storage", found=str(url.database))
-    with quietly():
-        try:
-            storage = RDBStorage(
-                url.render_as_string(hide_password=False),
-                engine_kwargs=engine,
-                heartbeat_interval=heartbeat,
-                grace_period=BEATS_MISSED * heartbeat,
-                heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=1),
-                skip_table_creation=not create,
-            )
-        except (ImportError, sqlalchemy.exc.NoSuchModuleError) as error:
-            raise _no_driver(url, error) from error
-        except (SQLAlchemyError, StorageInternalError, RuntimeError) as error:
-            raise ConfigError(**_unreachable(url, error)) from error
+    try:
+        storage = _connect(url, engine, heartbeat, create=create)
+    except (ImportError, sqlalchemy.exc.NoSuchModuleError) as error:
+        raise _no_driver(url, error) from error
+    except (SQLAlchemyError, StorageInternalError, RuntimeError) as error:
+        raise ConfigError(**_unreachable(url, error)) from error
     if sqlite:
         _serialise(storage.engine)
     return storage
+
+
+def _connect(url: URL, engine: dict[str, Any], heartbeat: int, *, create: bool) -> RDBStorage:
+    """Two processes that make the tables of an empty database at once disturb each other: the second try finds them."""
+    for last in (False, True):
+        try:
+            with quietly():
+                return RDBStorage(
+                    url.render_as_string(hide_password=False),
+                    engine_kwargs=dict(engine),
+                    heartbeat_interval=heartbeat,
+                    grace_period=BEATS_MISSED * heartbeat,
+                    heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=1),
+                    skip_table_creation=not create,
+                )
+        except (SQLAlchemyError, StorageInternalError, RuntimeError):
+            if last:
+                raise
+            time.sleep(AGAIN_SECONDS)
+    raise AssertionError
 
 
 @contextmanager
