@@ -92,8 +92,8 @@ def main():
     torch.set_num_threads(1)
     options.out.mkdir(parents=True, exist_ok=True)
     rows = []
-    for case in options.cases:
-        for sampler in SAMPLERS:
+    for sampler in SAMPLERS:
+        for case in options.cases:
             print(f"  {case}, {sampler}", flush=True)
             rows.append(row(case, sampler, study(case, sampler, options.out / f"{case}-{sampler}", options)))
     print(
