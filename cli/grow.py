@@ -27,6 +27,7 @@ def grow(
     by: o.By = None,
     kernel: o.Kernel = None,
     init: o.Init = None,
+    schedule: o.Schedule = None,
     mode: o.Mode = None,
     granularity: o.Granularity = None,
     metric: o.Metric = None,
@@ -62,7 +63,7 @@ def grow(
     probe = o.given(
         seeds=seeds, seed=seed, split_seed=split_seed, copies=copies, sites=o.parse_names(sites),
         candidates=o.parse_counts(candidates), max_depth=max_depth, by=by, kernel=kernel, init=init,
-        mode=mode, granularity=granularity, metric=metric, sensitivity=sensitivity or None,
+        schedule=schedule, mode=mode, granularity=granularity, metric=metric, sensitivity=sensitivity or None,
         max_params=max_params, max_macs=max_macs, max_latency_ms=max_latency_ms, keep_accuracy=keep_accuracy,
         verify=verify or None, **o.parse_tolerance(tolerance), **o.parse_budget(time_budget),
     )  # fmt: skip

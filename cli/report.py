@@ -33,11 +33,10 @@ def report(
             raise ConfigError(
                 f"the {option} exists already", where=str(path), expected="a new file: nothing is overwritten"
             )
-    from depthprobe.reports import read_runs, render_views, view_runs
+    from depthprobe.reports import read_runs, render_runs, view_runs
     from depthprobe.reports.writing import write_page
 
     found = read_runs(runs)
-    views = view_runs(found)
     if csv is not None:
         from depthprobe.reports.records_csv import write_records
 
@@ -46,8 +45,8 @@ def report(
     if text:
         from depthprobe.cli.report_text import print_reports
 
-        print_reports(views)
+        print_reports(view_runs(found))
         return
     target = out or runs[0] / "report.html"
-    write_page(render_views(views), target)
+    write_page(render_runs(found), target)
     print(target)

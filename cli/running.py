@@ -10,6 +10,7 @@ from typing import Any
 
 from depthprobe.cli.answer import print_answer, print_summary
 from depthprobe.cli.live import LiveView, PlainView, Watcher
+from depthprobe.cli.tuned import continue_tune, finish_tune
 from depthprobe.errors import DepthprobeError, RunFolderError
 from depthprobe.runs import RunFolder
 
@@ -82,6 +83,8 @@ def continue_run(path: Path, verb: str | None, *, json: bool, quiet: bool) -> No
             )
         if folder.finished:
             _finished(folder, command, json)
+        elif command == "tune":
+            continue_tune(folder, json=json, quiet=quiet)
         else:
             _continue(folder, command, json=json, quiet=quiet)
 
@@ -131,6 +134,9 @@ def _finished(folder: RunFolder, command: str, json: bool) -> None:
     print(f"{folder.path} is finished already", file=sys.stderr)
     if command == "train":
         finish_train(folder.path, folder.read_json("summary.json"), json=json)
+        return
+    if command == "tune":
+        finish_tune(folder.path, folder.read_json("recommendation.json"), json=json)
         return
     from depthprobe.probes.result import load_recommendation
 

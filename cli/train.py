@@ -12,9 +12,7 @@ def train(
     dataset: o.Dataset = None,
     grow: Annotated[bool, typer.Option("--grow", help="Add copies that grow in during training")] = False,
     deep: Annotated[bool, typer.Option("--deep", help="Add the same copies, in from the start (conventional)")] = False,
-    schedule: Annotated[
-        str | None, typer.Option("--schedule", help="staggered or together (default: staggered)", show_default=False)
-    ] = None,
+    schedule: o.Schedule = None,
     model_args: o.ModelArgs = None,
     checkpoint: o.Checkpoint = None,
     data_dir: o.DataDir = None,

@@ -14,6 +14,8 @@ LR_SHAPES = ("constant", "cosine", "step")
 PRECISIONS = ("no", "bf16")  # fp16 needs a loss scaler that resumes
 _NO_FLAG = ("momentum", "confidence", "overlap")
 CLOSINGS = ("alternate", "reverse", "forward")
+OPENINGS = ("forward", "reverse")
+SCHEDULES = ("staggered", "together")
 PLACES = ("stage", "site")
 PROFILES = ("auto", "equal", "uneven")
 _SHARES = ("first_share", "up_share", "up_hold_share", "down_share", "down_hold_share", "cool_share", "up_cool_share")
@@ -76,17 +78,14 @@ class TrainConfig(_Settings):
         _one_of("optimizer", self.optimizer, OPTIMIZERS)
         _one_of("lr_shape", self.lr_shape, LR_SHAPES)
         _one_of("precision", self.precision, PRECISIONS)
-        if self.lr is not None:
-            _number("lr", self.lr, above=0.0, below=100.0)
+        _optional("lr", self.lr, above=0.0, below=100.0)
         _number("momentum", self.momentum, at_least=0.0, below=1.0)
         _number("weight_decay", self.weight_decay, at_least=0.0)
         _number("new_lr_scale", self.new_lr_scale, above=0.0, at_most=1000.0)
         _number("batch_size", self.batch_size, at_least=2, whole=True)
         _number("threads", self.threads, at_least=0, whole=True)
-        if self.clip is not None:
-            _number("clip", self.clip, above=0.0)
-        if self.steps is not None:
-            _number("steps", self.steps, at_least=20, whole=True)
+        _optional("clip", self.clip, above=0.0)
+        _optional("steps", self.steps, at_least=20, whole=True)
 
     @property
     def rate(self) -> float:
@@ -101,7 +100,7 @@ class GrowthConfig(_Settings):
     """What is added where. copies: per site (None: the depth doubles). sites: unit names (None: all growable).
     kernel, init: of new layers; "auto": the identity where there is one, else the layer's own.
     metric: a built-in name or file.py:name (None: accuracy, or r2 for floats). mode, granularity: of their gates.
-    overlap: gates ramping at a time.
+    overlap: gates ramping at a time. max_scale: cap of the Bernoulli path scales (None: paths are not scaled).
     """
 
     copies: int | None = None
@@ -111,6 +110,7 @@ class GrowthConfig(_Settings):
     mode: str = "prefix"
     granularity: str = "sample"
     overlap: int = 3
+    max_scale: float | None = None
     seed: int = 0
     split_seed: int = 0
     metric: str | None = None
@@ -123,9 +123,9 @@ class GrowthConfig(_Settings):
         _number("overlap", self.overlap, at_least=1, whole=True)
         _number("seed", self.seed, at_least=0, whole=True)
         _number("split_seed", self.split_seed, at_least=0, whole=True)
-        for name in ("copies", "kernel"):
-            if getattr(self, name) is not None:
-                _number(name, getattr(self, name), at_least=1, whole=True)
+        _optional("copies", self.copies, at_least=1, whole=True)
+        _optional("kernel", self.kernel, at_least=1, whole=True)
+        _optional("max_scale", self.max_scale, at_least=1.0, at_most=1e6)
         _init(self.init)
 
 
@@ -144,13 +144,10 @@ class BudgetConfig(_Settings):
     keep_accuracy: float | None = None
 
     def _check_budget(self) -> None:
-        for name in ("max_params", "max_macs"):
-            if getattr(self, name) is not None:
-                _number(name, getattr(self, name), at_least=1, whole=True)
-        if self.max_latency_ms is not None:
-            _number("max_latency_ms", self.max_latency_ms, above=0.0)
-        if self.keep_accuracy is not None:
-            _number("keep_accuracy", self.keep_accuracy)
+        _optional("max_params", self.max_params, at_least=1, whole=True)
+        _optional("max_macs", self.max_macs, at_least=1, whole=True)
+        _optional("max_latency_ms", self.max_latency_ms, above=0.0)
+        _optional("keep_accuracy", self.keep_accuracy)
 
     @property
     def limits(self) -> dict[str, float]:
@@ -166,7 +163,8 @@ class GrowConfig(GrowthConfig, BudgetConfig):
     alone. sensitivity: the answer is repeated at a third and three times the rate. verify: the advised and the
     present architecture are also trained from scratch. time_budget: seconds that everything
     may take (None: no limit). Lengths of the stairs are shares of `steps`; first_share is longer where the way up is
-    short.
+    short. schedule: the gates of one stair open one after another ("staggered") or "together"; opening: which of them
+    first, from the input on ("forward") or from the output ("reverse").
     """
 
     seeds: int = 3
@@ -180,6 +178,8 @@ class GrowConfig(GrowthConfig, BudgetConfig):
     verify: bool = False
     time_budget: float | None = None
     closing: str = "alternate"
+    schedule: str = "staggered"
+    opening: str = "forward"
     first_share: float = 0.25
     up_share: float = 0.06
     up_hold_share: float = 0.02
@@ -192,22 +192,22 @@ class GrowConfig(GrowthConfig, BudgetConfig):
         super().__post_init__()
         self._check_budget()
         _one_of("closing", self.closing, CLOSINGS)
+        _one_of("schedule", self.schedule, SCHEDULES)
+        _one_of("opening", self.opening, OPENINGS)
         if self.by is not None:
             _one_of("by", self.by, PLACES)
         _number("seeds", self.seeds, at_least=1, at_most=100, whole=True)
         _number("confidence", self.confidence, above=0.5, below=1.0)
         for name in _SHARES:
             _number(name, getattr(self, name), above=0.0, at_most=2.0)
-        if self.max_depth is not None:
-            _number("max_depth", self.max_depth, at_least=1, whole=True)
+        _optional("max_depth", self.max_depth, at_least=1, whole=True)
         if self.tolerance is not None:
             if self.metric in (None, "accuracy", "top5"):
                 refuse_large_tolerance(self.tolerance)
             _number("tolerance", self.tolerance, above=0.0)
         if not isinstance(self.sensitivity, bool):
             raise ConfigError("sensitivity is on or off", where="--sensitivity", found=repr(self.sensitivity))
-        if self.time_budget is not None:
-            _number("time_budget", self.time_budget, at_least=1.0)
+        _optional("time_budget", self.time_budget, at_least=1.0)
         for count in self.candidates or ():
             _number("candidates", count, at_least=0, at_most=1000, whole=True)
 
@@ -255,8 +255,7 @@ class ShrinkConfig(BudgetConfig):
         self._check_budget()
         _number("seeds", self.seeds, at_least=1, at_most=100, whole=True)
         _number("seed", self.seed, at_least=0, whole=True)
-        if self.split_seed is not None:
-            _number("split_seed", self.split_seed, at_least=0, whole=True)
+        _optional("split_seed", self.split_seed, at_least=0, whole=True)
         _number("confidence", self.confidence, above=0.5, below=1.0)
         _number("overlap", self.overlap, at_least=1, whole=True)
         _number("beyond", self.beyond, above=0.0)
@@ -306,8 +305,7 @@ class WidthConfig(BudgetConfig):
         self._check_budget()
         _number("seeds", self.seeds, at_least=1, at_most=100, whole=True)
         _number("seed", self.seed, at_least=0, whole=True)
-        if self.split_seed is not None:
-            _number("split_seed", self.split_seed, at_least=0, whole=True)
+        _optional("split_seed", self.split_seed, at_least=0, whole=True)
         _number("confidence", self.confidence, above=0.5, below=1.0)
         _number("round_to", self.round_to, at_least=1, whole=True)
         _one_of("profile", self.profile, PROFILES)
@@ -340,7 +338,7 @@ class TrainingConfig(GrowthConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _one_of("schedule", self.schedule, ("staggered", "together"))
+        _one_of("schedule", self.schedule, SCHEDULES)
         _number("length_share", self.length_share, above=0.0, at_most=1.0)
         if not (self.grow or self.deep) and (self.copies or self.sites or self.kernel):
             raise ConfigError(
@@ -380,6 +378,11 @@ def _number(
             expected=("a whole number " if whole else "a number ") + wanted,
             found=repr(value),
         )
+
+
+def _optional(name: str, value: Any, **bounds: Any) -> None:
+    if value is not None:
+        _number(name, value, **bounds)
 
 
 def refuse_large_tolerance(value: Any) -> None:

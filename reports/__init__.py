@@ -11,15 +11,27 @@ if TYPE_CHECKING:
     from depthprobe.reports.reading import Run
     from depthprobe.reports.view import RunView
 
-__all__ = ["draw_curve", "read_runs", "render", "render_views", "view_runs", "write_report"]
+__all__ = ["draw_curve", "read_runs", "render", "render_runs", "view_runs", "write_report"]
 
 
 def render(runs: Sequence[Path]) -> str:
-    """The HTML page of one or several finished runs of grow, shrink or width, complete in itself.
+    """The HTML page of one or several finished runs, complete in itself; one of tune stands alone.
 
     Raises RunFolderError when a folder is no run, is not finished or is damaged.
     """
-    return render_views(view_runs(read_runs(runs)))
+    return render_runs(read_runs(runs))
+
+
+def render_runs(runs: "Sequence[Run]") -> str:
+    """The HTML page of runs that were read."""
+    if any(run.command == "tune" for run in runs):
+        from depthprobe.reports.study import only, view_study
+        from depthprobe.reports.study_page import render_study
+
+        return render_study(view_study(only(list(runs))))
+    from depthprobe.reports.page import render_page
+
+    return render_page(view_runs(runs))
 
 
 def write_report(runs: Sequence[Path], target: Path) -> None:
@@ -48,14 +60,7 @@ def read_runs(runs: Sequence[Path]) -> "list[Run]":
 
 
 def view_runs(runs: "Sequence[Run]") -> "list[RunView]":
-    """What their reports show. Raises RunFolderError when a file does not hold what it should."""
+    """What their reports show. Raises RunFolderError when a file does not hold what it should, or for a study."""
     from depthprobe.reports.summary import view_run
 
     return [view_run(run) for run in runs]
-
-
-def render_views(views: "Sequence[RunView]") -> str:
-    """The HTML page of views."""
-    from depthprobe.reports.page import render_page
-
-    return render_page(views)

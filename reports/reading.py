@@ -11,7 +11,7 @@ from depthprobe.analysis.units import Units
 from depthprobe.errors import RunFolderError
 
 SCHEMAS = (1, 2)
-COMMANDS = ("grow", "shrink", "width")
+COMMANDS = ("grow", "shrink", "width", "tune")
 
 
 @dataclass(frozen=True, kw_only=True)

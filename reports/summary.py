@@ -1,5 +1,6 @@
 """From a run to its view: every number of the page is chosen here, none is computed anew."""
 
+import shlex
 from pathlib import PurePath
 from typing import Any
 
@@ -18,7 +19,12 @@ from depthprobe.reports.words import view_answer
 
 
 def view_run(run: Run) -> RunView:
-    """The view of a finished run. Raises RunFolderError when its files do not hold what they should."""
+    """The view of a finished run. Raises RunFolderError when its files do not hold what they should, or for a study."""
+    if run.command == "tune":
+        raise RunFolderError(
+            "a run of tune has a page only", where=str(run.path), expected="a run of grow, shrink or width",
+            hint=f"depthprobe report {shlex.quote(str(run.path))}",
+        )  # fmt: skip
     try:
         return _view(run)
     except RunFolderError:

@@ -25,8 +25,9 @@ ALLOWED = {
     "runs": {"training", "recovery", "locking", "config", "errors"},
     "analysis": {"errors", "config"},
     "probes": {"training", "inputs", "surgery", "graph", "schedules", "analysis", "runs", "config", "errors"},
+    "tuning": {"probes", "training", "inputs", "surgery", "schedules", "analysis", "runs", "config", "errors"},
     "reports": {"analysis", "errors", "config"},
-    "cli": {"reports", "probes", "exporting", "ops", "inputs", "graph", "runs", "config", "errors"},
+    "cli": {"reports", "tuning", "probes", "exporting", "ops", "inputs", "graph", "runs", "config", "errors"},
 }
 FOLDERS = {"cli": ROOT / "cli", "reports": ROOT / "reports"}
 

@@ -98,7 +98,7 @@ class Planner:
         seed = int(torch.randint(2**31, ())) if edit.mode == "bernoulli" else 0  # gates must not draw the same masks
         settings: dict[str, Any] = {
             "bypass": bypass, "mode": edit.mode, "granularity": edit.granularity, "ratio": edit.ratio, "seed": seed,
-            "fresh": plan.fresh and not copied,
+            "fresh": plan.fresh and not copied, "max_scale": getattr(edit, "max_scale", None),
         }  # fmt: skip
         block = plan.block
         if block is not None:
