@@ -112,8 +112,8 @@ SMOOTHED = {"log": np.log2(WIDTHS), "linear": np.array(WIDTHS, float), "raw": No
 @dataclass(frozen=True)
 class WidthTruth:
     """Means and intervals per width on held-out data; curve: smoothed where that is not rejected; failed: seeds per
-    width that learned nothing; clears: the smallest width that the guarded rule accepts (None: none); guess: the smallest within
-    0.8 tolerance of the best of the curve.
+    width that learned nothing; clears: the smallest width that the guarded rule accepts (None: none); guess: the
+    smallest within 0.8 tolerance of the best of the curve.
     """
 
     means: np.ndarray
