@@ -1,5 +1,6 @@
 """Runs made from the golden one: a copy with some facts changed."""
 
+import importlib.util
 import json
 import shutil
 from pathlib import Path
@@ -14,6 +15,19 @@ FINISHED = Path(__file__).parent / "finished"
 def golden():
     """The run folder as version 0.1 wrote it (records thinned)."""
     return GOLDEN
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """A running browser; skips where there is none."""
+    spec = importlib.util.spec_from_file_location("devtools", Path(__file__).with_name("devtools.py"))
+    devtools = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(devtools)
+    if devtools.BROWSER is None:
+        pytest.skip("no chromium or chromium-browser on PATH")
+    browser = devtools.Browser()
+    yield browser
+    browser.close()
 
 
 @pytest.fixture(scope="session")
