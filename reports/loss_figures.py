@@ -5,7 +5,7 @@ import math
 import plotly.graph_objects as go
 
 from depthprobe.reports.course_tables import name_of
-from depthprobe.reports.figures import NOTHING_ABOVE, Figure, frame, log_ticks
+from depthprobe.reports.figures import Figure, frame, log_ticks
 from depthprobe.reports.holding import RateTest
 from depthprobe.reports.measured import Course
 from depthprobe.reports.palette import BLUE, DASHES, GOOD, GREEN, ORANGE, PINK, seed_colour
@@ -30,13 +30,13 @@ def draw_losses(course: Course) -> Figure:
             legendgroup=f"seed {line.seed}",
             hovertemplate=f"{name_of(line)}<br>step %{{x:,}}: %{{y:.3g}}<extra></extra>",
         )
-    frame(figure, HEIGHT, hovermode="closest", margin=NOTHING_ABOVE)
+    frame(figure, HEIGHT + 14 * len(ranks), hovermode="closest", legend={"y": 1, "yanchor": "bottom"})
     low, high = min(min(line.losses) for line in lines), max(max(line.losses) for line in lines)
     axis = {"type": "log", **log_ticks(low, high)} if low > 0 else {}
     figure.update_xaxes(title_text="step (updates)", tickformat=",d")
     figure.update_yaxes(title_text="training loss", **axis)
     label = f"Line chart of the training loss against the step for {len(ranks)} seeds, the probe and its control."
-    return Figure(figure, label, HEIGHT)
+    return Figure(figure, label, HEIGHT + 14 * len(ranks))
 
 
 def draw_range(test: RateTest) -> Figure:

@@ -117,7 +117,7 @@ def _training(view: RunView) -> Section:
         table, draw = losses_table(course), partial(draw_losses, course)
         shown.append(Exhibit(name="loss", caption=captions.LOSS, tables=(table,), draw=draw))
     if view.rate_test:
-        caption = f"{captions.RANGE} {view.rate_test.note}".strip()
+        caption = f"{captions.RANGE} How it was chosen: {view.rate_test.note or 'not said'}."
         table, draw = range_table(view.rate_test), partial(draw_range, view.rate_test)
         shown.append(Exhibit(name="range", caption=caption, tables=(table,), draw=draw))
     return Section(title="The training itself", exhibits=tuple(shown))
