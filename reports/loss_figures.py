@@ -60,8 +60,8 @@ def draw_range(test: RateTest) -> Figure:
             text=f"chosen: {test.chosen:.2g}", font={"size": 12, "color": GOOD},
         )  # fmt: skip
         chosen = f"; {test.chosen:.2g} was chosen"
-    rates = [rate for sweep, _ in test.sweeps for rate in sweep]
-    figure.update_xaxes(title_text="learning rate", type="log", showgrid=True, **log_ticks(min(rates), max(rates)))
+    swept = [rate for rates, _ in test.sweeps for rate in rates]
+    figure.update_xaxes(title_text="learning rate", type="log", showgrid=True, **log_ticks(min(swept), max(swept)))
     figure.update_yaxes(title_text="training loss")
     label = f"Line chart of the training loss while the learning rate rises, {len(test.sweeps)} sweeps{chosen}."
     return Figure(figure, label, HEIGHT)

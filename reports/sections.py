@@ -48,7 +48,8 @@ def _costs(view: RunView) -> Section:
 
 
 def _units(view: RunView) -> Section:
-    curve, shown, title, text = view.curve, [], "What is missed without each unit", ()
+    curve, shown, title = view.curve, [], "What is missed without each unit"
+    text: tuple[str, ...] = ()
     if view.ranking:
         drawn = partial(draw_ranking, view.ranking, curve) if any(r.loss is not None for r in view.ranking) else None
         table = ranking_table(view.ranking, curve)
