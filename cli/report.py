@@ -33,21 +33,24 @@ def report(
             raise ConfigError(
                 f"the {option} exists already", where=str(path), expected="a new file: nothing is overwritten"
             )
-    from depthprobe.reports import read_runs, render_views, view_runs
-    from depthprobe.reports.writing import write_page
-
-    found = read_runs(runs)
-    views = view_runs(found)
     if csv is not None:
+        from depthprobe.reports import read_runs
         from depthprobe.reports.records_csv import write_records
 
-        write_records(found, csv)
+        write_records(read_runs(runs), csv)
         print(csv, file=sys.stderr if text else sys.stdout)
     if text:
-        from depthprobe.cli.report_text import print_reports
-
-        print_reports(views)
+        _print(runs)
         return
+    from depthprobe.reports import write_report
+
     target = out or runs[0] / "report.html"
-    write_page(render_views(views), target)
+    write_report(runs, target)
     print(target)
+
+
+def _print(runs: list[Path]) -> None:
+    from depthprobe.cli.report_text import print_reports
+    from depthprobe.reports import read_runs, view_runs
+
+    print_reports(view_runs(read_runs(runs)))

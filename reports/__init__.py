@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from depthprobe.reports.reading import Run
     from depthprobe.reports.view import RunView
 
-__all__ = ["draw_curve", "read_runs", "render", "render_views", "view_runs", "write_report"]
+__all__ = ["draw_curve", "read_runs", "render", "view_runs", "write_report"]
 
 
 def render(runs: Sequence[Path]) -> str:
@@ -19,7 +19,9 @@ def render(runs: Sequence[Path]) -> str:
 
     Raises RunFolderError when a folder is no run, is not finished or is damaged.
     """
-    return render_views(view_runs(read_runs(runs)))
+    from depthprobe.reports.page import render_page
+
+    return render_page(view_runs(read_runs(runs)))
 
 
 def write_report(runs: Sequence[Path], target: Path) -> None:
@@ -52,10 +54,3 @@ def view_runs(runs: "Sequence[Run]") -> "list[RunView]":
     from depthprobe.reports.summary import view_run
 
     return [view_run(run) for run in runs]
-
-
-def render_views(views: "Sequence[RunView]") -> str:
-    """The HTML page of views."""
-    from depthprobe.reports.page import render_page
-
-    return render_page(views)

@@ -27,7 +27,8 @@ def view_course(run: Run) -> Course:
                 value=float(r["value"]),
             )
             for r in run.of("measurement")
-            if r["walk"] != "alone"  # of another network, at the same step
+            # others: of another network at the same step, or of a training with steps of its own
+            if r["arm"] in (run.command, "control") and r["walk"] not in ("alone", "as it is")
         ),
         units=run.units,
         axis=axis_of(run.command),

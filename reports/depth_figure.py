@@ -46,11 +46,11 @@ def _add_up(figure: go.Figure, curve: DepthCurve) -> None:
     figure.add_scatter(
         x=[depth for depth, _ in curve.up],
         y=[value for _, value in curve.up],
-        name="way up (trained less, not used)",
+        name="on the way (trained less, not used)",
         mode="lines+markers",
         line={"color": wash(BLUE, 0.4), "width": 1.5},
         marker={"symbol": "triangle-up", "size": 8, "color": wash(BLUE, 0.45)},
-        hovertemplate=f"way up, %{{x}} {curve.axis.counted}: %{{y:.3f}}<extra></extra>",
+        hovertemplate=f"on the way, %{{x}} {curve.axis.counted}: %{{y:.3f}}<extra></extra>",
     )
 
 

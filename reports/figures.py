@@ -24,7 +24,7 @@ class Figure:
 
     def to_json(self) -> str:
         """Plotly's JSON, numbers to five digits, safe inside a script element."""
-        return script_json(_shortened(self.drawing.to_plotly_json()))
+        return script_json(_shortened(json.loads(self.drawing.to_json())))
 
 
 def log_ticks(low: float, high: float) -> dict[str, Any]:

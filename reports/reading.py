@@ -128,7 +128,7 @@ def _read_config(path: Path) -> dict[str, Any]:
 def _read_object(path: Path, name: str) -> dict[str, Any]:
     try:
         document = json.loads((path / name).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise damaged(path, name, str(error)) from error
     if not isinstance(document, dict):
         raise damaged(path, name, f"a {type(document).__name__} instead of an object")
@@ -144,7 +144,7 @@ def _read_records(path: Path) -> list[dict[str, Any]]:
         raise damaged(path, name, str(error)) from error
     try:
         records = json.loads(f"[{','.join(lines)}]")  # at once: faster than line by line
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise damaged(path, _broken(lines), str(error)) from error
     if not all(isinstance(record, dict) and "kind" in record for record in records):
         raise damaged(path, name, "a record without a kind")
@@ -156,7 +156,7 @@ def _broken(lines: list[str]) -> str:
     for number, line in enumerate(lines, 1):
         try:
             json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             return f"records.jsonl, line {number}"
     return "records.jsonl"
 

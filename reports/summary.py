@@ -144,9 +144,11 @@ def _candidate(row: dict[str, Any], current: int) -> Candidate:
 def _walk(run: Run, seed: int) -> SeedWalk:
     ways: dict[str, list[tuple[int, float]]] = {"up": [], "down": [], "control": []}
     for record in run.of("measurement", seed=seed):
-        if record["walk"] == "alone":  # the copies of one place: not on the way
+        if record["walk"] in ("alone", "as it is"):  # the copies of one place, or nothing trained: not on the way
             continue
-        ways[record["walk"]].append((int(record["depth"]), float(record["value"])))
+        ways["up" if record["walk"] == "look" else record["walk"]].append(
+            (int(record["depth"]), float(record["value"]))
+        )
     return SeedWalk(
         seed=seed,
         failed=seed in run.recommendation["failed_seeds"],
