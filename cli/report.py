@@ -10,7 +10,7 @@ from depthprobe.errors import ConfigError
 
 
 def report(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders of grow, shrink or width")],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders of grow, shrink, width or train")],
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", help="The page to write (default: RUN/report.html)", show_default=False),
@@ -51,6 +51,6 @@ def report(
 
 def _print(runs: list[Path]) -> None:
     from depthprobe.cli.report_text import print_reports
-    from depthprobe.reports import read_runs, view_runs
+    from depthprobe.reports import read_runs, view_alone_or_beside
 
-    print_reports(view_runs(read_runs(runs)))
+    print_reports(view_alone_or_beside(read_runs(runs)))

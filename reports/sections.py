@@ -14,13 +14,16 @@ from depthprobe.reports.loss_figures import draw_losses, draw_range
 from depthprobe.reports.numbers import capital, percent, size
 from depthprobe.reports.sure_figures import draw_gains, draw_shares
 from depthprobe.reports.sure_tables import gains_table, places_table, rates_table, shares_table, verified_table
+from depthprobe.reports.training import TrainingView
 from depthprobe.reports.unit_figures import draw_ranking, draw_widths
 from depthprobe.reports.unit_tables import ranking_table, untrained_table, widths_table
 from depthprobe.reports.view import RunView
 
 
-def sections_of(view: RunView) -> tuple[Section, ...]:
+def sections_of(view: RunView | TrainingView) -> tuple[Section, ...]:
     """Sections of a run; those without data are left out."""
+    if isinstance(view, TrainingView):
+        return tuple(section for section in [_training(view)] if section.exhibits)
     every = (_curve(view), _costs(view), _units(view), _sure(view), _holding(view), _training(view))
     return tuple(section for section in every if section.exhibits)
 
@@ -108,11 +111,12 @@ def _holding(view: RunView) -> Section:
     return Section(title="Does it hold?", exhibits=tuple(shown))
 
 
-def _training(view: RunView) -> Section:
+def _training(view: RunView | TrainingView) -> Section:
     course, shown = view.course, []
     if course.lines:
-        caption = captions.COURSE + (captions.GATES if course.gates else "")
-        tables = (lines_table(course), holds_table(course), *(ratios_table(course, gates) for gates in course.gates))
+        caption = captions.COURSE + captions.HOLDS * bool(course.marks) + captions.GATES * bool(course.gates)
+        holds = (holds_table(course),) if course.marks else ()
+        tables = (lines_table(course), *holds, *(ratios_table(course, gates) for gates in course.gates))
         shown.append(Exhibit(name="course", caption=caption, tables=tables, draw=partial(draw_course, course)))
     if any(line.losses for line in course.lines):
         table, draw = losses_table(course), partial(draw_losses, course)

@@ -33,7 +33,13 @@ def chromium():
 @pytest.fixture(scope="session")
 def finished():
     """Small real runs without the scores of examples: grow, full (--by, --sensitivity, --verify), shrink, width."""
-    return {path.name: path for path in sorted(FINISHED.iterdir())}
+    return {path.name: path for path in sorted(FINISHED.iterdir()) if path.name != "train"}
+
+
+@pytest.fixture(scope="session")
+def trained():
+    """A finished training."""
+    return FINISHED / "train"
 
 
 @pytest.fixture
