@@ -9,6 +9,7 @@ from typer.exceptions import Abort, TyperException
 
 from depthprobe import __version__
 from depthprobe.cli import doctor, export, ext, grow, inspect, report, resume, shrink, train, tune, width, worker
+from depthprobe.cli.signals import interrupted_by_signals
 from depthprobe.errors import DepthprobeError
 
 INTERRUPTED = 130
@@ -56,7 +57,9 @@ def main(arguments: list[str] | None = None) -> None:
     debug = "--debug" in words
     # --debug may stand anywhere; the app itself knows it before the verb only.
     words = [word for word in words if word != "--debug"]
-    sys.exit(_run(words, debug))
+    with interrupted_by_signals():
+        code = _run(words, debug)
+    sys.exit(code)
 
 
 def _run(words: list[str], debug: bool) -> int:
@@ -65,7 +68,7 @@ def _run(words: list[str], debug: bool) -> int:
     except DepthprobeError as error:
         return _complain(error.render(), error.exit_code, debug)
     except (Abort, KeyboardInterrupt):
-        return _complain("interrupted", INTERRUPTED, debug=False)
+        return INTERRUPTED  # the run has said how to go on
     except TyperException as error:
         verb = words[0] + " " if words and words[0] in VERBS else ""
         hint = f"\n  {'try:':<10}depthprobe {verb}--help"
@@ -73,6 +76,11 @@ def _run(words: list[str], debug: bool) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        facts = DepthprobeError(
+            "a file cannot be read or written", where=error.filename and str(error.filename), found=error.strerror
+        )
+        return _complain(facts.render(), facts.exit_code, debug)
     except Exception as error:  # noqa: BLE001  (a bug of ours: say so in one line, --debug shows it)
         if debug:
             traceback.print_exc()
@@ -89,5 +97,5 @@ def _complain(text: str, code: int, debug: bool) -> int:
     if debug:
         traceback.print_exc()
     if text:
-        print(f"error: {text}" if code != INTERRUPTED else text, file=sys.stderr)
+        print(f"error: {text}", file=sys.stderr)
     return code

@@ -1,8 +1,9 @@
 """What the training verbs share: watching a run, going on with one, printing its answer."""
 
 import json as json_text
+import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,29 +11,54 @@ from typing import Any
 from depthprobe.cli.answer import print_answer, print_summary
 from depthprobe.cli.live import LiveView, PlainView, Watcher
 from depthprobe.cli.tuned import continue_tune, finish_tune
-from depthprobe.errors import RunFolderError
+from depthprobe.errors import DepthprobeError, RunFolderError
 from depthprobe.runs import RunFolder
 
 
 @contextmanager
 def watch(*, quiet: bool) -> Iterator[Watcher]:
-    """A live view on a terminal, plain lines elsewhere, nothing when quiet; all on stderr."""
+    """A live view on a terminal, plain lines elsewhere, nothing when quiet; all on stderr.
+
+    A run that is interrupted says how to go on in its last line. Raises DepthprobeError, with the same, when memory
+    does not suffice.
+    """
     watcher = Watcher() if quiet else LiveView() if sys.stderr.isatty() else PlainView()
     try:
         with watcher:
             yield watcher
     except KeyboardInterrupt:
-        if watcher.folder is not None and watcher.folder.exists():
-            print(f"go on with: depthprobe resume {watcher.folder}", file=sys.stderr)
+        _say_interrupted(watcher.folder)
         raise
+    except (MemoryError, RuntimeError) as error:
+        if not _is_memory(error):
+            raise
+        raise DepthprobeError(
+            "out of memory", where=watcher.folder and str(watcher.folder), found=str(error) or type(error).__name__,
+            expected="room for one batch: end other programs and go on, or start anew with a smaller --batch-size",
+            hint=_resume(watcher.folder),
+        ) from error  # fmt: skip
+
+
+def _say_interrupted(folder: Path | None) -> None:
+    resume = _resume(folder)
+    print(f"interrupted; go on with:\n{resume}" if resume else "interrupted", file=sys.stderr)
+
+
+def _resume(folder: Path | None) -> str | None:
+    """What to type to go on, once there is something to go on with."""
+    return f"depthprobe resume {shlex.quote(str(folder))}" if folder is not None and folder.exists() else None
+
+
+def _is_memory(error: BaseException) -> bool:
+    """Whether it says that memory ran out: Python's, the GPU's, or that of torch on the CPU, a plain RuntimeError."""
+    said = ("can't allocate memory", "not enough memory", "out of memory")
+    return isinstance(error, MemoryError) or any(words in str(error) for words in said)
 
 
 def finish_probe(result: Any, *, json: bool) -> None:
-    """Write the report, then the answer on stdout."""
-    from depthprobe.reports import write_report
-
+    """Write the report, then the answer on stdout. Raises DepthprobeError when the page cannot be written."""
     page = result.folder / "report.html"
-    write_report([result.folder], page)
+    _write_page(result.folder, page)
     if json:
         print(json_text.dumps(result.recommendation.to_json(), indent=2))
     else:
@@ -57,56 +83,51 @@ def continue_run(path: Path, verb: str | None, *, json: bool, quiet: bool) -> No
             )
         if folder.finished:
             _finished(folder, command, json)
-        elif command == "train":
-            _continue_training(folder, json, quiet)
-        elif command == "shrink":
-            _continue_shrink(folder, json, quiet)
-        elif command == "width":
-            _continue_width(folder, json, quiet)
         elif command == "tune":
             continue_tune(folder, json=json, quiet=quiet)
         else:
-            _continue_grow(folder, json, quiet)
+            _continue(folder, command, json=json, quiet=quiet)
 
 
-def _continue_training(folder: RunFolder, json: bool, quiet: bool) -> None:
-    from depthprobe.probes.train import reopen_training, run_training
-
-    setup = reopen_training(folder)
+def _continue(folder: RunFolder, command: str, *, json: bool, quiet: bool) -> None:
+    reopen, run = _verbs(command)
     with watch(quiet=quiet) as watcher:
         watcher.folder = folder.path
-        summary = run_training(setup, folder, watcher)
-    finish_train(folder.path, summary, json=json)
+        result = run(_reopened(reopen, folder), folder, watcher)
+    if command == "train":
+        finish_train(folder.path, result, json=json)
+    else:
+        finish_probe(result, json=json)
 
 
-def _continue_grow(folder: RunFolder, json: bool, quiet: bool) -> None:
+def _reopened(reopen: Callable[[RunFolder], Any], folder: RunFolder) -> Any:
+    """The setup of an interrupted run. Raises RunFolderError for a config.json that depthprobe has not written."""
+    try:
+        return reopen(folder)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise RunFolderError(
+            "config.json does not describe a run", where=str(folder.path), expected="the file as it was written",
+            found=f"{type(error).__name__}: {error}", hint="start a new run",
+        ) from error  # fmt: skip
+
+
+def _verbs(command: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """How a run of `command` is opened again, and how it is carried on."""
+    if command == "train":
+        from depthprobe.probes.train import reopen_training, run_training
+
+        return reopen_training, run_training
+    if command == "shrink":
+        from depthprobe.probes.shrink import reopen_shrink, run_shrink
+
+        return reopen_shrink, run_shrink
+    if command == "width":
+        from depthprobe.probes.width import reopen_width, run_width
+
+        return reopen_width, run_width
     from depthprobe.probes.grow import reopen, run_grow
 
-    setup = reopen(folder)
-    with watch(quiet=quiet) as watcher:
-        watcher.folder = folder.path
-        result = run_grow(setup, folder, watcher)
-    finish_probe(result, json=json)
-
-
-def _continue_shrink(folder: RunFolder, json: bool, quiet: bool) -> None:
-    from depthprobe.probes.shrink import reopen_shrink, run_shrink
-
-    setup = reopen_shrink(folder)
-    with watch(quiet=quiet) as watcher:
-        watcher.folder = folder.path
-        result = run_shrink(setup, folder, watcher)
-    finish_probe(result, json=json)
-
-
-def _continue_width(folder: RunFolder, json: bool, quiet: bool) -> None:
-    from depthprobe.probes.width import reopen_width, run_width
-
-    setup = reopen_width(folder)
-    with watch(quiet=quiet) as watcher:
-        watcher.folder = folder.path
-        result = run_width(setup, folder, watcher)
-    finish_probe(result, json=json)
+    return reopen, run_grow
 
 
 def _finished(folder: RunFolder, command: str, json: bool) -> None:
@@ -122,10 +143,21 @@ def _finished(folder: RunFolder, command: str, json: bool) -> None:
     recommendation = load_recommendation(folder.path)
     page = folder.path / "report.html"
     if not page.exists():
-        from depthprobe.reports import write_report
-
-        write_report([folder.path], page)
+        _write_page(folder.path, page)
     if json:
         print(json_text.dumps(recommendation.to_json(), indent=2))
     else:
         print_answer(recommendation, page)
+
+
+def _write_page(folder: Path, page: Path) -> None:
+    """The report of a finished run. Raises DepthprobeError: the answer is there, to be had by resuming."""
+    from depthprobe.reports import write_report
+
+    try:
+        write_report([folder], page)
+    except RunFolderError as error:
+        raise DepthprobeError(error.what, where=error.where, found=error.found, hint=_resume(folder)) from error
+    except KeyboardInterrupt:
+        _say_interrupted(folder)
+        raise

@@ -56,6 +56,11 @@ def width(
     device: o.Device = None,
     precision: o.Precision = None,
     threads: o.Threads = None,
+    max_params: o.MaxParams = None,
+    max_macs: o.MaxMacs = None,
+    max_latency_ms: o.MaxLatency = None,
+    keep_accuracy: o.KeepAccuracy = None,
+    verify: o.Verify = False,
     config: o.Config = None,
     resume: o.ResumeRun = None,
     json: o.Json = False,
@@ -71,7 +76,8 @@ def width(
     probe = o.given(
         seeds=seeds, seed=seed, split_seed=split_seed, units=o.parse_names(units),
         ratios=o.parse_ratios(ratios), round_to=round_to, profile=profile, metric=metric, lr_share=lr_share,
-        **o.parse_tolerance(tolerance),
+        max_params=max_params, max_macs=max_macs, max_latency_ms=max_latency_ms, keep_accuracy=keep_accuracy,
+        verify=verify or None, **o.parse_tolerance(tolerance),
     )  # fmt: skip
     train = o.given(
         steps=steps, optimizer=optimizer, weight_decay=weight_decay, clip=clip, batch_size=batch_size,

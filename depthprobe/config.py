@@ -222,9 +222,11 @@ class ShrinkConfig(BudgetConfig):
     """A shrink probe. seeds: how many; seed: the first; split_seed: None takes the checkpoint's. tolerance: in units of
     the metric, None is "auto". units: names of those that may leave (None: all that can). candidates: numbers of
     removed units to measure, 0 always among them (None: at most 8). lengths: ramp of a unit in updates, by name, where
-    it is not the common one. lr_share: of the learning rate of training, for fine-tuning. Lengths of the stairs are
-    shares of `steps`. beyond: a loss of the metric that ends the walk. verify: the advised and the present architecture
-    are also trained from scratch.
+    it is not the common one. lr_share: of the learning rate of training, for fine-tuning. distill: share of the loss
+    that is the distance to the whole network's outputs. Lengths are shares of `steps`: first_share before the first
+    removal, down_share of a ramp, down_hold_share of a hold, cool_share of the short branch that is looked at there,
+    branch_share of the long one that decides. beyond: a loss of the metric that ends the walk. verify: the advised and
+    the present architecture are also trained from scratch.
     """
 
     seeds: int = 3
@@ -240,10 +242,12 @@ class ShrinkConfig(BudgetConfig):
     granularity: str = "sample"
     overlap: int = 3
     lr_share: float = 1.0
-    first_share: float = 0.05
-    down_share: float = 0.06
-    down_hold_share: float = 0.02
+    distill: float = 0.5
+    first_share: float = 0.02
+    down_share: float = 0.03
+    down_hold_share: float = 0.01
     cool_share: float = 0.10
+    branch_share: float = 0.8
     beyond: float = 0.05
     verify: bool = False
 
@@ -257,7 +261,8 @@ class ShrinkConfig(BudgetConfig):
         _number("beyond", self.beyond, above=0.0)
         _one_of("mode", self.mode, ("prefix", "bernoulli", "blend"))
         _one_of("granularity", self.granularity, ("sample", "channel", "activation"))
-        for name in ("lr_share", "first_share", "down_share", "down_hold_share", "cool_share"):
+        _number("distill", self.distill, at_least=0.0, at_most=1.0)
+        for name in ("lr_share", "first_share", "down_share", "down_hold_share", "cool_share", "branch_share"):
             _number(name, getattr(self, name), above=0.0, at_most=2.0)
         if self.tolerance is not None:
             if self.metric in (None, "accuracy", "top5"):
@@ -270,13 +275,13 @@ class ShrinkConfig(BudgetConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class WidthConfig(_Settings):
-    """A width probe. seeds, seed, split_seed, tolerance, metric, lr_share, beyond: as for `ShrinkConfig`. units: names
-    of those that may become narrower (None: all that can). ratios: shares of the channels to measure, 1 always among
-    them. round_to: widths are rounded up to a multiple of it, in units that are wider than it. profile: "equal" shares
-    in all units, or "uneven" ones at as many multiply-accumulates, each unit as narrow as its readers can do with;
-    "auto" takes what is worth more before any training. Lengths are shares of `steps`: first_share before the first
-    measurement, down_share after each cut, cool_share of a cooled branch.
+class WidthConfig(BudgetConfig):
+    """A width probe. seeds, seed, split_seed, tolerance, metric, lr_share, beyond, verify: as for `ShrinkConfig`.
+    units: names of those that may become narrower (None: all that can). ratios: shares of the channels to measure, 1
+    always among them. round_to: widths are rounded up to a multiple of it, in units that are wider than it. profile:
+    "equal" shares in all units, or "uneven" ones at as many multiply-accumulates, each unit as narrow as its readers
+    can do with; "auto" takes what is worth more before any training. Lengths are shares of `steps`: first_share before
+    the first measurement, down_share after each cut, cool_share of a cooled branch.
     """
 
     seeds: int = 3
@@ -294,8 +299,10 @@ class WidthConfig(_Settings):
     down_share: float = 0.08
     cool_share: float = 0.10
     beyond: float = 0.05
+    verify: bool = False
 
     def __post_init__(self) -> None:
+        self._check_budget()
         _number("seeds", self.seeds, at_least=1, at_most=100, whole=True)
         _number("seed", self.seed, at_least=0, whole=True)
         _optional("split_seed", self.split_seed, at_least=0, whole=True)

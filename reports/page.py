@@ -10,12 +10,13 @@ import jinja2
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from depthprobe.reports import numbers
-from depthprobe.reports.course_figure import draw_course
-from depthprobe.reports.depth_figure import draw_depth
+from depthprobe.reports.compare import comparison_exhibits, comparison_table
+from depthprobe.reports.exhibit import Exhibit
 from depthprobe.reports.figures import Figure, script_json
+from depthprobe.reports.numbers import capital
 from depthprobe.reports.palette import night_map
-from depthprobe.reports.sure_figures import draw_gains, draw_shares
+from depthprobe.reports.sections import sections_of
+from depthprobe.reports.unit_tables import network_table
 from depthprobe.reports.view import RunView
 
 
@@ -24,8 +25,8 @@ def render_page(views: Sequence[RunView]) -> str:
     scripts = [get_plotlyjs(), resource("report.js.j2")]
     template = open_template("report.html.j2")
     page = template.render(
-        views=views,
-        figures=[_figures(view) for view in views],
+        pages=[_page(view, f"run-{rank}") for rank, view in enumerate(views, 1)],
+        comparison=_comparison(views) if len(views) > 1 else None,
         title=_title(views),
         policy=page_policy(scripts),
         css=Markup(resource("report.css")),
@@ -35,35 +36,33 @@ def render_page(views: Sequence[RunView]) -> str:
     return page.strip() + "\n"
 
 
-_FILTERS = (
-    "capital",
-    "fraction",
-    "gained",
-    "points",
-    "size",
-    "percent",
-    "count",
-    "scaled",
-    "times",
-    "milliseconds",
-)
-
-
 def _title(views: Sequence[RunView]) -> str:
     if len(views) > 1:
         return f"depthprobe: {len(views)} runs"
     return f"depthprobe: {views[0].model} on {views[0].data}"
 
 
-def _figures(view: RunView) -> dict[str, dict[str, Any] | None]:
-    """Figures of one run by name; None for one without data."""
-    sure = view.certainty
-    drawn = {
-        "depth": draw_depth(view.curve),
-        "course": draw_course(view.course) if view.course.lines else None,
-        "shares": draw_shares(sure) if sure.shares else None,
-        "gains": draw_gains(sure) if sure.gains else None,
+def _page(view: RunView, name: str) -> dict[str, Any]:
+    """One run for the template."""
+    sections = sections_of(view)
+    return {
+        "id": name,
+        "view": view,
+        "sections": sections,
+        "network": network_table(view.network) if view.network else None,
+        "figures": _figures([one for section in sections for one in section.exhibits]),
+        "numbers": Markup(script_json(view.numbers)),
     }
+
+
+def _comparison(views: Sequence[RunView]) -> dict[str, Any]:
+    exhibits = comparison_exhibits(views)
+    return {"table": comparison_table(views), "exhibits": exhibits, "figures": _figures(exhibits)}
+
+
+def _figures(exhibits: Sequence[Exhibit]) -> dict[str, dict[str, Any] | None]:
+    """Figures by the name of their exhibit; None where there are only tables."""
+    drawn = {one.name: one.draw() if one.draw else None for one in exhibits}
     return {name: for_template(figure) if figure else None for name, figure in drawn.items()}
 
 
@@ -83,11 +82,11 @@ def page_policy(scripts: Sequence[str]) -> str:
 
 
 def open_template(name: str) -> jinja2.Template:
-    """A template that escapes everything, with the filters of numbers."""
+    """A template that escapes everything."""
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters.update({name: getattr(numbers, name) for name in _FILTERS})
+    environment.filters["capital"] = capital
     return environment.from_string(resource(name))
 
 

@@ -25,6 +25,9 @@ def view_facts(run: Run) -> tuple[Fact, ...]:
     )
 
 
+DRAWN = ("units", "lr_range_test", "ranking")
+
+
 def view_study_facts(run: Run) -> tuple[Fact, ...]:
     """Of a study: command, model, data, search, cost, machine and versions, in this order."""
     tune, trials = run.config["tune"], run.recommendation["trials"]
@@ -50,8 +53,19 @@ def view_study_facts(run: Run) -> tuple[Fact, ...]:
 
 
 def config_text(run: Run) -> str:
-    """config.json as it is, indented."""
-    return json.dumps(run.config, indent=2, ensure_ascii=False)
+    """config.json, indented, without the parts that the page shows as figures and tables."""
+    shown = {key: value for key, value in run.config.items() if key not in DRAWN}
+    return json.dumps(shown, indent=2, ensure_ascii=False)
+
+
+def numbers_of(run: Run) -> dict[str, Any]:
+    """What a reader may take along: the answer, settings, versions and every measurement, without its scores."""
+    measured = [
+        {key: value for key, value in record.items() if key not in ("scores", "scores32")}
+        for record in run.of("measurement")
+    ]
+    answer = run.recommendation
+    return {"recommendation": answer, "config": run.config, "environment": run.environment, "measurements": measured}
 
 
 def _model(model: dict[str, Any]) -> list[Fact]:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from depthprobe.layers.paper import mix_elements
 from depthprobe.layers.ratio import RatioModule
-from depthprobe.ops import dropin_bernoulli, dropin_blend, dropin_prefix
+from depthprobe.ops import dropin_bernoulli, dropin_blend, dropin_prefix_whole
 
 MODES = ("prefix", "bernoulli", "blend")
 GRANULARITIES = ("channel", "activation", "sample")
@@ -68,7 +68,7 @@ class DropIn(RatioModule):
             return mix_elements(new, old, p)
         dim = 0 if self.granularity == "sample" and self.training else 1
         k = skipped(p, new.shape[dim])
-        return dropin_prefix(new.narrow(dim, k, new.shape[dim] - k), old, k, dim)
+        return dropin_prefix_whole(new, old, k, dim)
 
     def _next_call(self) -> Tensor | int:
         """The number of this call; while a backward pass recomputes, that of the latest call not yet redone."""
@@ -78,7 +78,7 @@ class DropIn(RatioModule):
         if torch._C._current_graph_task_id() != -1 and self._recent:
             return self._recent.pop()
         call = self._calls + int(self._traced)
-        self._calls += 1
+        self.__dict__["_calls"] += 1  # nn.Module's own __setattr__ would cost as much as drawing
         self._recent.append(call)
         return call
 

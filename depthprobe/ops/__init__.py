@@ -1,6 +1,7 @@
 """The arithmetic of DropIn and Resize: functions that choose kernel, operator or plain PyTorch (`dispatch.py`)."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -19,11 +20,15 @@ __all__ = [
     "dropin_masked",
     "dropin_prefix",
     "dropin_prefix_resized",
+    "dropin_prefix_whole",
     "fit_channels",
     "path_scales",
     "resize",
     "threshold_of",
 ]
+
+
+TINY = 4096  # elements up to which, on a CPU, calls cost more than the branches of a selection
 
 
 def dropin_prefix(new_part: Tensor, old: Tensor, k: int, dim: int) -> Tensor:
@@ -37,6 +42,20 @@ def dropin_prefix(new_part: Tensor, old: Tensor, k: int, dim: int) -> Tensor:
         if by_kernel(old, new_part):
             return torch.ops.depthprobe.dropin_prefix(new_part, old, k, dim % old.ndim)  # type: ignore[no-any-return]
     return reference.dropin_prefix(new_part, old, k, dim)
+
+
+def dropin_prefix_whole(new: Tensor, old: Tensor, k: int, dim: int) -> Tensor:
+    """`dropin_prefix` of a new path that was computed whole: both of one shape, which is returned."""
+    if type(new) is Tensor and new.numel() <= TINY and new.is_cpu and not torch.compiler.is_compiling():
+        new, old = same_type(new, old)
+        return dropin_masked(new, old, prefix_mask(k, old.shape[dim], old.ndim - dim - 1))
+    return dropin_prefix(new.narrow(dim, k, new.shape[dim] - k), old, k, dim)
+
+
+@lru_cache(maxsize=1024)
+def prefix_mask(k: int, count: int, behind: int) -> Tensor:
+    """Bool (count, 1, ...), `behind` ones: false for the first `k`. Kept: making it costs as much as a mix."""
+    return (torch.arange(count) >= k).view(count, *(1,) * behind)
 
 
 def dropin_bernoulli(
@@ -68,9 +87,11 @@ def dropin_bernoulli(
         mask = torch.ops.depthprobe.dropin_draw(new.shape, seed, at, threshold, entries)
         return dropin_masked(new, old, mask.to(new.device), *scales)
     mask = draw_mask(new.shape, seed, int(offset), threshold, entries)
-    if new.device.type == "cpu" and new.is_floating_point():
+    if not new.is_cpu:
+        return dropin_masked(new, old, mask.to(new.device), *scales)
+    if new.is_floating_point() and (not entries or new.numel() > TINY):
         return reference.dropin_weighed(new, old, mask, *scales)
-    return dropin_masked(new, old, mask.to(new.device), *scales)
+    return dropin_masked(new, old, mask, *scales)
 
 
 def resize(x: Tensor, size: Sequence[int], channels: int, choice: Tensor) -> Tensor:

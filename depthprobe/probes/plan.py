@@ -12,7 +12,7 @@ from depthprobe.errors import ConfigError, GraphError
 from depthprobe.graph.costs import count_macs, count_macs_inside, count_parameters, count_weight_layers
 from depthprobe.graph.trace import Traced, trace
 from depthprobe.graph.units import Unit, find_units
-from depthprobe.probes.places import Place, find_places
+from depthprobe.probes.places import Place, find_places, stage_sites
 from depthprobe.schedules import Schedule, StairLengths, stairs
 from depthprobe.surgery import Duplicate, Edit, Edited, apply, settle
 from depthprobe.surgery.identities import find_identities
@@ -175,7 +175,10 @@ def plan_grow(
     traced = trace(model, example, tracer)
     units = find_units(traced)
     sites = choose_sites(units, config)
-    edits = spread_copies(traced, sites, config, len(units), base_depth(model, traced, units))
+    wanted = len(units)
+    if config.by == "stage" and config.sites is None and (blocks := stage_sites(sites)) != sites:
+        sites, wanted = blocks, len(blocks)
+    edits = spread_copies(traced, sites, config, wanted, base_depth(model, traced, units))
     with torch.random.fork_rng(devices=[]):
         edited = apply(model, edits, example, tracer)
         depths = gate_depths(edited, base_depth(model, traced, units))

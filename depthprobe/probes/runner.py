@@ -49,10 +49,11 @@ def run_arms(
     find_failure: Callable[[S, Arm, list[Mapping[str, Any]]], Failure | None] | None = None,
     stops: Callable[[S, Arm, int, RunNotebook], bool] | None = None,
     arms: Sequence[Arm] | None = None,
+    control: Walk = run_control_arm,
 ) -> float:
     """Train what is left to train; returns the seconds that the probe took so far, interruptions left out.
 
-    walk: trains an arm that is no control; find_failure: looks at the records of a walk that
+    walk: trains an arm that is no control; control: one that is; find_failure: looks at the records of a walk that
     ended; stops: whether the run ends before an arm, so many seeds being finished; arms: more than those of the setup,
     which they begin with.
     """
@@ -68,11 +69,12 @@ def run_arms(
             listener.arm_skipped(arm)
             continue
         failed = frozenset(f.seed - setup.seeds[0] for f in failures)
-        notebook = RunNotebook(folder, listener, begun, index, failed, arm.rate)
+        start = payload.get("start") if state else None
+        notebook = RunNotebook(folder, listener, begun, index, failed, arm.rate, start)
         if stops is not None and arm.kind != "control" and state is None and stops(setup, arm, index // 2, notebook):
             break
         listener.arm_begun(arm, state["step"] if state else 0)
-        _run_arm(setup, arm, notebook, state, run_control_arm if arm.kind == "control" else walk, find_failure)
+        _run_arm(setup, arm, notebook, state, control if arm.kind == "control" else walk, find_failure)
         notebook.close_arm()
     return setup.setup_seconds + time.monotonic() - begun
 
@@ -95,6 +97,8 @@ def _run_arm(
         failure = Failure(arm.seed, arm.kind, f"diverged: {error.what}")
     if failure is not None:
         notebook.record({"kind": "failure", "arm": arm.kind, "seed": arm.seed, "what": failure.what})
+        if arm.rate == 1.0 and not arm.kind.startswith("verify"):
+            notebook.folder.forget(arm.seed)
     learner = notebook.learner
     bill = {"updates": learner.updates, "samples": learner.samples} if learner else {"updates": 0, "samples": 0}
     notebook.record({"kind": "arm", "arm": arm.kind, "seed": arm.seed, **bill})

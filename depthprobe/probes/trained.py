@@ -14,7 +14,9 @@ from depthprobe.inputs import InMemoryModel, ModelSource, as_tokens, fit_to_data
 from depthprobe.inputs.memory_model import check_network
 from depthprobe.inputs.overrides import Overrides
 from depthprobe.inputs.weights import Weights, load_weights, read_weights
+from depthprobe.probes.about import check_about
 from depthprobe.probes.setup import IN_MEMORY, DataSource, Source, recipe_network
+from depthprobe.probes.width_fresh import redraw_cut
 from depthprobe.surgery import Duplicate, Edit, Narrow, recipe_from_json
 from depthprobe.surgery.edits import Remove
 
@@ -52,7 +54,8 @@ class TrainedModel:
         """The architecture with more edits, its weights drawn anew under `seed`; idle: with the idle units."""
         network = self.source.build(seed)
         whole = compose(self.recipe, [*(() if idle else removals(self.idle)), *recipe])
-        return recipe_network(network, whole, self.example, seed) if whole else network
+        made = recipe_network(network, whole, self.example, seed) if whole else network
+        return redraw_cut(made, network, seed) if any(isinstance(edit, Narrow) for edit in whole) else made
 
     def _skeleton(self) -> nn.Module:
         network = self.source.build(0)
@@ -98,6 +101,7 @@ def open_trained(
     """
     weights = read_weights(Path(checkpoint))
     about = weights.about or {}
+    check_about(about, Path(checkpoint))
     if record is not None and not record["checkpoint"]["described"]:
         about = {"model": record}
     if model is None and "model" not in about:

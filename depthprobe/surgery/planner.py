@@ -14,9 +14,10 @@ from depthprobe.layers.resize import Resize
 from depthprobe.layers.site import BlockGate, CopyGate
 from depthprobe.surgery import edits as records
 from depthprobe.surgery.block_copies import Stock, copy_of_block
-from depthprobe.surgery.build import UnitPlan, body_of
+from depthprobe.surgery.build import body_of
 from depthprobe.surgery.capture import Captured, capture_calls, couples_samples
 from depthprobe.surgery.copies import copy_of_unit
+from depthprobe.surgery.plans import UnitPlan
 
 
 class Planner:

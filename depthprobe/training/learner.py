@@ -19,6 +19,7 @@ from depthprobe.training.batches import Batches
 from depthprobe.training.metrics import default_loss
 from depthprobe.training.optimizers import make_optimizer, make_own_optimizer, scale_new
 from depthprobe.training.outputs import main_output
+from depthprobe.training.teacher import Teacher
 
 CHECK_EVERY = 20
 
@@ -30,7 +31,8 @@ class Learner:
 
     own: the user's functions that replace parts of the training; rate: factor on the rate of every parameter group,
     whoever made the optimizer. new: parameters of added layers, whose rate is scaled (None: those in an edited
-    network's gates). step: where it stands; updates, samples: what was computed for it, measured branches included.
+    network's gates). teacher: a trained network whose outputs are learned beside the targets. step: where it stands;
+    updates, samples: what was computed for it, measured branches included.
     """
 
     def __init__(
@@ -42,8 +44,9 @@ class Learner:
         own: Overrides | None = None,
         rate: float = 1.0,
         new: Sequence[nn.Parameter] | None = None,
+        teacher: Teacher | None = None,
     ) -> None:
-        self.net = net.to(accelerator.device)
+        self.net, self.teacher = net.to(accelerator.device), teacher
         self.batches, self.config, self.accelerator, self.rate = batches, config, accelerator, rate
         self.own = move_modules(own or Overrides(), accelerator.device)
         self.optimizer = (
@@ -117,7 +120,8 @@ class Learner:
         if self.own.training_step:
             return cast(Tensor, self.own.call("training_step", self.net, (x, y)))
         output = self.net(x)
-        return cast(Tensor, self.own.call("loss", output, y)) if self.own.loss else default_loss(main_output(output), y)
+        loss = cast(Tensor, self.own.call("loss", output, y)) if self.own.loss else default_loss(main_output(output), y)
+        return loss if self.teacher is None else self.teacher.mix(loss, main_output(output), x, self.batches, self.step)
 
     def state(self) -> dict[str, Any]:
         """Everything a resumed training needs, tensors and plain values only."""

@@ -112,3 +112,18 @@ def test_refusals_name_the_culprit():
         dp.DropIn(ratio=1.01)
     with pytest.raises(ValueError, match=r"equal shapes, found new \(6, 8, 5, 5\), old \(6, 8, 5\)"):
         dp.DropIn()(NEW, OLD[..., 0])
+
+
+@pytest.mark.parametrize("granularity", ["sample", "channel"])
+@pytest.mark.parametrize("mode", ["prefix", "bernoulli"])
+def test_tiny_and_large_tensors_are_mixed_alike_forward_and_backward(mode, granularity):
+    """A CPU selects entries of tiny tensors and weighs or joins those of large ones: the same numbers."""
+    new, old = torch.randn(8, 6, 2, 2), torch.randn(8, 6, 2, 2)
+    wide = [x.repeat(1, 1, 8, 8).requires_grad_() for x in (new, old)]
+    tiny = [x.clone().requires_grad_() for x in (new, old)]
+    for pair in (tiny, wide):
+        dp.DropIn(mode, granularity, 0.4, seed=3).train()(*pair).sum().backward()
+    assert wide[0].numel() > 4096 > tiny[0].numel()
+    for small, large in zip(tiny, wide, strict=True):
+        assert 0 < small.grad.count_nonzero() < small.numel()
+        assert torch.equal(small.grad, large.grad[:, :, :2, :2])
