@@ -55,16 +55,14 @@ def continue_tune(folder: RunFolder, *, json: bool, quiet: bool) -> None:
 
 
 def _run(setup: "TuneSetup", folder: RunFolder, url: str, *, json: bool, quiet: bool) -> None:
+    from depthprobe.cli.running import watch
     from depthprobe.tuning.storage import reporting_storage
     from depthprobe.tuning.tune import run_tune
 
     tell = _teller(setup, quiet)
-    try:
-        with reporting_storage(url):
-            answer = run_tune(setup, folder, url, tell)
-    except KeyboardInterrupt:
-        print(f"go on with: depthprobe resume {folder.path}", file=sys.stderr)
-        raise
+    with watch(quiet=True) as watcher, reporting_storage(url):
+        watcher.folder = folder.path  # it says how to go on; the trials are told by `tell`
+        answer = run_tune(setup, folder, url, tell)
     finish_tune(folder.path, answer, json=json)
 
 
@@ -80,7 +78,7 @@ def _teller(setup: "TuneSetup", quiet: bool) -> Callable[[dict[str, Any], int], 
         print(line, file=sys.stderr)
     print(
         f"{setup.config.trials} trials of {setup.budget.updates:,} updates up to {setup.bench.plan.depths[-1]} layers, "
-        f"then {setup.config.confirm_seeds} fresh seeds of the best and the default: {trainings:.1f} trainings of the "
+        f"then {setup.config.confirm_seeds} fresh seed{'' if setup.config.confirm_seeds == 1 else 's'} of the best and the default: {trainings:.1f} trainings of the "
         f"deepest{about}",
         file=sys.stderr,
         flush=True,
