@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from depthprobe.cli.live import count
 from depthprobe.runs import RunFolder
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def _teller(setup: "TuneSetup", quiet: bool) -> Callable[[dict[str, Any], int], 
         print(line, file=sys.stderr)
     print(
         f"{setup.config.trials} trials of {setup.budget.updates:,} updates up to {setup.bench.plan.depths[-1]} layers, "
-        f"then {setup.config.confirm_seeds} fresh seed{'' if setup.config.confirm_seeds == 1 else 's'} of the best and the default: {trainings:.1f} trainings of the "
+        f"then {count(setup.config.confirm_seeds, 'fresh seed')} of the best and the default: {trainings:.1f} trainings of the "
         f"deepest{about}",
         file=sys.stderr,
         flush=True,

@@ -37,9 +37,12 @@ class TrialNotebook:
 
     def restore(self) -> dict[str, Any] | None:
         """The state of the newest sound checkpoint, its records taken over; None when there is none to go on from."""
-        for number in checkpoints(self.place) if self.place is not None and self.place.is_dir() else []:
+        place = self.place
+        if place is None or not place.is_dir():
+            return None
+        for number in checkpoints(place):
             try:
-                payload, _ = read_checkpoint(self.place, number)
+                payload, _ = read_checkpoint(place, number)
             except ValueError:
                 continue  # damaged: the one before it, or the start, gives the same bits
             self.records, self.resumed_at = json.loads(payload["records"]), int(payload["learner"]["step"])
