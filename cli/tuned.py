@@ -77,10 +77,10 @@ def _teller(setup: "TuneSetup", quiet: bool) -> Callable[[dict[str, Any], int], 
     about = "" if seconds is None else f", about {seconds / 60:.2g} minutes on one worker"
     for line in (setup.base.lr_note, *(f"note: {note}" for note in setup.notes)):
         print(line, file=sys.stderr)
+    fresh = count(setup.config.confirm_seeds, "fresh seed")
     print(
         f"{setup.config.trials} trials of {setup.budget.updates:,} updates up to {setup.bench.plan.depths[-1]} layers, "
-        f"then {count(setup.config.confirm_seeds, 'fresh seed')} of the best and the default: {trainings:.1f} trainings of the "
-        f"deepest{about}",
+        f"then {fresh} of the best and the default: {trainings:.1f} trainings of the deepest{about}",
         file=sys.stderr,
         flush=True,
     )
