@@ -1,53 +1,26 @@
 """Settings: frozen keyword-only dataclasses, validated at birth, JSON both ways."""
 
 import dataclasses
-import math
-import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 from depthprobe.errors import ConfigError
+from depthprobe.settings import Settings as _Settings
+from depthprobe.settings import check_choice as _one_of
+from depthprobe.settings import check_number as _number
+from depthprobe.settings import check_optional as _optional
+from depthprobe.settings import unknown_key as unknown_key
 
 OPTIMIZERS = ("sgd", "adam", "adamw")
 LR_SHAPES = ("constant", "cosine", "step")
 PRECISIONS = ("no", "bf16")  # fp16 needs a loss scaler that resumes
-_NO_FLAG = ("momentum", "confidence", "overlap")
 CLOSINGS = ("alternate", "reverse", "forward")
 OPENINGS = ("forward", "reverse")
 SCHEDULES = ("staggered", "together")
 PLACES = ("stage", "site")
 PROFILES = ("auto", "equal", "uneven")
 _SHARES = ("first_share", "up_share", "up_hold_share", "down_share", "down_hold_share", "cool_share", "up_cool_share")
-
-
-class _Settings:
-    """JSON both ways; unknown keys are an error that names the close ones."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values only."""
-        return dataclasses.asdict(self)  # type: ignore[call-overload, no-any-return]
-
-    @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> Self:
-        """Raises ConfigError on an unknown key or a value out of range."""
-        known = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
-        for key in document:
-            if key not in known:
-                raise unknown_key(key, known)
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in document.items()})
-
-
-def unknown_key(key: str, known: set[str]) -> ConfigError:
-    """The error for a setting that does not exist."""
-    import difflib
-
-    close = difflib.get_close_matches(key, known, n=1)
-    return ConfigError(
-        f"unknown config key {key!r}",
-        expected=", ".join(sorted(known)),
-        hint=f"did you mean {close[0]!r}?" if close else None,
-    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -346,43 +319,6 @@ class TrainingConfig(GrowthConfig):
             )
         if self.grow and self.deep:
             raise ConfigError("--grow and --deep exclude each other", hint="--grow")
-
-
-def _one_of(name: str, value: Any, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ConfigError(f"{name} {value!r} is not known", expected=" | ".join(allowed))
-
-
-def _number(
-    name: str,
-    value: Any,
-    *,
-    at_least: float | None = None,
-    at_most: float | None = None,
-    above: float | None = None,
-    below: float | None = None,
-    whole: bool = False,
-) -> None:
-    bounds = [
-        (at_least, "at least", operator.ge),
-        (at_most, "at most", operator.le),
-        (above, "above", operator.gt),
-        (below, "below", operator.lt),
-    ]
-    right = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    if not right or not all(bound is None or holds(value, bound) for bound, _, holds in bounds):
-        wanted = " and ".join(f"{word} {bound:g}" for bound, word, _ in bounds if bound is not None)
-        raise ConfigError(
-            f"{name.replace('_', '-')} is out of range",
-            where=f"setting {name}" if name in _NO_FLAG or name.endswith("_share") else f"--{name.replace('_', '-')}",
-            expected=("a whole number " if whole else "a number ") + wanted,
-            found=repr(value),
-        )
-
-
-def _optional(name: str, value: Any, **bounds: Any) -> None:
-    if value is not None:
-        _number(name, value, **bounds)
 
 
 def refuse_large_tolerance(value: Any) -> None:

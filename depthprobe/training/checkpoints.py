@@ -41,14 +41,6 @@ def read_checkpoint(folder: Path, number: int) -> tuple[dict[str, Any], dict[str
     return read_torch(content), seal
 
 
-def newest_checkpoint(folder: Path) -> dict[str, Any] | None:
-    """The payload of the newest sound checkpoint; None when there is none."""
-    for number in checkpoints(folder):
-        with contextlib.suppress(ValueError):
-            return read_checkpoint(folder, number)[0]
-    return None
-
-
 def read_unsealed(folder: Path, number: int) -> dict[str, Any]:
     """The payload of a checkpoint of the first format, which had no manifest. Raises ValueError as above."""
     return read_torch(_content(folder, number))
