@@ -33,7 +33,8 @@ def watch(*, quiet: bool) -> Iterator[Watcher]:
         if not _is_memory(error):
             raise
         raise DepthprobeError(
-            "out of memory", where=watcher.folder and str(watcher.folder), found=str(error) or type(error).__name__,
+            "out of memory", where=str(watcher.folder or "before there is a run"),
+            found=str(error) or type(error).__name__,
             expected="room for one batch: end other programs and go on, or start anew with a smaller --batch-size",
             hint=_resume(watcher.folder),
         ) from error  # fmt: skip
@@ -90,6 +91,7 @@ def continue_run(path: Path, verb: str | None, *, json: bool, quiet: bool) -> No
 
 
 def _continue(folder: RunFolder, command: str, *, json: bool, quiet: bool) -> None:
+    folder.check_config()
     reopen, run = _verbs(command)
     with watch(quiet=quiet) as watcher:
         watcher.folder = folder.path
