@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from depthprobe.analysis.choice import POINT_SHARE
 from depthprobe.probes.bench import Arm
-from depthprobe.probes.shrink_arms import branch_kind
+from depthprobe.probes.shrink_arms import AT, branch_kind, branched
 from depthprobe.probes.shrink_scores import Measured, Records, better_kind, decide_on, finished_arms, read_measured
 from depthprobe.probes.shrink_setup import ShrinkSetup
 
@@ -30,9 +30,12 @@ def climb(setup: ShrinkSetup, measured: Measured, done: Sequence[Arm]) -> list[A
     """What the next candidate lacks, from the smallest one that may do until one is as good as the present network;
     under a budget all of them.
     """
-    candidates = worth_training(setup, measured.looks)
+    candidates, plan = worth_training(setup, measured.looks), setup.bench.plan
+    begun = max((branched(plan, arm.kind) for arm in done if arm.kind.startswith(AT)), default=0)
     for opened in candidates:
-        first = not any(arm.kind == branch_kind(setup.bench.plan, opened) for arm in done)
+        if opened < begun and not setup.config.limits:
+            continue  # given up before the larger one was begun
+        first = not any(arm.kind == branch_kind(plan, opened) for arm in done)
         if first and not setup.config.limits and does(setup, measured):
             return []
         final = opened == candidates[-1] or bool(setup.config.limits)
@@ -56,9 +59,9 @@ def train_candidate(
     ended, walker = {(arm.seed, arm.kind) for arm in done}, measured.walker or 0
     walked, anew = (branch_kind(plan, opened, anew=anew) for anew in (False, True))
     good = measured.tried.get(walked, -math.inf) >= measured.whole - POINT_SHARE * tolerance
-    for kind in (walked,) if good and (walker, anew) not in ended else (walked, anew):
-        if (walker, kind) not in ended:
-            return [Arm(walker, setup.seeds.index(walker), kind)]
+    for needed in (walked,) if good and (walker, anew) not in ended else (walked, anew):
+        if (walker, needed) not in ended:
+            return [Arm(walker, setup.seeds.index(walker), needed)]
     kind = better_kind(plan, measured.tried, opened)
     if kind is None or (measured.tried[kind] < measured.whole - HOPELESS * tolerance and not final):
         return []

@@ -21,6 +21,9 @@ from depthprobe.probes.shrink_plan import ShrinkPlan
 from depthprobe.probes.shrink_setup import ShrinkSetup
 
 Records = Sequence[Mapping[str, Any]]
+# One-sided 80 %: with two or three candidates there is no curve that steadies the estimate, and at 95 % networks one to
+# two layers too large would be advised (benchmarks/shrink_rule.py).
+GUARD = 0.6
 PRESENT = {
     AS_IT_IS: "as the checkpoint has it",
     LOOK: "fine-tuned up to the first hold",
@@ -116,5 +119,6 @@ def decide_on(setup: ShrinkSetup, measured: Measured) -> Decision:
         floor=highest_chance(setup.bench, 1),
         scale=1.0 if metric.known_scale else tolerance / TARGET,
         floor_is=FLOORS.get(metric.spec, ""),
+        guard=GUARD,
     )
     return ask(measured.scores)

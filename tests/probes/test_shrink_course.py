@@ -154,6 +154,15 @@ def test_the_control_is_as_long_as_what_would_be_advised_saw(setup):
     assert plan.seen(3) == plan.reached(3) + plan.branch < plan.seen(2)
 
 
+def test_a_candidate_that_was_given_up_is_not_asked_again(setup):
+    """1 would do but for the upper bound, then 2 does; after the control nothing smaller is tried again."""
+    looks, longs = {5: 0.9, 4: 0.9, 3: 0.9, 2: 0.9, 1: 0.88}, {1: 0.885, 2: 0.9, 3: 0.93}
+    kinds, _ = play(setup, looks, longs, control=0.93)
+    assert kinds[:4] == ["shrink", at(setup, 1), at(setup, 2), "control"] or kinds.count(at(setup, 1)) == 1
+    after = kinds[kinds.index("control") :]
+    assert at(setup, 1, True) not in after
+
+
 def test_a_candidate_that_diverges_is_passed_over(setup):
     kinds, records = play(setup, {5: 0.9, 4: 0.9, 3: 0.9, 2: 0.88}, {2: (None, None), 3: 0.9})
     assert kinds == ["shrink", at(setup, 2), at(setup, 2, True), at(setup, 3), "control"]
