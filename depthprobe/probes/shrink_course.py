@@ -53,19 +53,24 @@ def train_candidate(
     setup: ShrinkSetup, measured: Measured, done: Sequence[Arm], opened: int, *, final: bool
 ) -> list[Arm]:
     """What a candidate lacks: with the first seed a branch from the walk's weights and, where that is not good enough,
-    one from new weights; then, unless both were hopeless, the better one with the other seeds. final: hope or not.
+    one from new weights; then, unless both were hopeless, the better one with the other seeds; new weights last where
+    the walk's were good enough for the first seed only. final: hope or not.
     """
     plan, tolerance = setup.bench.plan, setup.config.tolerance or 0.0
     ended, walker = {(arm.seed, arm.kind) for arm in done}, measured.walker or 0
-    walked, anew = (branch_kind(plan, opened, anew=anew) for anew in (False, True))
-    good = measured.tried.get(walked, -math.inf) >= measured.whole - POINT_SHARE * tolerance
-    for needed in (walked,) if good and (walker, anew) not in ended else (walked, anew):
-        if (walker, needed) not in ended:
-            return [Arm(walker, setup.seeds.index(walker), needed)]
+    walked, anew = ([Arm(walker, setup.seeds.index(walker), branch_kind(plan, opened, anew=a))] for a in (False, True))
+    if (walker, walked[0].kind) not in ended:
+        return walked
+    tried = (walker, anew[0].kind) in ended
+    if not tried and measured.tried.get(walked[0].kind, -math.inf) < measured.whole - POINT_SHARE * tolerance:
+        return anew
     kind = better_kind(plan, measured.tried, opened)
     if kind is None or (measured.tried[kind] < measured.whole - HOPELESS * tolerance and not final):
         return []
-    return [Arm(seed, setup.seeds.index(seed), kind) for seed in measured.seeds if (seed, kind) not in ended]
+    missing = [seed for seed in measured.seeds if (seed, kind) not in ended]
+    if not missing and not tried and not does(setup, measured):
+        return anew
+    return [Arm(seed, setup.seeds.index(seed), kind) for seed in missing]
 
 
 def weigh_whole(setup: ShrinkSetup, measured: Measured, done: Sequence[Arm]) -> list[Arm]:

@@ -69,7 +69,7 @@ def write(setup, arm, looks, longs, control):
         return [measured(setup, arm, "control", plan.base.opened, control), *ended]
     opened = branched(plan, arm.kind)
     walked, anew = longs[opened] if isinstance(longs[opened], tuple) else (longs[opened], 0.5)
-    value = anew if arm.kind.endswith(ANEW) else walked
+    value = anew if arm.kind.endswith(ANEW) else walked(arm.seed) if callable(walked) else walked
     return ended if value is None else [measured(setup, arm, DOWN, opened, value), *ended]
 
 
@@ -118,6 +118,12 @@ def test_new_weights_are_tried_where_the_walks_are_not_good_enough_and_the_bette
     assert count(records, at(setup, 2, True)) == setup.config.seeds
     decision = decide_on(setup, read_measured(setup, records))
     assert (decision.verdict, decision.recommended) == ("shrink", setup.bench.plan.depth_of(2))
+
+
+def test_new_weights_are_tried_too_where_the_walks_were_good_with_the_first_seed_only(setup):
+    longs = {2: lambda seed: 0.89 if seed == 0 else 0.87, 3: 0.9}
+    kinds, _ = play(setup, {5: 0.9, 4: 0.9, 3: 0.88, 2: 0.85}, longs)
+    assert kinds == ["shrink", at(setup, 2), at(setup, 2, True), at(setup, 3), "control"]
 
 
 def test_the_other_seeds_are_not_asked_about_what_is_hopeless(setup):
