@@ -220,7 +220,7 @@ class ShrinkConfig(BudgetConfig):
     down_share: float = 0.03
     down_hold_share: float = 0.01
     cool_share: float = 0.10
-    branch_share: float = 0.8
+    branch_share: float = 1.0
     beyond: float = 0.05
     verify: bool = False
 

@@ -6,8 +6,9 @@ COOLED = "Every point is a network cooled to a learning rate of zero and measure
 HOW = {
     "grow": "The walk down is the estimate; on the way up the shallow depths were trained less. The control had the "
     "same updates and no growth: depth counts only beyond it.",
-    "shrink": "Units leave one after another while the rest is fine-tuned. The control is the whole network, fine-"
-    "tuned for as many updates: a smaller one must not win by longer training.",
+    "shrink": "Units leave one after another on a walk with short looks; the candidates worth it are then trained as "
+    "long as a conventional training, taught by the whole network. The control is the whole network, trained on for as "
+    "many updates: a smaller one must not win by longer training.",
     "width": "Channels are cut for good, in all units at once, while the rest is fine-tuned. The control is the whole "
     "network, fine-tuned for as many updates: a narrower one must not win by longer training.",
 }

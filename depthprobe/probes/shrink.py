@@ -56,17 +56,24 @@ def run_course(setup: ShrinkSetup, folder: RunFolder, listener: Listener) -> tup
         setup = replace(setup, ran=(*done, *coming))
         if not coming:
             return setup, seconds
-        control = partial(run_control, setup=setup)
-        seconds = run_arms(setup, folder, listener, partial(run_arm, beyond=_beyond(setup)), control=control)
+        control, walk = (partial(train, setup=setup) for train in (run_control, run_arm))
+        seconds = run_arms(setup, folder, listener, walk, control=control)
 
 
 def run_arm(
-    bench: Bench[ShrinkPlan], arm: Arm, notebook: RunNotebook, state: dict[str, Any] | None, *, beyond: float | None
+    bench: Bench[ShrinkPlan], arm: Arm, notebook: RunNotebook, state: dict[str, Any] | None, *, setup: ShrinkSetup
 ) -> Learner:
     """The walk, or the long branch of a candidate."""
     if arm.kind == "shrink":
-        return run_walk_arm(bench, arm, notebook, state, beyond=beyond)
-    return run_branch_arm(bench, arm, notebook, state)
+        return run_walk_arm(bench, arm, notebook, state, beyond=_beyond(setup))
+    return run_branch_arm(
+        bench,
+        arm,
+        notebook,
+        state,
+        fresh=lambda opened, seed: setup.model.fresh(bench.plan.recipe(opened, 0), seed),
+        scratch=replace(bench.train, lr=setup.scratch_rate),
+    )
 
 
 def run_control(
