@@ -36,10 +36,9 @@ def draw_course(course: Course) -> Figure:
     last = max((line.steps[-1] for line in course.lines), default=1)
     figure.update_xaxes(range=(0, 1.01 * last))
     figure.update_xaxes(title_text="step (updates)", tickformat=",d", row=len(rows), col=1)
-    label = (
-        f"Line chart of validation {course.units.metric} against the training step for {len(ranks)} seeds, growing and "
-        f"control, with heat maps of the ratio of {len(course.gates[0].ratios) if course.gates else 0} gates below."
-    )
+    maps = f", with heat maps of the ratio of {len(course.gates[0].ratios)} gates below" if course.gates else ""
+    seeds = f"{len(ranks)} seed{'' if len(ranks) == 1 else 's'}"
+    label = f"Line chart of validation {course.units.metric} against the training step for {seeds}{maps}."
     return Figure(figure, label, height)
 
 
@@ -113,4 +112,6 @@ def _add_map(figure: go.Figure, gates: GateMap, names: Sequence[str], row: int) 
         row=row,
         col=1,
     )
-    figure.update_yaxes(autorange="reversed", showgrid=False, tickfont={"size": 11}, ticks="", row=row, col=1)
+    figure.update_yaxes(
+        type="category", autorange="reversed", showgrid=False, tickfont={"size": 11}, ticks="", row=row, col=1
+    )

@@ -158,3 +158,11 @@ def test_runs_of_the_same_name_are_told_apart(finished, tmp_path):
     assert [row.cells[0] for row in comparison_table(views).rows] == labels(views)
     (one,) = comparison_exhibits(views)
     assert one.tables[0].columns == ("Depth", "grow (1)", "grow (2)")
+
+
+def test_gates_named_by_numbers_are_rows_of_their_own(finished):
+    """Unit names such as "0" and "10" are names, not places on an axis."""
+    view = view_of(finished["shrink"])
+    course = next(one for section in sections_of(view) for one in section.exhibits if one.name == "course")
+    layout = json.loads(course.draw().to_json())["layout"]
+    assert layout["yaxis2"]["type"] == "category"
