@@ -56,6 +56,8 @@ class TrainConfig(_Settings):
     new_lr_scale: factor on the learning rate of added layers. steps: updates of one conventional training (None: chosen
     from the size of the data). lr_shape: of a whole
     conventional training; probes hold it constant and cool their branches. augment: None means for colour images.
+    accumulate: parts that a batch
+    is computed in, one after another, before an update.
     """
 
     optimizer: str = "sgd"
@@ -71,6 +73,7 @@ class TrainConfig(_Settings):
     precision: str = "no"
     augment: bool | None = None
     threads: int = 0
+    accumulate: int = 1
 
     def __post_init__(self) -> None:
         _one_of("optimizer", self.optimizer, OPTIMIZERS)
@@ -83,6 +86,7 @@ class TrainConfig(_Settings):
         _number("new_lr_scale", self.new_lr_scale, above=0.0, at_most=1000.0)
         _number("batch_size", self.batch_size, at_least=2, whole=True)
         _number("threads", self.threads, at_least=0, whole=True)
+        _number("accumulate", self.accumulate, at_least=1, whole=True)
         if self.clip is not None:
             _number("clip", self.clip, above=0.0)
         if self.steps is not None:

@@ -19,7 +19,7 @@ ALLOWED = {
     "exporting": {"graph", "errors"},
     "schedules": {"errors", "config"},
     "inputs": {"errors", "config"},
-    "training": {"inputs", "surgery", "schedules", "graph", "config", "errors"},
+    "training": {"inputs", "surgery", "schedules", "graph", "layers", "config", "errors"},
     "runs": {"training", "config", "errors"},
     "analysis": {"errors", "config"},
     "probes": {"training", "inputs", "surgery", "graph", "schedules", "analysis", "runs", "config", "errors"},

@@ -13,12 +13,16 @@ from torch import Tensor, nn
 from depthprobe.config import TrainConfig
 from depthprobe.errors import TrainingError, UserCodeError
 from depthprobe.inputs.overrides import Overrides, call_user, move_modules
+from depthprobe.layers.part import Part, taking
 from depthprobe.surgery import Edited
 from depthprobe.surgery.optimizer import new_parameters
-from depthprobe.training.batches import Batches
+from depthprobe.training.batches import Batches, mix_seed
+from depthprobe.training.gradients import add_gradients
 from depthprobe.training.metrics import default_loss
 from depthprobe.training.optimizers import make_optimizer, make_own_optimizer, scale_new
 from depthprobe.training.outputs import main_output
+from depthprobe.training.parts import parts_of, synchronise_norms
+from depthprobe.training.team import ALONE, Team
 
 CHECK_EVERY = 20
 
@@ -42,8 +46,12 @@ class Learner:
         own: Overrides | None = None,
         rate: float = 1.0,
         new: Sequence[nn.Parameter] | None = None,
+        team: Team = ALONE,
     ) -> None:
         self.net = net.to(accelerator.device)
+        self.team, self.parts = team, parts_of(batches.size, team, config.accumulate, accelerator.device)
+        if team.size > 1 and accelerator.device.type == "cuda":
+            synchronise_norms(net)
         self.batches, self.config, self.accelerator, self.rate = batches, config, accelerator, rate
         self.own = move_modules(own or Overrides(), accelerator.device)
         self.optimizer = (
@@ -94,22 +102,34 @@ class Learner:
                 total, count = torch.zeros_like(total), 0
                 if progress is not None:
                     progress(self.step, mean)
+        self.team.even_out(self.net)
         return mean
 
     def _update(self) -> Tensor:
-        x, y = self.batches.at(self.step)
-        self.samples += len(y)
+        """One update on the mean loss of a batch, which is computed in parts."""
+        self.samples += self.batches.size
         self.updates += 1
         self.optimizer.zero_grad(set_to_none=True)
-        with self.accelerator.autocast():
-            loss = self.loss(x, y)
-        self.accelerator.backward(loss)
+        losses = [self._backward(part) for part in self.parts]
+        loss = losses[0] if len(losses) == 1 else torch.stack(losses).sum()
+        loss = add_gradients(self._parameters, loss, self.team)
         if self.config.clip is not None:
             torch.nn.utils.clip_grad_norm_(self._parameters, self.config.clip)
         if self.own.optimizer:
             call_user(self.optimizer.step, "optimizer.step", path=self.own.path, error=UserCodeError)
         else:
             self.optimizer.step()
+        return loss
+
+    def _backward(self, part: Part | None) -> Tensor:
+        """Gradients of one part, in `.grad`; returns what it adds to the loss of the batch."""
+        x, y = self.batches.at(self.step, part=part)
+        with taking(part):
+            with self.accelerator.autocast():
+                loss = self.loss(x, y)
+            if part is not None:
+                loss = loss * (part.size / part.batch)
+            self.accelerator.backward(loss)
         return loss.detach()
 
     def loss(self, x: Tensor, y: Tensor) -> Tensor:
@@ -136,6 +156,8 @@ class Learner:
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.samples, self.updates = state["step"], state["samples"], state["updates"]
         restore_random_state(state["rng"])
+        if self.team.rank:  # drawn from what all have restored: draws of its own
+            torch.manual_seed(mix_seed(int(torch.randint(2**62, ())), self.team.rank))
 
 
 def smaller_rate(config: TrainConfig, own: Overrides, rate: float = 1.0) -> str:
@@ -184,7 +206,7 @@ def random_state() -> dict[str, Any]:
         "python": [version, torch.tensor(internal, dtype=torch.int64), gauss],
     }
     if torch.cuda.is_available():
-        state["cuda"] = torch.cuda.get_rng_state_all()
+        state["cuda"] = [torch.cuda.get_rng_state()]  # of this process's device: another machine may have fewer
     return state
 
 
@@ -197,4 +219,4 @@ def restore_random_state(state: dict[str, Any]) -> None:
         version, internal, gauss = state["python"]
         random.setstate((version, tuple(internal.tolist()), gauss))
     if "cuda" in state and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(state["cuda"])
+        torch.cuda.set_rng_state(state["cuda"][0])
