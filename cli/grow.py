@@ -53,7 +53,7 @@ def grow(
     quiet: o.Quiet = False,
 ) -> None:
     """Would more depth pay? Grows copies of the model's layers, measures every depth, answers in one sentence."""
-    from depthprobe.cli.running import continue_run, finish_probe, watch
+    from depthprobe.cli.running import continue_run, finish_probe, run_probe
 
     if resume is not None:
         o.refuse_inputs_with_resume(model, dataset)
@@ -78,16 +78,17 @@ def grow(
     probe, train = {**o.in_words(file["grow"]), **probe}, {**o.in_words(file["train"]), **train}
     grow_config, train_config = GrowConfig.from_json(probe), TrainConfig.from_json(train)
 
-    from depthprobe.probes.grow import create_run, run_grow, set_up
+    from depthprobe.probes.grow import create_run, reopen, run_grow, set_up
     from depthprobe.probes.own import Asked
 
-    opened, source = open_inputs(model, model_args, dataset, data_dir, limit_train, image_size, out, checkpoint)
-    asked = Asked(typed=frozenset(train))
-    setup = set_up(opened, source, grow_config, train_config, fixed=frozenset(probe), asked=asked)
-    with watch(quiet=quiet) as listener, create_run(setup, out) as folder:
-        listener.folder = folder.path
-        result = run_grow(setup, folder, listener)
-    finish_probe(result, json=json)
+    def set_up_grow() -> Any:
+        inputs = open_inputs(model, model_args, dataset, data_dir, limit_train, image_size, out, checkpoint)
+        asked = Asked(typed=frozenset(train))
+        return set_up(*inputs, grow_config, train_config, fixed=frozenset(probe), asked=asked)
+
+    result = run_probe(set_up_grow, lambda setup: create_run(setup, out), reopen, run_grow, quiet=quiet)
+    if result is not None:
+        finish_probe(result, json=json)
 
 
 def open_inputs(

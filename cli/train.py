@@ -1,10 +1,12 @@
 """depthprobe train: one training, as it is, grown, or deep from the start."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
 from depthprobe.cli import options as o
+from depthprobe.runs import RunFolder
 
 
 def train(
@@ -48,7 +50,7 @@ def train(
     quiet: o.Quiet = False,
 ) -> None:
     """Train once and save model.pt. With --grow the added layers grow in; with --deep they are there from the start."""
-    from depthprobe.cli.running import continue_run, finish_train, watch
+    from depthprobe.cli.running import continue_run, finish_train, run_probe
 
     if resume is not None:
         o.refuse_inputs_with_resume(model, dataset)
@@ -72,12 +74,20 @@ def train(
     train_config = TrainConfig.from_json({**o.in_words(file["train"]), **settings})
     from depthprobe.cli.grow import open_inputs
     from depthprobe.probes.own import Asked
-    from depthprobe.probes.train import create_training, run_training, set_up_training
+    from depthprobe.probes.train import create_training, reopen_training, run_training, set_up_training
 
-    opened, source = open_inputs(model, model_args, dataset, data_dir, limit_train, image_size, out, checkpoint)
-    asked = Asked(typed=frozenset({**file["train"], **settings}))
-    setup = set_up_training(opened, source, training_config, train_config, asked)
-    with watch(quiet=quiet) as listener, create_training(setup, out) as folder:
-        listener.folder = folder.path
-        summary = run_training(setup, folder, listener)
-    finish_train(folder.path, summary, json=json)
+    place: list[Path] = []
+
+    def set_up_train() -> Any:
+        inputs = open_inputs(model, model_args, dataset, data_dir, limit_train, image_size, out, checkpoint)
+        asked = Asked(typed=frozenset({**file["train"], **settings}))
+        return set_up_training(*inputs, training_config, train_config, asked)
+
+    def create(setup: Any) -> RunFolder:
+        folder = create_training(setup, out)
+        place.append(folder.path)
+        return folder
+
+    summary = run_probe(set_up_train, create, reopen_training, run_training, quiet=quiet)
+    if summary is not None:
+        finish_train(place[0], summary, json=json)

@@ -17,6 +17,7 @@ from depthprobe.probes.notebook import RunNotebook
 from depthprobe.probes.result import Result
 from depthprobe.probes.runner import run_arms
 from depthprobe.probes.setup import recipe_network
+from depthprobe.probes.together import answer, decide
 from depthprobe.probes.verify import ADVISED, CURRENT, verify
 from depthprobe.runs import RunFolder
 
@@ -26,10 +27,11 @@ __all__ = ["Setup", "create_run", "reopen", "run_grow", "set_up"]
 def run_grow(setup: Setup, folder: RunFolder, listener: Listener) -> Result:
     """Train what is left to train, decide, and write the answer into the run folder."""
     seconds = run_arms(setup, folder, listener, run_grow_arm, find_failure=_collapse, stops=_stops)
-    weighed, verified = weigh(setup, folder), None
+    team, verified = setup.bench.team, None
+    weighed = decide(team, lambda: weigh(setup, folder))
     if setup.config.verify and weighed.decision.recommended not in (None, weighed.decision.current):
         verified, seconds = _verify(setup, folder, listener, weighed)
-    return conclude(setup, folder, seconds, weighed, verified)
+    return answer(team, folder, lambda: conclude(setup, folder, seconds, weighed, verified))
 
 
 def _verify(

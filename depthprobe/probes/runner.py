@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from depthprobe.errors import TrainingError
@@ -11,6 +12,7 @@ from depthprobe.probes.bench import Arm, Bench, Plan
 from depthprobe.probes.listener import Listener
 from depthprobe.probes.notebook import RunNotebook
 from depthprobe.probes.sensitivity import at_rate
+from depthprobe.probes.together import decide, restore
 from depthprobe.runs import RunFolder
 from depthprobe.training.learner import Learner
 
@@ -56,7 +58,8 @@ def run_arms(
     ended; stops: whether the run ends before an arm, so many seeds being finished; arms: more than those of the setup,
     which they begin with.
     """
-    payload = folder.restore()
+    team = setup.bench.team
+    payload = restore(folder, team)
     begun = time.monotonic() - float(payload["seconds"])
     arms = setup.arms if arms is None else list(arms)
     listener.begun(setup, payload["arm"], arms)
@@ -69,7 +72,8 @@ def run_arms(
             continue
         failed = frozenset(f.seed - setup.seeds[0] for f in failures)
         notebook = RunNotebook(folder, listener, begun, index, failed, arm.rate)
-        if stops is not None and arm.kind != "control" and state is None and stops(setup, arm, index // 2, notebook):
+        ask = None if stops is None or arm.kind == "control" or state else partial(stops, setup, arm, index // 2)
+        if ask is not None and decide(team, partial(ask, notebook)):  # by the clock of one process
             break
         listener.arm_begun(arm, state["step"] if state else 0)
         _run_arm(setup, arm, notebook, state, run_control_arm if arm.kind == "control" else walk, find_failure)

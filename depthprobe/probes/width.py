@@ -6,6 +6,7 @@ from depthprobe.probes.listener import Listener
 from depthprobe.probes.result import Result
 from depthprobe.probes.runner import run_arms
 from depthprobe.probes.shrink import is_beyond
+from depthprobe.probes.together import answer
 from depthprobe.probes.width_answer import conclude_width
 from depthprobe.probes.width_arm import run_width_arm
 from depthprobe.probes.width_setup import WidthSetup, create_width, reopen_width, set_up_width
@@ -19,4 +20,4 @@ def run_width(setup: WidthSetup, folder: RunFolder, listener: Listener) -> Resul
     scale = 1.0 if setup.bench.metric.known_scale else abs(setup.untrained.whole)
     walk = partial(run_width_arm, give_up=partial(is_beyond, beyond=setup.config.beyond * scale))
     seconds = run_arms(setup, folder, listener, walk)
-    return conclude_width(setup, folder, seconds)
+    return answer(setup.bench.team, folder, lambda: conclude_width(setup, folder, seconds))

@@ -16,7 +16,7 @@ from depthprobe.inputs.overrides import Overrides, call_user, move_modules
 from depthprobe.layers.part import Part, taking
 from depthprobe.surgery import Edited
 from depthprobe.surgery.optimizer import new_parameters
-from depthprobe.training.batches import Batches, mix_seed
+from depthprobe.training.batches import Batches
 from depthprobe.training.gradients import add_gradients
 from depthprobe.training.metrics import default_loss
 from depthprobe.training.optimizers import make_optimizer, make_own_optimizer, scale_new
@@ -157,7 +157,7 @@ class Learner:
         self.step, self.samples, self.updates = state["step"], state["samples"], state["updates"]
         restore_random_state(state["rng"])
         if self.team.rank:  # drawn from what all have restored: draws of its own
-            torch.manual_seed(mix_seed(int(torch.randint(2**62, ())), self.team.rank))
+            self.team.seed(int(torch.randint(2**62, ())))
 
 
 def smaller_rate(config: TrainConfig, own: Overrides, rate: float = 1.0) -> str:
@@ -177,6 +177,14 @@ def predict(net: nn.Module, x: Tensor, device: torch.device, batch_size: int = 1
     finally:
         for module, mode in modes:
             module.training = mode
+
+
+def predict_together(learner: Learner, x: Tensor) -> Tensor:
+    """`predict` of the learner's network, each process computing its share; the same outputs come to all."""
+    team, device = learner.team, learner.accelerator.device
+    if len(x) < team.size:
+        return predict(learner.net, x, device)
+    return team.join(predict(learner.net, x[team.rank :: team.size], device), len(x))
 
 
 @torch.no_grad()

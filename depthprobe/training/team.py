@@ -13,6 +13,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from depthprobe.errors import ProcessError
+from depthprobe.training.batches import mix_seed
 
 T = TypeVar("T")
 
@@ -49,6 +50,10 @@ class Team:
             with _noticed():
                 dist.all_reduce(flat, group=None if flat.is_cuda else self.host)
         return flat
+
+    def seed(self, *parts: int) -> None:
+        """Seed torch's generator by several numbers; the other processes draw other numbers (dropout)."""
+        torch.manual_seed(mix_seed(*parts, *([self.rank] if self.rank else [])))
 
     def any_of(self, flags: list[bool]) -> list[bool]:
         """Which flags are up in any process."""
