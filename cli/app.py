@@ -9,6 +9,7 @@ from typer.exceptions import Abort, TyperException
 
 from depthprobe import __version__
 from depthprobe.cli import doctor, export, ext, grow, inspect, report, resume, shrink, train, width
+from depthprobe.cli.signals import interrupted_by_signals
 from depthprobe.errors import DepthprobeError
 
 INTERRUPTED = 130
@@ -54,7 +55,9 @@ def main(arguments: list[str] | None = None) -> None:
     debug = "--debug" in words
     # --debug may stand anywhere; the app itself knows it before the verb only.
     words = [word for word in words if word != "--debug"]
-    sys.exit(_run(words, debug))
+    with interrupted_by_signals():
+        code = _run(words, debug)
+    sys.exit(code)
 
 
 def _run(words: list[str], debug: bool) -> int:
@@ -63,7 +66,7 @@ def _run(words: list[str], debug: bool) -> int:
     except DepthprobeError as error:
         return _complain(error.render(), error.exit_code, debug)
     except (Abort, KeyboardInterrupt):
-        return _complain("interrupted", INTERRUPTED, debug=False)
+        return INTERRUPTED  # the run has said how to go on
     except TyperException as error:
         verb = words[0] + " " if words and words[0] in VERBS else ""
         hint = f"\n  {'try:':<10}depthprobe {verb}--help"
@@ -86,6 +89,15 @@ def _run(words: list[str], debug: bool) -> int:
 def _complain(text: str, code: int, debug: bool) -> int:
     if debug:
         traceback.print_exc()
-    if text:
-        print(f"error: {text}" if code != INTERRUPTED else text, file=sys.stderr)
+    if text and _may_speak():
+        print(f"error: {text}", file=sys.stderr)
     return code
+
+
+def _may_speak() -> bool:
+    """Of several processes that train together, one says what went wrong."""
+    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+        return True
+    from depthprobe.probes.together import may_speak
+
+    return may_speak()

@@ -36,6 +36,7 @@ def grow(
     new_lr_scale: o.NewLrScale = None,
     clip: o.Clip = None,
     batch_size: o.BatchSize = None,
+    accumulate: o.Accumulate = None,
     augment: o.Augment = None,
     device: o.Device = None,
     precision: o.Precision = None,
@@ -53,7 +54,7 @@ def grow(
     quiet: o.Quiet = False,
 ) -> None:
     """Would more depth pay? Grows copies of the model's layers, measures every depth, answers in one sentence."""
-    from depthprobe.cli.running import continue_run, finish_probe, run_probe
+    from depthprobe.cli.running import continue_run, run_new
 
     if resume is not None:
         o.refuse_inputs_with_resume(model, dataset)
@@ -68,7 +69,7 @@ def grow(
     )  # fmt: skip
     train = o.given(
         steps=steps, optimizer=optimizer, weight_decay=weight_decay, new_lr_scale=new_lr_scale, clip=clip,
-        batch_size=batch_size,
+        batch_size=batch_size, accumulate=accumulate,
         augment=augment, device=device, precision=precision, threads=threads,
     )  # fmt: skip
     train |= o.parse_rate(lr)
@@ -78,7 +79,7 @@ def grow(
     probe, train = {**o.in_words(file["grow"]), **probe}, {**o.in_words(file["train"]), **train}
     grow_config, train_config = GrowConfig.from_json(probe), TrainConfig.from_json(train)
 
-    from depthprobe.probes.grow import create_run, reopen, run_grow, set_up
+    from depthprobe.probes.grow import create_run, set_up
     from depthprobe.probes.own import Asked
 
     def set_up_grow() -> Any:
@@ -86,9 +87,7 @@ def grow(
         asked = Asked(typed=frozenset(train))
         return set_up(*inputs, grow_config, train_config, fixed=frozenset(probe), asked=asked)
 
-    result = run_probe(set_up_grow, lambda setup: create_run(setup, out), reopen, run_grow, quiet=quiet)
-    if result is not None:
-        finish_probe(result, json=json)
+    run_new("grow", set_up_grow, lambda setup: create_run(setup, out), json=json, quiet=quiet)
 
 
 def open_inputs(

@@ -48,6 +48,10 @@ Steps = Annotated[
     _option("--steps", metavar="N", text="Updates of one conventional training (default: 10 epochs, at least 1500)"),
 ]
 BatchSize = Annotated[int | None, _option("--batch-size", metavar="N", text="Examples per update (default: 64)")]
+Accumulate = Annotated[
+    int | None,
+    _option("--accumulate", metavar="N", text="Compute each batch in N parts, one after another (default: 1)"),
+]
 Tolerance = Annotated[
     str | None, _option("--tolerance", text="Smallest difference of the metric that matters, or auto (default: auto)")
 ]

@@ -1,10 +1,10 @@
 """What the training verbs share: watching a run, going on with one, printing its answer."""
 
 import json as json_text
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,23 +17,48 @@ from depthprobe.runs import RunFolder
 
 @contextmanager
 def watch(*, quiet: bool) -> Iterator[Watcher]:
-    """A live view on a terminal, plain lines elsewhere, nothing when quiet; all on stderr."""
+    """A live view on a terminal, plain lines elsewhere, nothing when quiet; all on stderr.
+
+    A run that is interrupted says how to go on in its last line. Raises DepthprobeError, with the same, when memory
+    does not suffice.
+    """
     watcher = Watcher() if quiet else LiveView() if sys.stderr.isatty() else PlainView()
     try:
         with watcher:
             yield watcher
     except KeyboardInterrupt:
-        if watcher.folder is not None and watcher.folder.exists():
-            print(f"go on with: depthprobe resume {watcher.folder}", file=sys.stderr)
+        _say_interrupted(watcher.folder)
         raise
+    except (MemoryError, RuntimeError) as error:
+        if not _is_memory(error):
+            raise
+        raise DepthprobeError(
+            "out of memory", where=watcher.folder and str(watcher.folder), found=str(error) or type(error).__name__,
+            expected="room for one batch: end other programs and go on, or start anew with a smaller --batch-size",
+            hint=_resume(watcher.folder),
+        ) from error  # fmt: skip
+
+
+def _say_interrupted(folder: Path | None) -> None:
+    resume = _resume(folder)
+    print(f"interrupted; go on with:\n{resume}" if resume else "interrupted", file=sys.stderr)
+
+
+def _resume(folder: Path | None) -> str | None:
+    """What to type to go on, once there is something to go on with."""
+    return f"depthprobe resume {shlex.quote(str(folder))}" if folder is not None and folder.exists() else None
+
+
+def _is_memory(error: BaseException) -> bool:
+    """Whether it says that memory ran out: Python's, the GPU's, or that of torch on the CPU, a plain RuntimeError."""
+    said = ("can't allocate memory", "not enough memory", "out of memory")
+    return isinstance(error, MemoryError) or any(words in str(error) for words in said)
 
 
 def finish_probe(result: Any, *, json: bool) -> None:
-    """Write the report, then the answer on stdout."""
-    from depthprobe.reports import write_report
-
+    """Write the report, then the answer on stdout. Raises DepthprobeError when the page cannot be written."""
     page = result.folder / "report.html"
-    write_report([result.folder], page)
+    _write_page(result.folder, page)
     if json:
         print(json_text.dumps(result.recommendation.to_json(), indent=2))
     else:
@@ -48,106 +73,96 @@ def finish_train(folder: Path, summary: dict[str, Any], *, json: bool) -> None:
         print_summary(folder, summary)
 
 
-def run_probe(
-    set_up: Callable[[], Any],
-    create: Callable[[Any], RunFolder],
-    reopen: Callable[[RunFolder], Any],
-    run: Callable[[Any, RunFolder, Listener], Any],
-    *,
-    quiet: bool,
-) -> Any:
-    """Set up, create the folder and run, watched; the others of several processes follow the first, silently.
-
-    Returns what `run` returns, in the first process; None in the others.
-    """
-    from depthprobe.probes.together import follow, lead, open_team
+def run_new(
+    command: str, set_up: Callable[[], Any], create: Callable[[Any], RunFolder], *, json: bool, quiet: bool
+) -> None:
+    """Set up, create the folder, run, print the answer; of several processes the others follow the first, silently."""
+    from depthprobe.probes.together import lead, open_team, telling
 
     team = open_team()
     if not team.first:
-        followed = follow(team, lambda folder, _: reopen(folder))
-        if followed is not None:
-            run(*followed, Listener())
-        return None
-
-    def open_run() -> tuple[Any, RunFolder]:
-        setup = set_up()
-        return setup, create(setup)
-
-    with watch(quiet=quiet) as listener:
-        setup, folder = lead(team, open_run)
-        listener.folder = folder.path
+        _follow(team)
+        return
+    _, run = _verbs(command)
+    with telling(team):
+        resolved = set_up()
+    with watch(quiet=quiet) as watcher:
+        setup, folder = lead(team, lambda: (resolved, create(resolved)))
+        watcher.folder = folder.path
         with folder:
-            return run(setup, folder, listener)
+            result = run(setup, folder, watcher)
+    _finish(folder.path, command, result, json=json)
 
 
 def continue_run(path: Path, verb: str | None, *, json: bool, quiet: bool) -> None:
     """Go on with an interrupted run of `verb` (None: of any), or say that it is finished."""
-    from depthprobe.probes.together import follow, lead, open_team
+    from depthprobe.probes.together import open_team, telling
 
     team = open_team()
     if not team.first:
-        followed = follow(team, lambda folder, config: _home(config["command"]).reopen(folder))
-        if followed is not None:
-            setup, folder = followed
-            _home(folder.config["command"]).run(setup, folder, Listener())
+        _follow(team)
         return
-    with _open_to_go_on(path, verb, team) as folder:
+    with telling(team):
+        folder = RunFolder.open(path, write=True)
+    with folder:
         command = folder.config["command"]
+        with telling(team):
+            if verb not in (None, command):
+                raise RunFolderError(
+                    f"this is a run of {command}, not of {verb}", where=str(path), hint=f"depthprobe resume {path}"
+                )
         if folder.finished:
             team.tell(None)
             _finished(folder, command, json)
-            return
-        home = _home(command)
-        setup, _ = lead(team, lambda: (home.reopen(folder), folder))
-        with watch(quiet=quiet) as watcher:
-            watcher.folder = folder.path
-            result = home.run(setup, folder, watcher)
-        if command == "train":
-            finish_train(folder.path, result, json=json)
         else:
-            finish_probe(result, json=json)
+            _continue(folder, command, team, json=json, quiet=quiet)
 
 
-def _open_to_go_on(path: Path, verb: str | None, team: Any) -> RunFolder:
-    """The folder of a run of `verb`; the other processes are told what is wrong with it."""
-    try:
-        folder = RunFolder.open(path, write=True)
-        if verb not in (None, folder.config["command"]):
-            command = folder.config["command"]
-            folder.close()
-            raise RunFolderError(
-                f"this is a run of {command}, not of {verb}", where=str(path), hint=f"depthprobe resume {path}"
-            )
-    except DepthprobeError as error:
-        team.tell(error)
-        raise
-    return folder
+def _continue(folder: RunFolder, command: str, team: Any, *, json: bool, quiet: bool) -> None:
+    from depthprobe.probes.together import lead
+
+    reopen, run = _verbs(command)
+    with watch(quiet=quiet) as watcher:
+        watcher.folder = folder.path
+        setup, _ = lead(team, lambda: (reopen(folder), folder))
+        result = run(setup, folder, watcher)
+    _finish(folder.path, command, result, json=json)
 
 
-@dataclass(frozen=True)
-class _Home:
-    """How runs of one verb are taken up again."""
+def _follow(team: Any) -> None:
+    """Train what the first process trains, and leave the rest to it."""
+    from depthprobe.probes.together import follow
 
-    reopen: Callable[[RunFolder], Any]
-    run: Callable[[Any, RunFolder, Listener], Any]
+    followed = follow(team, lambda folder, config: _verbs(config["command"])[0](folder))
+    if followed is not None:
+        setup, folder = followed
+        _verbs(folder.config["command"])[1](setup, folder, Listener())
 
 
-def _home(command: str) -> _Home:
+def _finish(folder: Path, command: str, result: Any, *, json: bool) -> None:
+    if command == "train":
+        finish_train(folder, result, json=json)
+    else:
+        finish_probe(result, json=json)
+
+
+def _verbs(command: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """How a run of `command` is opened again, and how it is carried on."""
     if command == "train":
         from depthprobe.probes.train import reopen_training, run_training
 
-        return _Home(reopen_training, run_training)
+        return reopen_training, run_training
     if command == "shrink":
         from depthprobe.probes.shrink import reopen_shrink, run_shrink
 
-        return _Home(reopen_shrink, run_shrink)
+        return reopen_shrink, run_shrink
     if command == "width":
         from depthprobe.probes.width import reopen_width, run_width
 
-        return _Home(reopen_width, run_width)
+        return reopen_width, run_width
     from depthprobe.probes.grow import reopen, run_grow
 
-    return _Home(reopen, run_grow)
+    return reopen, run_grow
 
 
 def _finished(folder: RunFolder, command: str, json: bool) -> None:
@@ -160,10 +175,21 @@ def _finished(folder: RunFolder, command: str, json: bool) -> None:
     recommendation = load_recommendation(folder.path)
     page = folder.path / "report.html"
     if not page.exists():
-        from depthprobe.reports import write_report
-
-        write_report([folder.path], page)
+        _write_page(folder.path, page)
     if json:
         print(json_text.dumps(recommendation.to_json(), indent=2))
     else:
         print_answer(recommendation, page)
+
+
+def _write_page(folder: Path, page: Path) -> None:
+    """The report of a finished run. Raises DepthprobeError: the answer is there, to be had by resuming."""
+    from depthprobe.reports import write_report
+
+    try:
+        write_report([folder], page)
+    except RunFolderError as error:
+        raise DepthprobeError(error.what, where=error.where, found=error.found, hint=_resume(folder)) from error
+    except KeyboardInterrupt:
+        _say_interrupted(folder)
+        raise

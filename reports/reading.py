@@ -9,7 +9,7 @@ from typing import Any
 from depthprobe.analysis.units import Units
 from depthprobe.errors import RunFolderError
 
-RUN_SCHEMA = 1
+SCHEMAS = (1, 2)
 COMMANDS = ("grow", "shrink", "width")
 
 
@@ -88,13 +88,14 @@ def _read_config(path: Path) -> dict[str, Any]:
             hint="ls runs/",
         )
     config = _read_object(path, "config.json")
-    if config.get("schema") != RUN_SCHEMA:
+    if config.get("schema") not in SCHEMAS:
         found = str(config.get("schema"))
         raise RunFolderError(
             "this run folder has another format",
             where=str(path),
-            expected=f"schema {RUN_SCHEMA}",
+            expected=f"schema {' or '.join(map(str, SCHEMAS))}",
             found=found,
+            hint="pip install --upgrade depthprobe" if isinstance(config.get("schema"), int) else None,
         )
     if config.get("command") not in COMMANDS:
         raise RunFolderError(
@@ -109,7 +110,7 @@ def _read_config(path: Path) -> dict[str, Any]:
 def _read_object(path: Path, name: str) -> dict[str, Any]:
     try:
         document = json.loads((path / name).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise damaged(path, name, str(error)) from error
     if not isinstance(document, dict):
         raise damaged(path, name, f"a {type(document).__name__} instead of an object")
@@ -124,7 +125,7 @@ def _read_records(path: Path) -> list[dict[str, Any]]:
         for line in lines:
             if line.endswith("\n"):
                 records.append(dict(json.loads(line)))
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise damaged(path, f"{name}, line {len(records) + 1}", str(error)) from error
     if not all("kind" in record for record in records):
         raise damaged(path, name, "a record without a kind")

@@ -1,8 +1,10 @@
 """Weight files: read without executing anything, checked, and loaded into the network they belong to."""
 
 import hashlib
+import io
 import json
 import pickle
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +49,7 @@ def read_weights(path: Path) -> Weights:
     data = path.read_bytes()
     if not data:
         raise ModelError("the checkpoint is empty", where=str(path), found="0 bytes")
-    document, about = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+    document, about = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path, data)
     tensors = _unwrapped({str(name): value for name, value in document.items() if isinstance(value, Tensor)})
     if not tensors:
         keys = ", ".join(str(key) for key in list(document)[:NAMED]) or "nothing"
@@ -94,9 +96,23 @@ def _differences(wanted: Mapping[str, Any], found: Mapping[str, Tensor]) -> list
     return said + [f"{name} is not in the model" for name in found if name not in wanted]
 
 
-def _read_torch(path: Path) -> tuple[Mapping[Any, Any], dict[str, Any] | None]:
+def load_plain(data: bytes) -> Any:
+    """What torch.save wrote: tensors and plain values; nothing in it is executed.
+
+    The checksums in the file are compared, which torch.load leaves out. Raises pickle.UnpicklingError for more than
+    plain values, ValueError or one of a dozen others for damaged bytes.
+    """
+    if zipfile.is_zipfile(io.BytesIO(data)):
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            broken = archive.testzip()
+        if broken is not None:
+            raise ValueError(f"{broken} is not what was written")
+    return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+
+
+def _read_torch(path: Path, data: bytes) -> tuple[Mapping[Any, Any], dict[str, Any] | None]:
     try:
-        document = torch.load(path, map_location="cpu", weights_only=True)
+        document = load_plain(data)
     except pickle.UnpicklingError as error:
         raise ModelError(
             "the checkpoint holds more than weights, or is none; it was not executed",
@@ -121,7 +137,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | N
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no mapping)
             about = json.loads((file.metadata() or {}).get("depthprobe", "null"))
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:
         raise _damaged(path, error) from error
     return tensors, about if isinstance(about, dict) else None
 

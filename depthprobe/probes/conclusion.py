@@ -295,7 +295,7 @@ def _saved_network(setup: Setup, folder: RunFolder, decision: Decision, opened: 
     """
     control = opened == 0 and decision.control.value >= decision.candidates[0].value
     name = "control" if control else opened
-    saved = torch.load(folder.path / f"{CANDIDATES}/{name}.pt", map_location="cpu", weights_only=True)
+    saved = folder.read_torch(f"{CANDIDATES}/{name}.pt")
     rank = int(saved["rank"])
     example = setup.bench.split(rank).train.x[:2]
     net = recipe_network(setup.bench.build(saved["seed"]), setup.bench.plan.recipe(opened, rank), example)

@@ -18,7 +18,8 @@ class RunNotebook:
 
     index: the arm's place in the order of the run; begun: `time.monotonic()` at which the run would have begun without
     interruptions; failed: ranks of the seeds that failed before (the first that did not keeps its networks); rate: the
-    arm's factor on the learning rate, which its records carry unless it is 1.
+    arm's factor on the learning rate, which its records carry unless it is 1; start: arm, records and seconds where the
+    arm began, of a checkpoint inside it (None: it begins now).
     """
 
     def __init__(
@@ -29,9 +30,11 @@ class RunNotebook:
         index: int = 0,
         failed: frozenset[int] = frozenset(),
         rate: float = 1.0,
+        start: dict[str, Any] | None = None,
     ) -> None:
         self.folder, self.listener, self.begun = folder, listener, begun
         self.index, self.failed, self.rate = index, failed, rate
+        self.start = start or {"arm": index, "records": folder.size, "seconds": time.monotonic() - begun}
         self.learner: Learner | None = None
 
     def watch(self, learner: Learner) -> None:
@@ -62,7 +65,7 @@ class RunNotebook:
         if self.rate == 1.0 and all(rank in self.failed for rank in range(arm.rank)):
             payload = {"rank": arm.rank, "seed": arm.seed, "state_dict": net.state_dict()}
             name = arm.kind if arm.kind == "control" else opened
-            self.folder.write_torch(f"{CANDIDATES}/{name}.pt", payload)
+            self.folder.keep(f"{CANDIDATES}/{name}.pt", payload, arm.seed, self.start)
 
     def progress(self, arm: Arm, step: int, loss: float, ratios: list[float]) -> None:
         """Pass on to the listener."""
@@ -81,4 +84,5 @@ class RunNotebook:
         self._save(arms, None)
 
     def _save(self, index: int, state: dict[str, Any] | None) -> None:
-        self.folder.save({"arm": index, "learner": state, "seconds": time.monotonic() - self.begun})
+        seconds = time.monotonic() - self.begun
+        self.folder.save({"arm": index, "learner": state, "seconds": seconds, "start": self.start})

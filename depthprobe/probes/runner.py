@@ -71,7 +71,8 @@ def run_arms(
             listener.arm_skipped(arm)
             continue
         failed = frozenset(f.seed - setup.seeds[0] for f in failures)
-        notebook = RunNotebook(folder, listener, begun, index, failed, arm.rate)
+        start = payload.get("start") if state else None
+        notebook = RunNotebook(folder, listener, begun, index, failed, arm.rate, start)
         ask = None if stops is None or arm.kind == "control" or state else partial(stops, setup, arm, index // 2)
         if ask is not None and decide(team, partial(ask, notebook)):  # by the clock of one process
             break
@@ -99,6 +100,8 @@ def _run_arm(
         failure = Failure(arm.seed, arm.kind, f"diverged: {error.what}")
     if failure is not None:
         notebook.record({"kind": "failure", "arm": arm.kind, "seed": arm.seed, "what": failure.what})
+        if arm.rate == 1.0 and not arm.kind.startswith("verify"):
+            notebook.folder.forget(arm.seed)
     learner = notebook.learner
     bill = {"updates": learner.updates, "samples": learner.samples} if learner else {"updates": 0, "samples": 0}
     notebook.record({"kind": "arm", "arm": arm.kind, "seed": arm.seed, **bill})

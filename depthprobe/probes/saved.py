@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from depthprobe.errors import ModelError, RunFolderError
 from depthprobe.inputs import ModelSource
+from depthprobe.inputs.weights import load_plain
 from depthprobe.probes.setup import DataSource, recipe_network
 from depthprobe.surgery import recipe_from_json
 
@@ -63,9 +64,10 @@ def read_saved(path: Path) -> SavedModel:
             hint=f"depthprobe resume {path}" if unfinished else "ls runs/",
         )
     try:
-        payload = torch.load(file, map_location="cpu", weights_only=True)
+        payload = load_plain(file.read_bytes())
     except Exception as error:  # torch raises half a dozen kinds for files that are no checkpoints
-        raise ModelError("not a file of weights", where=str(file), found=str(error).splitlines()[0]) from error
+        found = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ModelError("not a file of weights, or damaged", where=str(file), found=found) from error
     if not (isinstance(payload, dict) and isinstance(payload.get("depthprobe"), dict) and "state_dict" in payload):
         raise ModelError(
             "this file does not say which model it belongs to",

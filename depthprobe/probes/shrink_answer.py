@@ -228,7 +228,7 @@ def kept_network(setup: ShrinkSetup, folder: RunFolder, weighed: Weighed) -> tup
         return setup.model.whole(), 0
     if weighed.kept == setup.bench.plan.base.opened:
         return setup.model.build(), 0
-    saved = torch.load(folder.path / f"{CANDIDATES}/{weighed.kept}.pt", map_location="cpu", weights_only=True)
+    saved = folder.read_torch(f"{CANDIDATES}/{weighed.kept}.pt")
     rank = int(saved["rank"])
     recipe = setup.bench.plan.recipe(weighed.kept, rank)
     net = recipe_network(setup.model.build(), recipe, setup.bench.split(rank).train.x[:2])

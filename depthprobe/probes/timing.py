@@ -19,9 +19,9 @@ from depthprobe.probes.cost import Prices, Span
 from depthprobe.probes.holds import branch_and_cool, measure
 from depthprobe.probes.plan import GrowPlan, candidate_net, grown
 from depthprobe.training.batches import Batches
-from depthprobe.training.checkpoints import write_torch
 from depthprobe.training.learner import Learner, predict
 from depthprobe.training.metrics import Metric
+from depthprobe.training.writing import write_torch
 
 SECONDS = 3.0  # timing ends after about so long
 BLOCK = 0.04  # seconds of one thing in a row: several time slices of a shared processor

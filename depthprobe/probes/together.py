@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,7 +13,7 @@ from depthprobe.probes.result import Result
 from depthprobe.runs import RunFolder
 from depthprobe.training.team import Team, may_speak, open_team
 
-__all__ = ["FollowerFolder", "answer", "decide", "follow", "lead", "may_speak", "open_team", "restore"]
+__all__ = ["FollowerFolder", "answer", "decide", "follow", "lead", "may_speak", "open_team", "restore", "telling"]
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -52,19 +53,27 @@ class FollowerFolder(RunFolder):
     def write_text(self, name: str, text: str) -> None:
         """Left to the first process."""
 
-    def write_torch(self, name: str, payload: dict[str, Any]) -> None:
+    def write_torch(self, name: str, payload: dict[str, Any]) -> str:
         """Left to the first process."""
+        return ""
 
 
 def lead(team: Team, open_run: Callable[[], tuple[S, RunFolder]]) -> tuple[S, RunFolder]:
     """In the first process: setup and folder of a run, and the others are told of it, or of what is wrong with it."""
-    try:
+    with telling(team):
         setup, folder = open_run()
+    team.tell((folder.path, folder.config))
+    return join_team(setup, team), folder
+
+
+@contextmanager
+def telling(team: Team) -> Iterator[None]:
+    """In the first process: what is raised on purpose is raised in the others too, which wait in `follow`."""
+    try:
+        yield
     except DepthprobeError as error:
         team.tell(error)
         raise
-    team.tell((folder.path, folder.config))
-    return join_team(setup, team), folder
 
 
 def follow(team: Team, reopen: Callable[[RunFolder, dict[str, Any]], S]) -> tuple[S, RunFolder] | None:

@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
 from depthprobe.analysis.automatic import decide_automatically
@@ -201,7 +200,7 @@ def kept_network(setup: WidthSetup, folder: RunFolder, percent: int) -> nn.Modul
     plan, network = setup.bench.plan, setup.model.build()
     if percent == plan.base.opened:
         return network
-    saved = torch.load(folder.path / f"{CANDIDATES}/{percent}.pt", map_location="cpu", weights_only=True)
+    saved = folder.read_torch(f"{CANDIDATES}/{percent}.pt")
     net = skeleton(network, plan.units, plan.widths[percent], setup.bench.split(0).train.x[:2])
     net.load_state_dict(saved["state_dict"])
     return net

@@ -1,69 +1,78 @@
-"""Checkpoints: written whole or not at all, two kept, the marker last."""
+"""Checkpoints: a file of tensors, then a manifest with its SHA-256 that seals it; two are kept."""
 
-import os
+import contextlib
+import hashlib
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
+from depthprobe.training.writing import read_torch, write_text, write_torch
 
-from depthprobe.errors import RunFolderError
-
-MARKER = "latest"
 KEEP = 2
 
 
-def save_checkpoint(folder: Path, payload: dict[str, Any]) -> None:
-    """Write `payload` as the next `<number>.pt`: temporary file, fsync, rename, fsync of the folder, then the marker.
+def save_checkpoint(folder: Path, payload: dict[str, Any], seal: Mapping[str, Any]) -> None:
+    """Write `payload` as the next `<number>.pt`, then `<number>.json`: without it the checkpoint does not exist.
 
-    payload: tensors and plain values only. Older files beyond two are removed.
+    payload: tensors and plain values only; seal: what else the manifest says, JSON. Older ones beyond two are removed.
+    Raises OSError.
     """
     folder.mkdir(exist_ok=True)
-    numbers = [int(path.stem) for path in folder.glob("[0-9]*.pt")]
-    target = folder / f"{max(numbers, default=-1) + 1:08d}.pt"
-    write_torch(target, payload)
-    write_text(folder / MARKER, target.name + "\n")
-    for old in sorted(folder.glob("[0-9]*.pt"))[:-KEEP]:
-        old.unlink()
+    number = max(_numbers(folder, ".pt") + _numbers(folder, ".json"), default=-1) + 1
+    digest = write_torch(folder / f"{number:08d}.pt", payload)
+    write_text(folder / f"{number:08d}.json", json.dumps({**seal, "sha256": digest}, indent=1) + "\n")
+    oldest = checkpoints(folder)[:KEEP][-1]
+    for old in {*_numbers(folder, ".pt"), *_numbers(folder, ".json")}:
+        if old < oldest:
+            _remove(folder, old)
 
 
-def load_checkpoint(folder: Path) -> dict[str, Any]:
-    """The newest whole checkpoint. Raises RunFolderError when there is none."""
-    names = [(folder / MARKER).read_text(encoding="utf-8").strip()] if (folder / MARKER).exists() else []
-    names += [path.name for path in sorted(folder.glob("[0-9]*.pt"), reverse=True)]
-    for name in names:
-        try:
-            return dict(torch.load(folder / name, map_location="cpu", weights_only=True))
-        except (OSError, RuntimeError, EOFError):
-            continue
-    raise RunFolderError("no readable checkpoint", where=str(folder), hint="start a new run")
-
-
-def write_torch(target: Path, payload: dict[str, Any]) -> None:
-    """torch.save, atomically."""
-    temporary = target.with_name(f".{target.name}.partial")
-    with temporary.open("wb") as file:
-        torch.save(payload, file)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(target)
-    sync_folder(target.parent)
-
-
-def write_text(target: Path, text: str) -> None:
-    """A text file, atomically."""
-    temporary = target.with_name(f".{target.name}.partial")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(target)
-    sync_folder(target.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """fsync of a folder: renames in it are on disk afterwards."""
-    handle = os.open(folder, os.O_RDONLY)
+def read_checkpoint(folder: Path, number: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The payload and the seal of a checkpoint. Raises ValueError, saying what is wrong, when a byte of it is."""
     try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        seal = dict(json.loads((folder / f"{number:08d}.json").read_text(encoding="utf-8")))
+        expected = seal["sha256"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError("its manifest is damaged") from error
+    content = _content(folder, number)
+    if hashlib.sha256(content).hexdigest() != expected:
+        raise ValueError("its bytes are not those that were written")
+    return read_torch(content), seal
+
+
+def read_unsealed(folder: Path, number: int) -> dict[str, Any]:
+    """The payload of a checkpoint of the first format, which had no manifest. Raises ValueError as above."""
+    return read_torch(_content(folder, number))
+
+
+def checkpoints(folder: Path, *, sealed: bool = True) -> list[int]:
+    """Numbers of the checkpoints, the newest first: those with a manifest, or those without."""
+    manifests = _numbers(folder, ".json")
+    numbers = manifests if sealed else [n for n in _numbers(folder, ".pt") if n not in manifests]
+    return sorted(numbers, reverse=True)
+
+
+def remove_after(folder: Path, number: int) -> None:
+    """Remove the checkpoints newer than `number`: damaged ones, and tensors that were never sealed."""
+    for newer in {*_numbers(folder, ".pt"), *_numbers(folder, ".json")}:
+        if newer > number:
+            _remove(folder, newer)
+
+
+def _content(folder: Path, number: int) -> bytes:
+    try:
+        return (folder / f"{number:08d}.pt").read_bytes()
+    except OSError as error:
+        raise ValueError(error.strerror or str(error)) from error
+
+
+def _numbers(folder: Path, suffix: str) -> list[int]:
+    return [int(path.stem) for path in folder.glob(f"*{suffix}") if path.stem.isdecimal()]
+
+
+def _remove(folder: Path, number: int) -> None:
+    """The manifest first: what is left of a half-removed checkpoint is none."""
+    for suffix in (".json", ".pt"):
+        with contextlib.suppress(FileNotFoundError):
+            (folder / f"{number:08d}{suffix}").unlink()

@@ -25,6 +25,6 @@ def add_gradients(parameters: Sequence[nn.Parameter], loss: Tensor, team: Team) 
     grads = [p.grad for p in live if p.grad is not None]
     wide = torch.float32 if all(g.dtype.itemsize <= 4 for g in grads) else torch.float64
     flat = team.add(torch.cat([*(g.flatten().to(wide) for g in grads), loss.detach().reshape(1).to(wide)]))
-    for grad, total in zip(grads, flat[:-1].split([g.numel() for g in grads]), strict=True):
+    for grad, total in zip(grads, flat[:-1].split_with_sizes([g.numel() for g in grads]), strict=True):
         grad.copy_(total.view_as(grad))
     return flat[-1]

@@ -81,7 +81,7 @@ class Team:
         if self.size == 1 or not buffers:
             return
         flat = self.add(torch.cat([buffer.detach().flatten().float() for buffer in buffers])) / self.size
-        for buffer, mean in zip(buffers, flat.split([b.numel() for b in buffers]), strict=True):
+        for buffer, mean in zip(buffers, flat.split_with_sizes([b.numel() for b in buffers]), strict=True):
             buffer.copy_(mean.view_as(buffer))
 
 
