@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from depthprobe.cli.live import short
+from depthprobe.errors import printable
 
 NOUNS = {"grow": "growth", "shrink": "removal", "width": "cut"}
 COLOURS = {"deepen": "green", "keep": "cyan", "inconclusive": "yellow", "shrink": "magenta", "narrow": "magenta"}
@@ -17,13 +18,14 @@ def print_answer(recommendation: Any, page: Path) -> None:
     """recommendation: of a grow run; page: its report."""
     console = Console(highlight=False)
     console.print(
-        Text(recommendation.sentence, style=f"bold {COLOURS.get(recommendation.verdict, '')}"), soft_wrap=True
+        Text(printable(recommendation.sentence), style=f"bold {COLOURS.get(recommendation.verdict, '')}"),
+        soft_wrap=True,
     )
     console.print()
     console.print(candidate_table(recommendation))
     for line in facts(recommendation):
-        console.print(Text(line), soft_wrap=True)
-    console.print(Text(f"report: {page}"), soft_wrap=True)
+        console.print(Text(printable(line)), soft_wrap=True)
+    console.print(Text(f"report: {printable(str(page))}"), soft_wrap=True)
 
 
 def candidate_table(recommendation: Any) -> Table:

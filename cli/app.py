@@ -74,6 +74,11 @@ def _run(words: list[str], debug: bool) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        facts = DepthprobeError(
+            "a file cannot be read or written", where=error.filename and str(error.filename), found=error.strerror
+        )
+        return _complain(facts.render(), facts.exit_code, debug)
     except Exception as error:  # noqa: BLE001  (a bug of ours: say so in one line, --debug shows it)
         if debug:
             traceback.print_exc()

@@ -1,6 +1,7 @@
 """depthprobe inspect: the units of a model, what each costs, what can be done with it, and what a probe would add."""
 
 import json as json_text
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +11,7 @@ from depthprobe.cli import options as o
 from depthprobe.errors import ConfigError
 
 TRACERS = ("auto", "fx", "modules")
+LARGEST = 2**28  # numbers in one input: a gigabyte
 
 
 def inspect(
@@ -75,11 +77,14 @@ def _zeros(shape: str, network: Any) -> Any:
 
     try:
         sizes = [int(part) for part in shape.split(",")]
-        if not sizes or min(sizes) < 1:
+        if not sizes or min(sizes) < 1 or math.prod(sizes) > LARGEST:
             raise ValueError
     except ValueError:
         raise ConfigError(
-            "not a shape", where="--input-shape", expected="sizes of one input: 3,32,32", found=shape
+            "not a shape",
+            where="--input-shape",
+            expected="sizes of one input, 2**28 numbers at most: 3,32,32",
+            found=shape,
         ) from None
     tokens = len(sizes) == 1 and any(isinstance(module, nn.Embedding) for module in network.modules())
     return torch.zeros(2, *sizes, dtype=torch.int64 if tokens else torch.float32)

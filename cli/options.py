@@ -152,7 +152,7 @@ def _parse(path: Path) -> dict[str, Any]:
         document = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except OSError as error:
         raise ConfigError("the config file cannot be read", where=str(path), found=error.strerror) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(
             "the config file is damaged",
             where=str(path),
@@ -223,7 +223,12 @@ def in_words(settings: dict[str, Any]) -> dict[str, Any]:
 
 def parse_names(text: str | None) -> tuple[str, ...] | None:
     """--sites A,B."""
-    return None if text is None else tuple(part.strip() for part in text.split(",") if part.strip())
+    names = tuple(part.strip() for part in (text or "").split(",") if part.strip())
+    if text is not None and not names:
+        raise ConfigError(
+            "no unit is named", where="--sites, --units", expected="names of units: A,B", found=repr(text)
+        )
+    return names or None
 
 
 def parse_counts(text: str | None) -> tuple[int, ...] | None:

@@ -124,7 +124,7 @@ def _continue(folder: RunFolder, command: str, team: Any, *, json: bool, quiet: 
     reopen, run = _verbs(command)
     with watch(quiet=quiet) as watcher:
         watcher.folder = folder.path
-        setup, _ = lead(team, lambda: (reopen(folder), folder))
+        setup, _ = lead(team, lambda: (_reopened(reopen, folder), folder))
         result = run(setup, folder, watcher)
     _finish(folder.path, command, result, json=json)
 
@@ -144,6 +144,17 @@ def _finish(folder: Path, command: str, result: Any, *, json: bool) -> None:
         finish_train(folder, result, json=json)
     else:
         finish_probe(result, json=json)
+
+
+def _reopened(reopen: Callable[[RunFolder], Any], folder: RunFolder) -> Any:
+    """The setup of an interrupted run. Raises RunFolderError for a config.json that depthprobe has not written."""
+    try:
+        return reopen(folder)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise RunFolderError(
+            "config.json does not describe a run", where=str(folder.path), expected="the file as it was written",
+            found=f"{type(error).__name__}: {error}", hint="start a new run",
+        ) from error  # fmt: skip
 
 
 def _verbs(command: str) -> tuple[Callable[..., Any], Callable[..., Any]]:

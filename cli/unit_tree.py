@@ -7,19 +7,21 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from depthprobe.errors import printable
+
 MOST_NAMES = 6
 
 
 def print_units(model: str, info: dict[str, Any]) -> None:
     """Print what `inspect` found. info: as its --json."""
     console = Console(highlight=False)
-    console.print(Text(_headline(model, info)))
+    console.print(Text(printable(_headline(model, info))))
     for note in info["notes"]:
         console.print(Text(note, style="dim"))
     console.print(_units(info))
     for row in info["reasons"]:
-        console.print(Text(f"cannot {row['cannot']}: {row['reason']}", style="yellow"))
-        console.print(Text(f"    {_names(row['units'])}", style="dim"))
+        console.print(Text(printable(f"cannot {row['cannot']}: {row['reason']}"), style="yellow"))
+        console.print(Text(printable(f"    {_names(row['units'])}"), style="dim"))
     if info["grow"] is None:
         if not info["reasons"]:
             console.print(Text(info["refused"], style="yellow"))
@@ -44,7 +46,7 @@ def _units(info: dict[str, Any]) -> Table:
         right = name in ("parameters", "MACs", "time")
         table.add_column(name, justify="right" if right else "left", overflow="fold", min_width=len(name))
     for label, row in tree(info["units"]):
-        table.add_row(*(Text(cell) for cell in _cells(label, row, info["time_ms"])))
+        table.add_row(*(Text(printable(cell)) for cell in _cells(label, row, info["time_ms"])))
     return table
 
 
@@ -83,7 +85,7 @@ def _plan(grow: dict[str, Any]) -> Table:
         plan.add_column(name, justify="right" if name != "last layer added" else "left")
     for row in grow["candidates"]:
         last = grow["gates"][row["opened"] - 1] if row["opened"] else "(as it is)"
-        plan.add_row(str(row["depth"]), f"{row['params']:,}", f"{row['macs']:,}", Text(last))
+        plan.add_row(str(row["depth"]), f"{row['params']:,}", f"{row['macs']:,}", Text(printable(last)))
     return plan
 
 

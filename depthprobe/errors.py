@@ -30,8 +30,13 @@ class DepthprobeError(Exception):
         return "\n".join(lines)
 
 
+def printable(text: str) -> str:
+    """`text` in which nothing commands a terminal: what cannot be printed is written as its escape."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
 def _one_line(text: str, limit: int = 300) -> str:
-    flat = " ".join(str(text).split())
+    flat = printable(" ".join(str(text).split()))
     return flat if len(flat) <= limit else flat[: limit - 1] + "…"
 
 

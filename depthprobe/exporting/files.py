@@ -1,6 +1,7 @@
 """The files of an export: made in a folder beside their place, moved when all of them are there."""
 
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
@@ -45,7 +46,9 @@ def write_export(source: Source, kind: str, out: Path) -> list[Path]:
         raise ConfigError("the file cannot be written", where=str(out), found=error.strerror) from error
     try:
         _WRITERS[kind](source, staged / out.name)
-        written = sorted(staged.iterdir())
+        written = sorted(staged.iterdir(), key=lambda path: (path.name == out.name, path.name))  # what was named: last
+        for path in written:
+            _sync(path)
         for path in written:
             path.replace(out.parent / path.name)
     except OSError as error:
@@ -53,6 +56,11 @@ def write_export(source: Source, kind: str, out: Path) -> list[Path]:
     finally:
         shutil.rmtree(staged, ignore_errors=True)
     return [out, *(out.parent / path.name for path in written if path.name != out.name)]
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
 
 
 def check_export(kind: str, out: Path) -> None:

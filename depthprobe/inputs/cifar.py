@@ -12,6 +12,7 @@ from depthprobe.inputs.arrays import make_examples
 from depthprobe.inputs.examples import Examples
 
 _PIXELS = 3 * 32 * 32
+_LARGEST = 50_000 * (2 + _PIXELS)  # bytes of the largest file: the training part of CIFAR-100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +51,9 @@ CIFAR100 = CifarLayout(
 def read_cifar(path: Path, layout: CifarLayout) -> tuple[Examples, Examples, tuple[str, ...]]:
     """Read (train, test, class names) from the unpacked folder or the .tar.gz at `path`.
 
-    x: (N, 3, 32, 32) in 0..1. Archives are read in memory: nothing is unpacked to disk. Raises DataError for
-    a missing or damaged file. Without a file of names, classes are called by number.
+    x: (N, 3, 32, 32) in 0..1. Archives are read in memory: nothing is unpacked to disk, and links in them are not
+    followed. Raises DataError for a missing, damaged or oversized file. Without a file of names, classes are called by
+    number.
     """
     wanted = {*layout.train, *layout.test, layout.names}
     files = _read_folder(path, wanted) if path.is_dir() else _read_archive(path, wanted)
@@ -83,6 +85,7 @@ def _read_archive(path: Path, wanted: set[str]) -> dict[str, bytes]:
                 name = Path(member.name).name
                 stream = archive.extractfile(member) if member.isfile() and name in wanted else None
                 if stream is not None:
+                    _check_size(member.size, name, path)
                     files[name] = stream.read()
     except (tarfile.TarError, OSError, EOFError, zlib.error) as problem:
         raise DataError(
@@ -92,6 +95,17 @@ def _read_archive(path: Path, wanted: set[str]) -> dict[str, bytes]:
             found=f"{type(problem).__name__}: {problem}",
         ) from problem
     return files
+
+
+def _check_size(size: int, name: str, path: Path) -> None:
+    if size > _LARGEST:
+        raise DataError(
+            f"oversized file in the archive: {name}",
+            where=str(path),
+            expected=f"at most {_LARGEST} bytes",
+            found=f"{size} bytes",
+            hint="the official archive",
+        )
 
 
 def _read_batches(batches: list[tuple[str, bytes]], path: Path, layout: CifarLayout) -> Examples:

@@ -11,6 +11,7 @@ from depthprobe.inputs.arrays import check_memory, make_examples
 from depthprobe.inputs.examples import Examples
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
+FORMATS = ("PNG", "JPEG")  # whatever a file calls itself: some other readers start programs
 _GREY = ("1", "L", "LA")
 _COLOUR = ("RGB", "RGBA", "P", "PA", "CMYK", "YCbCr", "HSV", "LAB")
 
@@ -112,7 +113,7 @@ def _open(path: Path) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            return Image.open(path)
+            return Image.open(path, formats=FORMATS)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Warning) as problem:
         raise _unreadable(path, problem) from problem
 

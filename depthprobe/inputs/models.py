@@ -15,6 +15,7 @@ from depthprobe.inputs.checkpoint import Checkpoint, open_checkpoint
 from depthprobe.inputs.isolation import isolated
 from depthprobe.inputs.memory_model import InMemoryModel, check_network, renew
 from depthprobe.inputs.model_args import check_model_args, format_model_args, parse_model_args
+from depthprobe.inputs.named_by_file import check_module_name, check_target
 from depthprobe.inputs.overrides import Overrides, find_overrides
 from depthprobe.inputs.packages import find_in_package, hash_package_file, import_package_module
 from depthprobe.inputs.pyfiles import execute_file, find_attribute, read_file, split_file_spec
@@ -31,13 +32,15 @@ class ModelSource:
 
     spec: as typed, file paths made absolute. args: keyword arguments of the class or factory, plain values.
     sha256: of the file's bytes (for `pkg.mod:attr` of that module's file, for a model by name of the file that defines
-    it); None when there is no such file. checkpoint: weights that every network starts from, whatever the seed.
+    it); None when there is no such file. checkpoint: weights that every network starts from, whatever the seed. typed:
+    whether the user named it, and not a file.
     """
 
     spec: str
     args: dict[str, object] = field(default_factory=dict)
     sha256: str | None = None
     checkpoint: Checkpoint | None = None
+    typed: bool = field(default=True, compare=False)
 
     def build(self, seed: int) -> nn.Module:
         """Build a new network, its weights drawn under `torch.manual_seed(seed)`; random states are restored.
@@ -62,6 +65,7 @@ class ModelSource:
         file = split_file_spec(self.spec)
         path = file[0] if file else None
         with isolated(0, path.parent if path else Path.cwd()):
+            _check_named(self)
             _check_unchanged(self)
             module = execute_file(path, ModelError) if path else import_package_module(self.spec)
         return find_overrides(module, path)
@@ -88,7 +92,7 @@ class ModelSource:
         except (ValueError, TypeError, SyntaxError) as problem:
             raise ModelError("not a model source: unreadable arguments", found=str(args)) from problem
         checkpoint = Checkpoint.from_json(record.get("checkpoint"))
-        return cls(spec=spec, args=values, sha256=sha256, checkpoint=checkpoint)
+        return cls(spec=spec, args=values, sha256=sha256, checkpoint=checkpoint, typed=False)
 
 
 @overload
@@ -139,14 +143,22 @@ def _load(source: ModelSource, seed: int) -> tuple[nn.Module, bool]:
     file = split_file_spec(source.spec)
     path = file[0] if file else None
     with isolated(seed, path.parent if path else Path.cwd()):
+        _check_named(source)
         _check_unchanged(source)
         target: object
         if is_zoo_spec(source.spec):
             target = find_in_zoo(source.spec, source.args)
         else:
-            target = find_in_package(source.spec) if file is None else _find_in_file(*file, source)
+            target = _find_in_package(source) if file is None else _find_in_file(*file, source)
         network = make_network(target, source.args, source.spec, path)
     return network, network is target
+
+
+def _find_in_package(source: ModelSource) -> object:
+    target = find_in_package(source.spec)
+    if not source.typed:
+        check_target(target, source.spec)
+    return target
 
 
 def _find_in_file(path: Path, name: str | None, source: ModelSource) -> object:
@@ -163,6 +175,12 @@ def _hash_source(spec: str) -> str | None:
     if file is None:
         return hash_package_file(spec)
     return hashlib.sha256(read_file(file[0], ModelError)).hexdigest()
+
+
+def _check_named(source: ModelSource) -> None:
+    """Before anything is imported that a file names."""
+    if not (source.typed or is_zoo_spec(source.spec) or split_file_spec(source.spec)):
+        check_module_name(source.spec)
 
 
 def _check_unchanged(source: ModelSource) -> None:

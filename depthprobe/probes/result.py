@@ -49,4 +49,10 @@ def load_recommendation(folder: Path) -> Recommendation:
     path = folder / "recommendation.json"
     if not path.exists():
         raise RunFolderError("the run is not finished", where=str(folder), hint=f"depthprobe resume {folder}")
-    return Recommendation.from_json(json.loads(path.read_text(encoding="utf-8")))
+    try:
+        return Recommendation.from_json(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise RunFolderError(
+            "recommendation.json is damaged", where=str(folder), found=str(error),
+            hint=f"rm {path} && depthprobe resume {folder}",
+        ) from error  # fmt: skip

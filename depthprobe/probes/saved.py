@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from depthprobe.errors import ModelError, RunFolderError
 from depthprobe.inputs import ModelSource
 from depthprobe.inputs.weights import load_plain
+from depthprobe.probes.about import check_about
 from depthprobe.probes.setup import DataSource, recipe_network
 from depthprobe.surgery import recipe_from_json
 
@@ -68,11 +69,15 @@ def read_saved(path: Path) -> SavedModel:
     except Exception as error:  # torch raises half a dozen kinds for files that are no checkpoints
         found = (str(error).splitlines() or [type(error).__name__])[0]
         raise ModelError("not a file of weights, or damaged", where=str(file), found=found) from error
-    if not (isinstance(payload, dict) and isinstance(payload.get("depthprobe"), dict) and "state_dict" in payload):
+    about = payload.get("depthprobe") if isinstance(payload, dict) else None
+    if not (
+        isinstance(about, dict) and isinstance(payload.get("state_dict"), dict) and {"model", "recipe"} <= set(about)
+    ):
         raise ModelError(
             "this file does not say which model it belongs to",
             where=str(file),
             expected="a model.pt written by grow or train",
             hint="depthprobe train MODEL --dataset ... --checkpoint " + file.name,
         )
-    return SavedModel(path=file, state=payload["state_dict"], about=payload["depthprobe"])
+    check_about(about, file)
+    return SavedModel(path=file, state=payload["state_dict"], about=about)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -134,8 +135,14 @@ def _watches(bench: Bench[GrowPlan], folder: Path) -> tuple[dict[str, Stopwatch]
         "glance base": Stopwatch(often(lambda: bench.metric.value(predict(small.net, x, device), y))),
         "glance deepest": Stopwatch(often(lambda: bench.metric.value(predict(large.net, x, device), y))),
         "branch": Stopwatch(often(lambda: branch_and_cool(gated, edited, 0, 0, bench.rates)), at([1.0] * len(names))),
-        "save": Stopwatch(often(lambda: write_torch(folder / "state.pt", gated.state()))),
+        "save": Stopwatch(often(lambda: _save(folder / "state.pt", gated.state()))),
     }, built
+
+
+def _save(path: Path, state: dict[str, Any]) -> None:
+    """Write a checkpoint; a disk that is full now may have room where the run will be."""
+    with suppress(OSError):
+        write_torch(path, state)
 
 
 def _score(learner: Learner, split: Split, metric: Metric) -> None:

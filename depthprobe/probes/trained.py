@@ -14,6 +14,7 @@ from depthprobe.inputs import InMemoryModel, ModelSource, as_tokens, fit_to_data
 from depthprobe.inputs.memory_model import check_network
 from depthprobe.inputs.overrides import Overrides
 from depthprobe.inputs.weights import Weights, load_weights, read_weights
+from depthprobe.probes.about import check_about
 from depthprobe.probes.setup import IN_MEMORY, DataSource, Source, recipe_network
 from depthprobe.surgery import Duplicate, Edit, Narrow, recipe_from_json
 from depthprobe.surgery.edits import Remove
@@ -98,6 +99,7 @@ def open_trained(
     """
     weights = read_weights(Path(checkpoint))
     about = weights.about or {}
+    check_about(about, Path(checkpoint))
     if record is not None and not record["checkpoint"]["described"]:
         about = {"model": record}
     if model is None and "model" not in about:

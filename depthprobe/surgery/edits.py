@@ -120,7 +120,7 @@ def recipe_from_json(text: str) -> list[Edit]:
     """The edits of a recipe text. Raises EditError on anything that is not one."""
     try:
         document = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise EditError("the recipe is not JSON", found=str(error)) from error
     if not isinstance(document, Mapping) or document.get("schema") != RECIPE_SCHEMA:
         found = document.get("schema") if isinstance(document, Mapping) else type(document).__name__

@@ -1,0 +1,1 @@
+"""Faults done to runs: processes killed, disks filled, files spoilt."""

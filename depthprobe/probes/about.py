@@ -1,0 +1,61 @@
+"""What a model.pt says of itself, checked before it is believed: the file may come from anywhere."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from depthprobe.errors import ModelError
+from depthprobe.inputs.arrays import check_memory
+from depthprobe.surgery import recipe_from_json
+
+_DATA = {"spec": str, "data_dir": (str, type(None)), "limit_train": (int, type(None))}
+_DATA |= {"image_size": (int, type(None)), "fingerprint": str}
+
+
+def check_about(about: Mapping[str, Any], where: Path) -> None:
+    """Raise ModelError when a part of `about` is not of its kind, EditError for its recipe, DataError for inputs that
+    do not fit in memory.
+    """
+    for name, right in _PARTS.items():
+        if name in about and not right(about[name]):
+            raise ModelError(
+                f"the file says something that cannot be of itself: {name}", where=str(where),
+                expected="a model.pt as depthprobe wrote it", found=repr(about[name]),
+                hint=f"where you trust the weights: depthprobe shrink {where.name} --model model.py --dataset ...",
+            )  # fmt: skip
+    if "recipe" in about:
+        recipe_from_json(about["recipe"])
+    if about.get("input") is not None:
+        check_memory((2, *about["input"]["shape"]), str(where))
+
+
+def _is_model(part: Any) -> bool:
+    spec = part.get("spec") if isinstance(part, Mapping) else None
+    return isinstance(spec, str) and "\0" not in spec
+
+
+def _is_data(part: Any) -> bool:
+    known = isinstance(part, Mapping) and "spec" in part and set(part) <= set(_DATA)
+    return known and all(isinstance(value, _DATA[name]) for name, value in part.items())
+
+
+def _is_input(part: Any) -> bool:
+    if part is None:
+        return True
+    shape, below = (part.get("shape"), part.get("below")) if isinstance(part, Mapping) else (None, None)
+    sizes = [*shape, 1 if below is None else below] if isinstance(shape, list) else [0]
+    return all(isinstance(size, int) and size > 0 for size in sizes)
+
+
+def _is_split(part: Any) -> bool:
+    return isinstance(part, Mapping) and all(isinstance(value, int) for value in part.values())
+
+
+_PARTS: dict[str, Callable[[Any], bool]] = {
+    "model": _is_model,
+    "data": _is_data,
+    "input": _is_input,
+    "split": _is_split,
+    "train": lambda part: isinstance(part, Mapping),
+    "recipe": lambda part: isinstance(part, str),
+}
