@@ -40,7 +40,9 @@ def grow(
     augment: o.Augment = None,
     device: o.Device = None,
     precision: o.Precision = None,
+    compile: o.Compile = False,
     threads: o.Threads = None,
+    workers: o.Workers = None,
     sensitivity: o.Sensitivity = False,
     time_budget: o.TimeBudget = None,
     max_params: o.MaxParams = None,
@@ -70,7 +72,8 @@ def grow(
     train = o.given(
         steps=steps, optimizer=optimizer, weight_decay=weight_decay, new_lr_scale=new_lr_scale, clip=clip,
         batch_size=batch_size, accumulate=accumulate,
-        augment=augment, device=device, precision=precision, threads=threads,
+        augment=augment, device=device, precision=precision, compile=compile or None, threads=threads,
+        workers=workers,
     )  # fmt: skip
     train |= o.parse_rate(lr)
     from depthprobe.config import GrowConfig, TrainConfig

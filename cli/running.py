@@ -77,6 +77,7 @@ def run_new(
     command: str, set_up: Callable[[], Any], create: Callable[[Any], RunFolder], *, json: bool, quiet: bool
 ) -> None:
     """Set up, create the folder, run, print the answer; of several processes the others follow the first, silently."""
+    from depthprobe.probes.crew import check_means
     from depthprobe.probes.together import lead, open_team, telling
 
     team = open_team()
@@ -86,6 +87,7 @@ def run_new(
     _, run = _verbs(command)
     with telling(team):
         resolved = set_up()
+        check_means(resolved.to_json())
     with watch(quiet=quiet) as watcher:
         setup, folder = lead(team, lambda: (resolved, create(resolved)))
         watcher.folder = folder.path

@@ -48,7 +48,9 @@ def shrink(
     augment: o.Augment = None,
     device: o.Device = None,
     precision: o.Precision = None,
+    compile: o.Compile = False,
     threads: o.Threads = None,
+    workers: o.Workers = None,
     max_params: o.MaxParams = None,
     max_macs: o.MaxMacs = None,
     max_latency_ms: o.MaxLatency = None,
@@ -74,7 +76,8 @@ def shrink(
     )  # fmt: skip
     train = o.given(
         steps=steps, optimizer=optimizer, weight_decay=weight_decay, clip=clip, batch_size=batch_size,
-        accumulate=accumulate, augment=augment, device=device, precision=precision, threads=threads,
+        accumulate=accumulate, augment=augment, device=device, precision=precision,
+        compile=compile or None, threads=threads, workers=workers,
     )  # fmt: skip
     train |= o.parse_rate(lr)
     from depthprobe.config import ShrinkConfig, TrainConfig

@@ -42,6 +42,7 @@ def train(
     augment: o.Augment = None,
     device: o.Device = None,
     precision: o.Precision = None,
+    compile: o.Compile = False,
     threads: o.Threads = None,
     config: o.Config = None,
     resume: o.ResumeRun = None,
@@ -63,7 +64,7 @@ def train(
         steps=steps, optimizer=optimizer, lr_shape=lr_shape, weight_decay=weight_decay, clip=clip,
         new_lr_scale=new_lr_scale,
         batch_size=batch_size, accumulate=accumulate, augment=augment, device=device, precision=precision,
-        threads=threads,
+        compile=compile or None, threads=threads,
     )  # fmt: skip
     settings |= o.parse_rate(lr)
     from depthprobe.config import TrainConfig, TrainingConfig

@@ -56,7 +56,9 @@ def width(
     augment: o.Augment = None,
     device: o.Device = None,
     precision: o.Precision = None,
+    compile: o.Compile = False,
     threads: o.Threads = None,
+    workers: o.Workers = None,
     config: o.Config = None,
     resume: o.ResumeRun = None,
     json: o.Json = False,
@@ -76,7 +78,8 @@ def width(
     )  # fmt: skip
     train = o.given(
         steps=steps, optimizer=optimizer, weight_decay=weight_decay, clip=clip, batch_size=batch_size,
-        accumulate=accumulate, augment=augment, device=device, precision=precision, threads=threads,
+        accumulate=accumulate, augment=augment, device=device, precision=precision,
+        compile=compile or None, threads=threads, workers=workers,
     )  # fmt: skip
     train |= o.parse_rate(lr)
     from depthprobe.config import TrainConfig, WidthConfig

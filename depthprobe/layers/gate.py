@@ -104,7 +104,8 @@ class Gate(nn.Module):
         if k == 0 or not self._norms:
             return nullcontext()
         part = part_of(batch)
-        return _weighed(self._norms, 1.0 - (k / batch if part is None else self._skip_of(part) / part.batch))
+        share = 1.0 - (k / batch if part is None else self._skip_of(part) / part.batch)
+        return (_weighed if self.inside._compiled_call_impl is None else _weighed_after)(self._norms, share)
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, ...) the unit's input; returns the unit's output shape."""
@@ -213,3 +214,14 @@ def _weighed(norms: list[nn.modules.batchnorm._BatchNorm], share: float) -> Iter
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
+
+
+@contextmanager
+def _weighed_after(norms: list[nn.modules.batchnorm._BatchNorm], share: float) -> Iterator[None]:
+    """The same, on the statistics themselves: a compiled unit would be compiled again for every momentum."""
+    tracked = [norm for norm in norms if norm.momentum is not None and norm.running_mean is not None and norm.training]
+    statistics = [b for norm in tracked for b in (norm.running_mean, norm.running_var) if b is not None]
+    before = [buffer.clone() for buffer in statistics]
+    yield
+    for buffer, old in zip(statistics, before, strict=True):
+        buffer.data.copy_(torch.lerp(old, buffer, share))  # autograd saved the buffer, though it reads batch statistics

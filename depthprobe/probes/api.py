@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import nn
@@ -17,6 +17,7 @@ from depthprobe.inputs import Dataset, InMemoryModel, as_dataset, as_tokens, ope
 from depthprobe.inputs.memory_model import check_network
 from depthprobe.inputs.overrides import NAMES
 from depthprobe.probes.bench import undisturbed
+from depthprobe.probes.crew import check_means
 from depthprobe.probes.grow import Setup, create_run, run_grow, set_up
 from depthprobe.probes.listener import Listener
 from depthprobe.probes.own import Asked
@@ -174,6 +175,13 @@ def sort_settings(settings: dict[str, Any], kinds: Mapping[str, type]) -> Settin
     return Settings(sections=sections, training=asked)
 
 
+class Described(Protocol):
+    """A setup that says what config.json will say."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+
+
 def _source(
     data: str | Dataset | Mapping[str, Any],
     data_dir: str | Path | None,
@@ -189,7 +197,7 @@ def _source(
     )
 
 
-S = TypeVar("S")
+S = TypeVar("S", bound=Described)
 
 
 def _run(
@@ -209,6 +217,7 @@ def _run(
                 return _follow(team, set_up_probe, run)
             with telling(team):
                 setup = set_up_probe()
+                check_means(setup.to_json())
             scratch = None if out is not None else tempfile.mkdtemp(prefix="depthprobe-")
             try:
                 place = Path(out) if out is not None else Path(str(scratch)) / "run"
@@ -230,9 +239,9 @@ def _follow(team: Team, set_up_probe: Callable[[], S], run: Callable[[S, RunFold
     """In all but the first of several processes: the same choices from the same objects, then the same training."""
 
     def set_up_alike(_: RunFolder, config: dict[str, Any]) -> S:
-        setup: Any = set_up_probe()
+        setup = set_up_probe()
         check_same(setup.to_json(), config)
-        return setup  # type: ignore[no-any-return]
+        return setup
 
     followed = follow(team, set_up_alike)
     if followed is None:

@@ -142,7 +142,8 @@ def branch_and_cool(learner: Learner, edited: Edited, steps: int, seed: int, rat
     groups, old = branch.optimizer.param_groups, learner.optimizer.param_groups
     for group, other in zip(groups, old, strict=True) if len(groups) == len(old) else []:
         group.update({key: copy.deepcopy(value) for key, value in other.items() if key not in ("params", "lr")})
-    begin = branch.step = learner.step
+    branch.branch_from(learner)
+    begin = branch.step
     learner.team.seed(seed, begin, 2)
     shape = rates or Rates()
     branch.run(begin + steps, lambda step: shape.cool(step - begin, steps))

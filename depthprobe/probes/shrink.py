@@ -12,7 +12,7 @@ from depthprobe.probes.holds import measure_hold
 from depthprobe.probes.listener import Listener
 from depthprobe.probes.notebook import RunNotebook
 from depthprobe.probes.result import Result
-from depthprobe.probes.runner import run_arms
+from depthprobe.probes.runner import Walk, run_arms
 from depthprobe.probes.shrink_answer import conclude_shrink, weigh_shrink
 from depthprobe.probes.shrink_setup import ShrinkSetup, create_shrink, reopen_shrink, set_up_shrink
 from depthprobe.probes.together import answer, decide
@@ -25,7 +25,7 @@ __all__ = ["ShrinkSetup", "create_shrink", "reopen_shrink", "run_shrink", "set_u
 
 def run_shrink(setup: ShrinkSetup, folder: RunFolder, listener: Listener) -> Result:
     """Train what is left to train, decide, and write the answer into the run folder."""
-    seconds = run_arms(setup, folder, listener, partial(run_shrink_arm, beyond=_beyond(setup)))
+    seconds = run_arms(setup, folder, listener, shrink_walk(setup))
     team, verified = setup.bench.team, None
     weighed = decide(team, lambda: weigh_shrink(setup, folder))
     if setup.config.verify and weighed.removed:
@@ -45,6 +45,11 @@ def run_shrink(setup: ShrinkSetup, folder: RunFolder, listener: Listener) -> Res
             limits=setup.config.limits,
         )
     return answer(team, folder, lambda: conclude_shrink(setup, folder, seconds, weighed, verified))
+
+
+def shrink_walk(setup: ShrinkSetup) -> Walk:
+    """What trains the walk of a seed."""
+    return partial(run_shrink_arm, beyond=_beyond(setup))
 
 
 def _beyond(setup: ShrinkSetup) -> float | None:

@@ -78,7 +78,8 @@ def continue_with(learner: Learner, network: nn.Module, became: dict[str, Tensor
     new = dict(network.named_parameters())
     twins = [(old, new[name], became.get(name)) for name, old in learner.net.named_parameters()]
     carry_state(learner.optimizer, twin.optimizer, twins)
-    twin.step, twin.samples, twin.updates = learner.step, learner.samples, learner.updates
+    twin.branch_from(learner)
+    twin.samples, twin.updates = learner.samples, learner.updates
     return twin
 
 

@@ -3,6 +3,8 @@
 import math
 import random
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -17,6 +19,7 @@ from depthprobe.layers.part import Part, taking
 from depthprobe.surgery import Edited
 from depthprobe.surgery.optimizer import new_parameters
 from depthprobe.training.batches import Batches
+from depthprobe.training.compiling import compile_units, compiled_units
 from depthprobe.training.gradients import add_gradients
 from depthprobe.training.metrics import default_loss
 from depthprobe.training.optimizers import make_optimizer, make_own_optimizer, scale_new
@@ -65,6 +68,10 @@ class Learner:
         self._parameters = [p for p in net.parameters() if p.requires_grad]
         if not net.training:  # given in eval mode as a whole; single frozen modules keep their flag
             net.train()
+        if config.compile:
+            compile_units(net)
+        fp16 = config.precision == "fp16"
+        self.scaler = torch.amp.GradScaler(accelerator.device.type) if fp16 else None
         self.step = 0
         self.updates = 0
         self.samples = 0
@@ -113,23 +120,28 @@ class Learner:
         losses = [self._backward(part) for part in self.parts]
         loss = losses[0] if len(losses) == 1 else torch.stack(losses).sum()
         loss = add_gradients(self._parameters, loss, self.team)
+        if self.scaler is not None:
+            self.scaler.unscale_(self.optimizer)
         if self.config.clip is not None:
             torch.nn.utils.clip_grad_norm_(self._parameters, self.config.clip)
+        step = self.optimizer.step if self.scaler is None else partial(self.scaler.step, self.optimizer)
         if self.own.optimizer:
-            call_user(self.optimizer.step, "optimizer.step", path=self.own.path, error=UserCodeError)
+            call_user(step, "optimizer.step", path=self.own.path, error=UserCodeError)
         else:
-            self.optimizer.step()
+            step()
+        if self.scaler is not None:
+            self.scaler.update()
         return loss
 
     def _backward(self, part: Part | None) -> Tensor:
         """Gradients of one part, in `.grad`; returns what it adds to the loss of the batch."""
         x, y = self.batches.at(self.step, part=part)
-        with taking(part):
+        with taking(part), compiled_units() if self.config.compile else nullcontext():
             with self.accelerator.autocast():
                 loss = self.loss(x, y)
             if part is not None:
                 loss = loss * (part.size / part.batch)
-            self.accelerator.backward(loss)
+            (loss if self.scaler is None else self.scaler.scale(loss)).backward()
         return loss.detach()
 
     def loss(self, x: Tensor, y: Tensor) -> Tensor:
@@ -148,13 +160,22 @@ class Learner:
             "net": self.net.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "rng": random_state(),
+            **({} if self.scaler is None else {"scaler": self.scaler.state_dict()}),
         }
+
+    def branch_from(self, trunk: "Learner") -> None:
+        """Go on from where `trunk` stands, whose weights and momenta are here already."""
+        self.step = trunk.step
+        if self.scaler is not None and trunk.scaler is not None:
+            self.scaler.load_state_dict(trunk.scaler.state_dict())
 
     def load(self, state: dict[str, Any]) -> None:
         """Continue from what `state` gave, bit for bit."""
         self.net.load_state_dict(state["net"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.samples, self.updates = state["step"], state["samples"], state["updates"]
+        if self.scaler is not None and "scaler" in state:
+            self.scaler.load_state_dict(state["scaler"])
         restore_random_state(state["rng"])
         if self.team.rank:  # drawn from what all have restored: draws of its own
             self.team.seed(int(torch.randint(2**62, ())))
