@@ -16,6 +16,7 @@ from depthprobe.errors import ConfigError
 from depthprobe.probes.bench import Arm
 from depthprobe.probes.crew import Crew, check_workers
 from depthprobe.probes.listener import Listener
+from depthprobe.probes.worker import arm_place
 from depthprobe.runs import RunFolder
 
 MODEL = """
@@ -32,7 +33,7 @@ def loss(output, target):
     global calls
     calls += 1
     flag = os.environ.get("DIES", "")
-    if flag and calls == 150 and not Path(flag).exists():
+    if flag and calls == int(os.environ["DIES_AT"]) and not Path(flag).exists():
         if not flag.endswith("always"):
             Path(flag).touch()
         os.kill(os.getpid(), signal.SIGKILL)
@@ -81,7 +82,7 @@ def check_same_run(run, serial):
 
 def test_a_worker_killed_once_and_the_files_are_those_of_one_process(model, serial, tmp_path):
     flag = tmp_path / "died"
-    done = grow_beside(model, tmp_path / "run", DIES=str(flag))
+    done = grow_beside(model, tmp_path / "run", DIES=str(flag), DIES_AT="40")  # behind a hold
     assert done.returncode == 0, done.stderr
     assert flag.exists()
     check_same_run(tmp_path / "run", serial)
@@ -89,7 +90,7 @@ def test_a_worker_killed_once_and_the_files_are_those_of_one_process(model, seri
 
 def test_a_worker_killed_twice_ends_the_run_which_can_be_resumed(model, serial, tmp_path):
     run = tmp_path / "run"
-    done = grow_beside(model, run, DIES=str(tmp_path / "always"))
+    done = grow_beside(model, run, DIES=str(tmp_path / "always"), DIES_AT="12")  # before any
     assert done.returncode == 3
     assert "a worker died twice" in done.stderr
     assert "killed by signal 9" in done.stderr
@@ -137,12 +138,21 @@ def crew(tmp_path):
         yield Crew(folder, Listener(), arms, 0, time.monotonic())
 
 
+def end_arm(crew, index, *records):
+    """What a worker leaves behind and tells."""
+    with RunFolder.create(arm_place(crew.folder.path, index), "arm", {}, {}) as own:
+        for record in records:
+            own.append({"arm": crew.arms[index].kind, "seed": crew.arms[index].seed, **record})
+        own.save({"arm": 1, "learner": None, "seconds": 0.0})
+    crew.hear(("done", index))
+
+
 def test_a_control_waits_for_its_walk_and_is_left_out_when_that_failed(crew):
     assert [crew.next_arm(None) for _ in range(3)] == [0, 2, None]
-    crew.records[0] = [{"kind": "failure", "arm": "grow", "seed": 0, "what": "collapsed"}]
+    end_arm(crew, 0, {"kind": "failure", "what": "collapsed"})
     assert crew.next_arm(None) is None
     assert crew.records[1] is None
-    crew.records[2] = []
+    end_arm(crew, 2)
     assert crew.next_arm(None) == 3
     crew.write_down()
     assert crew.written == 3
@@ -158,9 +168,9 @@ def test_a_time_budget_that_ends_the_run_has_the_last_word(crew):
         return True
 
     assert crew.next_arm(stops) == 0
-    crew.records[0] = [{"kind": "note", "arm": "grow", "seed": 0, "what": "walked"}]
+    end_arm(crew, 0, {"kind": "note", "what": "walked"})
     assert crew.next_arm(stops) == 1
-    crew.records[1] = [{"kind": "note", "arm": "control", "seed": 0, "what": "controlled"}]
+    end_arm(crew, 1, {"kind": "note", "what": "controlled"})
     assert crew.next_arm(stops) is None
     crew.write_down()
     crew.finish()
