@@ -51,6 +51,7 @@ def candidate_table(recommendation: Any) -> Table:
             for word, value in (("current", depth["current"]), ("recommended", depth["recommended"]))
             if value == row[key]
         ]
+        marks += [] if row.get("pareto", True) else ["beaten"]
         table.add_row(
             f"{100 * row[key]:.0f} %" if by_width else str(row[key]),
             units.value(row["value"]),

@@ -8,12 +8,12 @@ import typer
 from typer.exceptions import Abort, TyperException
 
 from depthprobe import __version__
-from depthprobe.cli import doctor, export, ext, grow, inspect, report, resume, shrink, train, width
+from depthprobe.cli import doctor, export, ext, grow, inspect, report, resume, shrink, train, tune, width, worker
 from depthprobe.cli.signals import interrupted_by_signals
 from depthprobe.errors import DepthprobeError
 
 INTERRUPTED = 130
-VERBS = ("grow", "shrink", "width", "inspect", "train", "report", "export", "resume", "doctor", "ext")
+VERBS = ("grow", "shrink", "width", "tune", "worker", "inspect", "train", "report", "export", "resume", "doctor", "ext")
 
 app = typer.Typer(
     name="depthprobe",
@@ -26,6 +26,8 @@ app = typer.Typer(
 app.command("grow")(grow.grow)
 app.command("shrink")(shrink.shrink)
 app.command("width")(width.width)
+app.command("tune")(tune.tune)
+app.command("worker")(worker.worker)
 app.command("inspect")(inspect.inspect)
 app.command("train")(train.train)
 app.command("report")(report.report)

@@ -27,6 +27,7 @@ def grow(
     by: o.By = None,
     kernel: o.Kernel = None,
     init: o.Init = None,
+    schedule: o.Schedule = None,
     mode: o.Mode = None,
     granularity: o.Granularity = None,
     metric: o.Metric = None,
@@ -41,6 +42,7 @@ def grow(
     device: o.Device = None,
     precision: o.Precision = None,
     compile: o.Compile = False,
+    log: o.Log = None,
     threads: o.Threads = None,
     workers: o.Workers = None,
     sensitivity: o.Sensitivity = False,
@@ -65,15 +67,14 @@ def grow(
     probe = o.given(
         seeds=seeds, seed=seed, split_seed=split_seed, copies=copies, sites=o.parse_names(sites),
         candidates=o.parse_counts(candidates), max_depth=max_depth, by=by, kernel=kernel, init=init,
-        mode=mode, granularity=granularity, metric=metric, sensitivity=sensitivity or None,
+        schedule=schedule, mode=mode, granularity=granularity, metric=metric, sensitivity=sensitivity or None,
         max_params=max_params, max_macs=max_macs, max_latency_ms=max_latency_ms, keep_accuracy=keep_accuracy,
         verify=verify or None, **o.parse_tolerance(tolerance), **o.parse_budget(time_budget),
     )  # fmt: skip
     train = o.given(
         steps=steps, optimizer=optimizer, weight_decay=weight_decay, new_lr_scale=new_lr_scale, clip=clip,
-        batch_size=batch_size, accumulate=accumulate,
-        augment=augment, device=device, precision=precision, compile=compile or None, threads=threads,
-        workers=workers,
+        batch_size=batch_size, accumulate=accumulate, augment=augment, device=device, precision=precision,
+        compile=compile or None, log=o.parse_names(log), threads=threads, workers=workers,
     )  # fmt: skip
     train |= o.parse_rate(lr)
     from depthprobe.config import GrowConfig, TrainConfig

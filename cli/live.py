@@ -108,7 +108,8 @@ class PlainView(Watcher):
         """The forecast first."""
         known = bool(self.rows)
         super().begun(setup, done_arms, arms)
-        for line in ["verifying: both architectures from scratch"] if known else self.head:
+        verifying = any(arm.kind.startswith("verify") for arm in arms)
+        for line in (["verifying: both architectures from scratch"] if verifying else []) if known else self.head:
             print(line, file=sys.stderr)
 
     def recorded(self, record: dict[str, Any]) -> None:
@@ -269,6 +270,8 @@ def arm_updates(setup: Any, arm: Any) -> tuple[int, int]:
         return plan.steps, plan.steps
     if arm.kind == "control":
         return plan.updates, plan.updates
+    if arm.kind.startswith("at "):  # the long branch of a candidate
+        return plan.branch, plan.branch
     schedule = plan.schedule(arm.rank)
     rising = sum(hold.walk == "up" and hold.opened != plan.opened[-1] for hold in schedule.holds)
     return schedule.steps, schedule.steps + plan.up_cool * rising + plan.cool * (len(schedule.holds) - rising)

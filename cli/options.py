@@ -52,6 +52,9 @@ Accumulate = Annotated[
     int | None,
     _option("--accumulate", metavar="N", text="Compute each batch in N parts, one after another (default: 1)"),
 ]
+Log = Annotated[
+    str | None, _option("--log", metavar="A,B", text="Trackers beside records.jsonl: tensorboard, wandb, mlflow, ...")
+]
 Compile = Annotated[bool, typer.Option("--compile", help="Compile the units of the network (torch.compile)")]
 Workers = Annotated[
     int | None,
@@ -118,12 +121,49 @@ Kernel = Annotated[
     int | None, _option("--kernel", metavar="K", text="Kernel of added conv layers (default: the original's)")
 ]
 Init = Annotated[str | None, _option("--init", text="auto, default, copy, identity, xavier, he or gaussian:STD")]
+Schedule = Annotated[str | None, _option("--schedule", text="staggered or together (default: staggered)")]
 Mode = Annotated[str | None, _option("--mode", text="prefix, bernoulli or blend (default: prefix)")]
 Granularity = Annotated[
     str | None, _option("--granularity", text="sample or channel, while training (default: sample)")
 ]
 Config = Annotated[Path | None, _option("--config", text="TOML or JSON file of settings; options win over it")]
 ResumeRun = Annotated[Path | None, _option("--resume", metavar="RUN", text="Go on with an interrupted run folder")]
+Trials = Annotated[int | None, _option("--trials", metavar="N", text="Trials of the search (default: 30)")]
+Objective = Annotated[
+    str | None, _option("--objective", text="accuracy, at a fixed budget, or accuracy,cost (default: accuracy)")
+]
+Sampler = Annotated[str | None, _option("--sampler", text="tpe, random or gp (default: tpe)")]
+Pruner = Annotated[
+    str | None, _option("--pruner", text="none, hyperband (over holds) or wilcoxon (over seeds) (default: none)")
+]
+TrialSeeds = Annotated[
+    int | None, _option("--trial-seeds", metavar="N", text="Trainings of one trial (default: 1; 4 with wilcoxon)")
+]
+ConfirmSeeds = Annotated[
+    int | None,
+    _option("--confirm-seeds", metavar="N", text="Fresh seeds for the best trials and the default (default: 3)"),
+]
+SpaceFile = Annotated[
+    Path | None, _option("--space", metavar="FILE", text="TOML file that narrows or widens what is searched")
+]
+Storage = Annotated[
+    str | None,
+    _option("--storage", metavar="URL", text="SQLAlchemy URL of the study (default: in the run folder)"),
+]
+Study = Annotated[str | None, _option("--study", metavar="NAME", text="Name of the study (default: the folder's)")]
+Workers = Annotated[int | None, _option("--workers", metavar="N", text="Local processes (default: 1)")]
+Heartbeat = Annotated[
+    int | None, _option("--heartbeat", metavar="S", text="Seconds between two signs of life of a trial (default: 10)")
+]
+StudyPlace = Annotated[
+    str | None, _option("--storage", metavar="URL", text="SQLAlchemy URL, as tune had it; not with a run folder")
+]
+ModelHere = Annotated[
+    str | None, _option("--model", "-m", metavar="MODEL", text="Where the model lies here, if not where tune had it")
+]
+WorkerOut = Annotated[
+    Path | None, _option("--out", "-o", text="Folder of checkpoints (default: the run folder, if it is here)")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, nothing else")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr")]
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from depthprobe.cli.answer import print_answer, print_summary
 from depthprobe.cli.live import LiveView, PlainView, Watcher
+from depthprobe.cli.tuned import continue_tune, finish_tune
 from depthprobe.errors import DepthprobeError, RunFolderError
 from depthprobe.probes.listener import Listener
 from depthprobe.runs import RunFolder
@@ -79,6 +80,7 @@ def run_new(
     """Set up, create the folder, run, print the answer; of several processes the others follow the first, silently."""
     from depthprobe.probes.crew import check_means
     from depthprobe.probes.together import lead, open_team, telling
+    from depthprobe.probes.tracking import tracked
 
     team = open_team()
     if not team.first:
@@ -91,8 +93,8 @@ def run_new(
     with watch(quiet=quiet) as watcher:
         setup, folder = lead(team, lambda: (resolved, create(resolved)))
         watcher.folder = folder.path
-        with folder:
-            result = run(setup, folder, watcher)
+        with folder, tracked(setup, folder.path, folder.config, watcher) as listener:
+            result = run(setup, folder, listener)
     _finish(folder.path, command, result, json=json)
 
 
@@ -116,18 +118,22 @@ def continue_run(path: Path, verb: str | None, *, json: bool, quiet: bool) -> No
         if folder.finished:
             team.tell(None)
             _finished(folder, command, json)
+        elif command == "tune":
+            continue_tune(folder, json=json, quiet=quiet)
         else:
             _continue(folder, command, team, json=json, quiet=quiet)
 
 
 def _continue(folder: RunFolder, command: str, team: Any, *, json: bool, quiet: bool) -> None:
     from depthprobe.probes.together import lead
+    from depthprobe.probes.tracking import tracked
 
     reopen, run = _verbs(command)
     with watch(quiet=quiet) as watcher:
         watcher.folder = folder.path
         setup, _ = lead(team, lambda: (_reopened(reopen, folder), folder))
-        result = run(setup, folder, watcher)
+        with tracked(setup, folder.path, folder.config, watcher) as listener:
+            result = run(setup, folder, listener)
     _finish(folder.path, command, result, json=json)
 
 
@@ -182,6 +188,9 @@ def _finished(folder: RunFolder, command: str, json: bool) -> None:
     print(f"{folder.path} is finished already", file=sys.stderr)
     if command == "train":
         finish_train(folder.path, folder.read_json("summary.json"), json=json)
+        return
+    if command == "tune":
+        finish_tune(folder.path, folder.read_json("recommendation.json"), json=json)
         return
     from depthprobe.probes.result import load_recommendation
 

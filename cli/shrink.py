@@ -49,8 +49,8 @@ def shrink(
     device: o.Device = None,
     precision: o.Precision = None,
     compile: o.Compile = False,
+    log: o.Log = None,
     threads: o.Threads = None,
-    workers: o.Workers = None,
     max_params: o.MaxParams = None,
     max_macs: o.MaxMacs = None,
     max_latency_ms: o.MaxLatency = None,
@@ -77,7 +77,7 @@ def shrink(
     train = o.given(
         steps=steps, optimizer=optimizer, weight_decay=weight_decay, clip=clip, batch_size=batch_size,
         accumulate=accumulate, augment=augment, device=device, precision=precision,
-        compile=compile or None, threads=threads, workers=workers,
+        compile=compile or None, log=o.parse_names(log), threads=threads,
     )  # fmt: skip
     train |= o.parse_rate(lr)
     from depthprobe.config import ShrinkConfig, TrainConfig

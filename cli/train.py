@@ -12,9 +12,7 @@ def train(
     dataset: o.Dataset = None,
     grow: Annotated[bool, typer.Option("--grow", help="Add copies that grow in during training")] = False,
     deep: Annotated[bool, typer.Option("--deep", help="Add the same copies, in from the start (conventional)")] = False,
-    schedule: Annotated[
-        str | None, typer.Option("--schedule", help="staggered or together (default: staggered)", show_default=False)
-    ] = None,
+    schedule: o.Schedule = None,
     model_args: o.ModelArgs = None,
     checkpoint: o.Checkpoint = None,
     data_dir: o.DataDir = None,
@@ -43,6 +41,7 @@ def train(
     device: o.Device = None,
     precision: o.Precision = None,
     compile: o.Compile = False,
+    log: o.Log = None,
     threads: o.Threads = None,
     config: o.Config = None,
     resume: o.ResumeRun = None,
@@ -64,7 +63,7 @@ def train(
         steps=steps, optimizer=optimizer, lr_shape=lr_shape, weight_decay=weight_decay, clip=clip,
         new_lr_scale=new_lr_scale,
         batch_size=batch_size, accumulate=accumulate, augment=augment, device=device, precision=precision,
-        compile=compile or None, threads=threads,
+        compile=compile or None, log=o.parse_names(log), threads=threads,
     )  # fmt: skip
     settings |= o.parse_rate(lr)
     from depthprobe.config import TrainConfig, TrainingConfig

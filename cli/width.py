@@ -57,8 +57,14 @@ def width(
     device: o.Device = None,
     precision: o.Precision = None,
     compile: o.Compile = False,
+    log: o.Log = None,
     threads: o.Threads = None,
     workers: o.Workers = None,
+    max_params: o.MaxParams = None,
+    max_macs: o.MaxMacs = None,
+    max_latency_ms: o.MaxLatency = None,
+    keep_accuracy: o.KeepAccuracy = None,
+    verify: o.Verify = False,
     config: o.Config = None,
     resume: o.ResumeRun = None,
     json: o.Json = False,
@@ -74,12 +80,13 @@ def width(
     probe = o.given(
         seeds=seeds, seed=seed, split_seed=split_seed, units=o.parse_names(units),
         ratios=o.parse_ratios(ratios), round_to=round_to, profile=profile, metric=metric, lr_share=lr_share,
-        **o.parse_tolerance(tolerance),
+        max_params=max_params, max_macs=max_macs, max_latency_ms=max_latency_ms, keep_accuracy=keep_accuracy,
+        verify=verify or None, **o.parse_tolerance(tolerance),
     )  # fmt: skip
     train = o.given(
         steps=steps, optimizer=optimizer, weight_decay=weight_decay, clip=clip, batch_size=batch_size,
         accumulate=accumulate, augment=augment, device=device, precision=precision,
-        compile=compile or None, threads=threads, workers=workers,
+        compile=compile or None, log=o.parse_names(log), threads=threads, workers=workers,
     )  # fmt: skip
     train |= o.parse_rate(lr)
     from depthprobe.config import TrainConfig, WidthConfig

@@ -1,51 +1,26 @@
 """Settings: frozen keyword-only dataclasses, validated at birth, JSON both ways."""
 
 import dataclasses
-import math
-import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 from depthprobe.errors import ConfigError
+from depthprobe.settings import Settings as _Settings
+from depthprobe.settings import number as _number
+from depthprobe.settings import one_of as _one_of
+from depthprobe.settings import optional as _optional
+from depthprobe.settings import unknown_key as unknown_key
 
 OPTIMIZERS = ("sgd", "adam", "adamw")
 LR_SHAPES = ("constant", "cosine", "step")
 PRECISIONS = ("no", "bf16", "fp16")
-_NO_FLAG = ("momentum", "confidence", "overlap")
 CLOSINGS = ("alternate", "reverse", "forward")
+OPENINGS = ("forward", "reverse")
+SCHEDULES = ("staggered", "together")
 PLACES = ("stage", "site")
 PROFILES = ("auto", "equal", "uneven")
 _SHARES = ("first_share", "up_share", "up_hold_share", "down_share", "down_hold_share", "cool_share", "up_cool_share")
-
-
-class _Settings:
-    """JSON both ways; unknown keys are an error that names the close ones."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values only."""
-        return dataclasses.asdict(self)  # type: ignore[call-overload, no-any-return]
-
-    @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> Self:
-        """Raises ConfigError on an unknown key or a value out of range."""
-        known = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
-        for key in document:
-            if key not in known:
-                raise unknown_key(key, known)
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in document.items()})
-
-
-def unknown_key(key: str, known: set[str]) -> ConfigError:
-    """The error for a setting that does not exist."""
-    import difflib
-
-    close = difflib.get_close_matches(key, known, n=1)
-    return ConfigError(
-        f"unknown config key {key!r}",
-        expected=", ".join(sorted(known)),
-        hint=f"did you mean {close[0]!r}?" if close else None,
-    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +33,7 @@ class TrainConfig(_Settings):
     conventional training; probes hold it constant and cool their branches. augment: None means for colour images.
     accumulate: parts that a batch is computed in, one after another, before an update. workers: local processes that
     train the arms of a probe side by side. compile: units run code that torch.compile makes of them.
+    log: names of trackers that hear what is recorded.
     """
 
     optimizer: str = "sgd"
@@ -76,13 +52,13 @@ class TrainConfig(_Settings):
     accumulate: int = 1
     workers: int = 1
     compile: bool = False
+    log: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _one_of("optimizer", self.optimizer, OPTIMIZERS)
         _one_of("lr_shape", self.lr_shape, LR_SHAPES)
         _one_of("precision", self.precision, PRECISIONS)
-        if self.lr is not None:
-            _number("lr", self.lr, above=0.0, below=100.0)
+        _optional("lr", self.lr, above=0.0, below=100.0)
         _number("momentum", self.momentum, at_least=0.0, below=1.0)
         _number("weight_decay", self.weight_decay, at_least=0.0)
         _number("new_lr_scale", self.new_lr_scale, above=0.0, at_most=1000.0)
@@ -92,10 +68,8 @@ class TrainConfig(_Settings):
             raise ConfigError("compile is on or off", where="--compile", found=repr(self.compile))
         _number("workers", self.workers, at_least=1, at_most=1000, whole=True)
         _number("accumulate", self.accumulate, at_least=1, whole=True)
-        if self.clip is not None:
-            _number("clip", self.clip, above=0.0)
-        if self.steps is not None:
-            _number("steps", self.steps, at_least=20, whole=True)
+        _optional("clip", self.clip, above=0.0)
+        _optional("steps", self.steps, at_least=20, whole=True)
 
     @property
     def rate(self) -> float:
@@ -110,7 +84,7 @@ class GrowthConfig(_Settings):
     """What is added where. copies: per site (None: the depth doubles). sites: unit names (None: all growable).
     kernel, init: of new layers; "auto": the identity where there is one, else the layer's own.
     metric: a built-in name or file.py:name (None: accuracy, or r2 for floats). mode, granularity: of their gates.
-    overlap: gates ramping at a time.
+    overlap: gates ramping at a time. max_scale: cap of the Bernoulli path scales (None: paths are not scaled).
     """
 
     copies: int | None = None
@@ -120,6 +94,7 @@ class GrowthConfig(_Settings):
     mode: str = "prefix"
     granularity: str = "sample"
     overlap: int = 3
+    max_scale: float | None = None
     seed: int = 0
     split_seed: int = 0
     metric: str | None = None
@@ -132,9 +107,9 @@ class GrowthConfig(_Settings):
         _number("overlap", self.overlap, at_least=1, whole=True)
         _number("seed", self.seed, at_least=0, whole=True)
         _number("split_seed", self.split_seed, at_least=0, whole=True)
-        for name in ("copies", "kernel"):
-            if getattr(self, name) is not None:
-                _number(name, getattr(self, name), at_least=1, whole=True)
+        _optional("copies", self.copies, at_least=1, whole=True)
+        _optional("kernel", self.kernel, at_least=1, whole=True)
+        _optional("max_scale", self.max_scale, at_least=1.0, at_most=1e6)
         _init(self.init)
 
 
@@ -153,13 +128,10 @@ class BudgetConfig(_Settings):
     keep_accuracy: float | None = None
 
     def _check_budget(self) -> None:
-        for name in ("max_params", "max_macs"):
-            if getattr(self, name) is not None:
-                _number(name, getattr(self, name), at_least=1, whole=True)
-        if self.max_latency_ms is not None:
-            _number("max_latency_ms", self.max_latency_ms, above=0.0)
-        if self.keep_accuracy is not None:
-            _number("keep_accuracy", self.keep_accuracy)
+        _optional("max_params", self.max_params, at_least=1, whole=True)
+        _optional("max_macs", self.max_macs, at_least=1, whole=True)
+        _optional("max_latency_ms", self.max_latency_ms, above=0.0)
+        _optional("keep_accuracy", self.keep_accuracy)
 
     @property
     def limits(self) -> dict[str, float]:
@@ -175,7 +147,8 @@ class GrowConfig(GrowthConfig, BudgetConfig):
     alone. sensitivity: the answer is repeated at a third and three times the rate. verify: the advised and the
     present architecture are also trained from scratch. time_budget: seconds that everything
     may take (None: no limit). Lengths of the stairs are shares of `steps`; first_share is longer where the way up is
-    short.
+    short. schedule: the gates of one stair open one after another ("staggered") or "together"; opening: which of them
+    first, from the input on ("forward") or from the output ("reverse").
     """
 
     seeds: int = 3
@@ -189,6 +162,8 @@ class GrowConfig(GrowthConfig, BudgetConfig):
     verify: bool = False
     time_budget: float | None = None
     closing: str = "alternate"
+    schedule: str = "staggered"
+    opening: str = "forward"
     first_share: float = 0.25
     up_share: float = 0.06
     up_hold_share: float = 0.02
@@ -201,22 +176,22 @@ class GrowConfig(GrowthConfig, BudgetConfig):
         super().__post_init__()
         self._check_budget()
         _one_of("closing", self.closing, CLOSINGS)
+        _one_of("schedule", self.schedule, SCHEDULES)
+        _one_of("opening", self.opening, OPENINGS)
         if self.by is not None:
             _one_of("by", self.by, PLACES)
         _number("seeds", self.seeds, at_least=1, at_most=100, whole=True)
         _number("confidence", self.confidence, above=0.5, below=1.0)
         for name in _SHARES:
             _number(name, getattr(self, name), above=0.0, at_most=2.0)
-        if self.max_depth is not None:
-            _number("max_depth", self.max_depth, at_least=1, whole=True)
+        _optional("max_depth", self.max_depth, at_least=1, whole=True)
         if self.tolerance is not None:
             if self.metric in (None, "accuracy", "top5"):
                 refuse_large_tolerance(self.tolerance)
             _number("tolerance", self.tolerance, above=0.0)
         if not isinstance(self.sensitivity, bool):
             raise ConfigError("sensitivity is on or off", where="--sensitivity", found=repr(self.sensitivity))
-        if self.time_budget is not None:
-            _number("time_budget", self.time_budget, at_least=1.0)
+        _optional("time_budget", self.time_budget, at_least=1.0)
         for count in self.candidates or ():
             _number("candidates", count, at_least=0, at_most=1000, whole=True)
 
@@ -231,9 +206,11 @@ class ShrinkConfig(BudgetConfig):
     """A shrink probe. seeds: how many; seed: the first; split_seed: None takes the checkpoint's. tolerance: in units of
     the metric, None is "auto". units: names of those that may leave (None: all that can). candidates: numbers of
     removed units to measure, 0 always among them (None: at most 8). lengths: ramp of a unit in updates, by name, where
-    it is not the common one. lr_share: of the learning rate of training, for fine-tuning. Lengths of the stairs are
-    shares of `steps`. beyond: a loss of the metric that ends the walk. verify: the advised and the present architecture
-    are also trained from scratch.
+    it is not the common one. lr_share: of the learning rate of training, for fine-tuning. distill: share of the loss
+    that is the distance to the whole network's outputs. Lengths are shares of `steps`: first_share before the first
+    removal, down_share of a ramp, down_hold_share of a hold, cool_share of the short branch that is looked at there,
+    branch_share of the long one that decides. beyond: a loss of the metric that ends the walk. verify: the advised and
+    the present architecture are also trained from scratch.
     """
 
     seeds: int = 3
@@ -249,10 +226,12 @@ class ShrinkConfig(BudgetConfig):
     granularity: str = "sample"
     overlap: int = 3
     lr_share: float = 1.0
-    first_share: float = 0.05
-    down_share: float = 0.06
-    down_hold_share: float = 0.02
+    distill: float = 0.5
+    first_share: float = 0.02
+    down_share: float = 0.03
+    down_hold_share: float = 0.01
     cool_share: float = 0.10
+    branch_share: float = 0.8
     beyond: float = 0.05
     verify: bool = False
 
@@ -260,14 +239,14 @@ class ShrinkConfig(BudgetConfig):
         self._check_budget()
         _number("seeds", self.seeds, at_least=1, at_most=100, whole=True)
         _number("seed", self.seed, at_least=0, whole=True)
-        if self.split_seed is not None:
-            _number("split_seed", self.split_seed, at_least=0, whole=True)
+        _optional("split_seed", self.split_seed, at_least=0, whole=True)
         _number("confidence", self.confidence, above=0.5, below=1.0)
         _number("overlap", self.overlap, at_least=1, whole=True)
         _number("beyond", self.beyond, above=0.0)
         _one_of("mode", self.mode, ("prefix", "bernoulli", "blend"))
         _one_of("granularity", self.granularity, ("sample", "channel", "activation"))
-        for name in ("lr_share", "first_share", "down_share", "down_hold_share", "cool_share"):
+        _number("distill", self.distill, at_least=0.0, at_most=1.0)
+        for name in ("lr_share", "first_share", "down_share", "down_hold_share", "cool_share", "branch_share"):
             _number(name, getattr(self, name), above=0.0, at_most=2.0)
         if self.tolerance is not None:
             if self.metric in (None, "accuracy", "top5"):
@@ -280,13 +259,13 @@ class ShrinkConfig(BudgetConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class WidthConfig(_Settings):
-    """A width probe. seeds, seed, split_seed, tolerance, metric, lr_share, beyond: as for `ShrinkConfig`. units: names
-    of those that may become narrower (None: all that can). ratios: shares of the channels to measure, 1 always among
-    them. round_to: widths are rounded up to a multiple of it, in units that are wider than it. profile: "equal" shares
-    in all units, or "uneven" ones at as many multiply-accumulates, each unit as narrow as its readers can do with;
-    "auto" takes what is worth more before any training. Lengths are shares of `steps`: first_share before the first
-    measurement, down_share after each cut, cool_share of a cooled branch.
+class WidthConfig(BudgetConfig):
+    """A width probe. seeds, seed, split_seed, tolerance, metric, lr_share, beyond, verify: as for `ShrinkConfig`.
+    units: names of those that may become narrower (None: all that can). ratios: shares of the channels to measure, 1
+    always among them. round_to: widths are rounded up to a multiple of it, in units that are wider than it. profile:
+    "equal" shares in all units, or "uneven" ones at as many multiply-accumulates, each unit as narrow as its readers
+    can do with; "auto" takes what is worth more before any training. Lengths are shares of `steps`: first_share before
+    the first measurement, down_share after each cut, cool_share of a cooled branch.
     """
 
     seeds: int = 3
@@ -304,12 +283,13 @@ class WidthConfig(_Settings):
     down_share: float = 0.08
     cool_share: float = 0.10
     beyond: float = 0.05
+    verify: bool = False
 
     def __post_init__(self) -> None:
+        self._check_budget()
         _number("seeds", self.seeds, at_least=1, at_most=100, whole=True)
         _number("seed", self.seed, at_least=0, whole=True)
-        if self.split_seed is not None:
-            _number("split_seed", self.split_seed, at_least=0, whole=True)
+        _optional("split_seed", self.split_seed, at_least=0, whole=True)
         _number("confidence", self.confidence, above=0.5, below=1.0)
         _number("round_to", self.round_to, at_least=1, whole=True)
         _one_of("profile", self.profile, PROFILES)
@@ -342,7 +322,7 @@ class TrainingConfig(GrowthConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _one_of("schedule", self.schedule, ("staggered", "together"))
+        _one_of("schedule", self.schedule, SCHEDULES)
         _number("length_share", self.length_share, above=0.0, at_most=1.0)
         if not (self.grow or self.deep) and (self.copies or self.sites or self.kernel):
             raise ConfigError(
@@ -350,38 +330,6 @@ class TrainingConfig(GrowthConfig):
             )
         if self.grow and self.deep:
             raise ConfigError("--grow and --deep exclude each other", hint="--grow")
-
-
-def _one_of(name: str, value: Any, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ConfigError(f"{name} {value!r} is not known", expected=" | ".join(allowed))
-
-
-def _number(
-    name: str,
-    value: Any,
-    *,
-    at_least: float | None = None,
-    at_most: float | None = None,
-    above: float | None = None,
-    below: float | None = None,
-    whole: bool = False,
-) -> None:
-    bounds = [
-        (at_least, "at least", operator.ge),
-        (at_most, "at most", operator.le),
-        (above, "above", operator.gt),
-        (below, "below", operator.lt),
-    ]
-    right = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    if not right or not all(bound is None or holds(value, bound) for bound, _, holds in bounds):
-        wanted = " and ".join(f"{word} {bound:g}" for bound, word, _ in bounds if bound is not None)
-        raise ConfigError(
-            f"{name.replace('_', '-')} is out of range",
-            where=f"setting {name}" if name in _NO_FLAG or name.endswith("_share") else f"--{name.replace('_', '-')}",
-            expected=("a whole number " if whole else "a number ") + wanted,
-            found=repr(value),
-        )
 
 
 def refuse_large_tolerance(value: Any) -> None:

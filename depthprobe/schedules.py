@@ -140,7 +140,8 @@ def staggered(
 @dataclass(frozen=True, kw_only=True)
 class StairLengths:
     """Lengths of a probe's stairs in steps. first: before the first hold; up, down: one gate's ramp; overlap: how many
-    gates of one stair ramp at a time.
+    gates of one stair ramp at a time. together: on the way up all gates of one stair ramp at once; opening: which of
+    them is first on the way up, "forward" the one nearest to the input, "reverse" the one nearest to the output.
     """
 
     first: int
@@ -149,6 +150,19 @@ class StairLengths:
     down: int
     down_hold: int
     overlap: int = 3
+    together: bool = False
+    opening: str = "forward"
+
+    def climb(self, count: int) -> int:
+        """Steps in which `count` gates of one stair open."""
+        return self.up if self.together else window_length(count, self.up, self.overlap)
+
+    def open(self, gates: Sequence[str], start: int) -> list[Ramp]:
+        """The ramps with which `gates`, one stair, open from step `start` on."""
+        if self.together:
+            return [Ramp(gate=gate, start=start, length=self.up) for gate in gates]
+        order = gates if self.opening == "forward" else gates[::-1]
+        return _windows(order, start, self.climb(len(gates)), self.overlap, 0.0, 1.0)
 
 
 def stairs(
@@ -175,9 +189,8 @@ def stairs(
     ramps, holds = [], [Hold(start=0, length=lengths.first, opened=0, walk="up")]
     now = lengths.first
     for low, high in pairwise(opened):
-        length = window_length(high - low, lengths.up, lengths.overlap)
-        ramps += _windows(gates[low:high], now, length, lengths.overlap, 0.0, 1.0)
-        now += length
+        ramps += lengths.open(gates[low:high], now)
+        now += lengths.climb(high - low)
         holds.append(Hold(start=now, length=lengths.up_hold, opened=high, walk="up"))
         now += lengths.up_hold
     down, descent = _descend(order, opened, lengths, now, {})

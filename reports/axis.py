@@ -17,6 +17,11 @@ class Axis:
     column: str
     detail: str
 
+    @property
+    def counted(self) -> str:
+        """What stands behind a number on the axis."""
+        return "layers" if self.noun == "depth" else "%"
+
     def name(self, number: int) -> str:
         """One candidate: "3 layers", "40 %"."""
         return layers(number) if self.noun == "depth" else f"{number}\u00a0%"

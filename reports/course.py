@@ -1,17 +1,23 @@
-"""The training itself: accuracy and ratios against the step, from the trace records."""
+"""The training itself: metric, loss and ratios against the step, from the trace records."""
+
+import math
 
 from depthprobe.reports.axis import axis_of
 from depthprobe.reports.measured import Course, GateMap, Line, Mark
 from depthprobe.reports.reading import Run
+from depthprobe.reports.thinning import MOST_CELLS, evenly, extremes, pick, points_each
+
+Table = list[tuple[int, list[float]]]
 
 
 def view_course(run: Run) -> Course:
     """Lines of every training, ratios of every gate (once for all seeds that share them), cooled measurements."""
     seeds = run.recommendation["seeds"]
-    lines = [_line(run, seed, arm) for seed in seeds for arm in (run.command, "control")]
+    lines = [_line(run, seed, arm, 2 * len(seeds)) for seed in seeds for arm in (run.command, "control")]
     return Course(
         lines=tuple(line for line in lines if line.steps),
         gates=_gate_maps(run, seeds),
+        names=tuple(str(name) for name in run.config.get("gates") or ()),
         marks=tuple(
             Mark(
                 seed=int(r["seed"]),
@@ -21,21 +27,27 @@ def view_course(run: Run) -> Course:
                 value=float(r["value"]),
             )
             for r in run.of("measurement")
-            if r["walk"] != "alone"  # of another network, at the same step
+            # others: of another network at the same step, or of a training with steps of its own
+            if r["arm"] in (run.command, "control") and r["walk"] not in ("alone", "as it is")
         ),
         units=run.units,
         axis=axis_of(run.command),
     )
 
 
-def _line(run: Run, seed: int, arm: str) -> Line:
-    records = run.of("trace", seed=seed, arm=arm)
+def _line(run: Run, seed: int, arm: str, lines: int) -> Line:
+    records, most = run.traces(seed, arm), points_each(lines)
+    steps, values = [int(r["step"]) for r in records], [float(r["value"]) for r in records]
+    known = [(step, float(r["loss"])) for step, r in zip(steps, records, strict=True) if math.isfinite(r["loss"])]
+    shown, lost = extremes(values, most), extremes([loss for _, loss in known], most)
     return Line(
         seed=seed,
         arm=arm,
         failed=seed in run.recommendation["failed_seeds"],
-        steps=tuple(int(record["step"]) for record in records),
-        values=tuple(float(record["value"]) for record in records),
+        steps=pick(steps, shown),
+        values=pick(values, shown),
+        loss_steps=tuple(known[index][0] for index in lost),
+        losses=tuple(known[index][1] for index in lost),
     )
 
 
@@ -44,9 +56,9 @@ def _gate_maps(run: Run, seeds: list[int]) -> tuple[GateMap, ...]:
 
     A seed that failed early shares the map that goes on where its own ends.
     """
-    tables: list[tuple[list[int], list[tuple[int, tuple[float, ...]]]]] = []
+    tables: list[tuple[list[int], Table]] = []
     for seed in seeds:
-        rows = [(int(r["step"]), tuple(map(float, r["ratios"]))) for r in run.of("trace", seed=seed, arm=run.command)]
+        rows = [(int(r["step"]), r["ratios"]) for r in run.traces(seed, run.command)]
         for index, (known, table) in enumerate(tables):
             short, long = sorted((rows, table), key=len)
             if long[: len(short)] == short:
@@ -54,9 +66,12 @@ def _gate_maps(run: Run, seeds: list[int]) -> tuple[GateMap, ...]:
                 break
         else:
             tables.append(([seed], rows))
-    return tuple(_gate_map(known, table) for known, table in tables if table and table[0][1])
+    drawn = [(known, table) for known, table in tables if table and table[0][1]]
+    cells = sum(len(table[0][1]) for _, table in drawn)
+    return tuple(_gate_map(known, table, MOST_CELLS // max(1, cells)) for known, table in drawn)
 
 
-def _gate_map(seeds: list[int], table: list[tuple[int, tuple[float, ...]]]) -> GateMap:
-    steps, columns = zip(*table, strict=True)
-    return GateMap(seeds=tuple(seeds), steps=steps, ratios=tuple(zip(*columns, strict=True)))
+def _gate_map(seeds: list[int], table: Table, most: int) -> GateMap:
+    steps, columns = zip(*pick(table, evenly(len(table), max(50, most))), strict=True)
+    ratios = tuple(tuple(map(float, row)) for row in zip(*columns, strict=True))
+    return GateMap(seeds=tuple(seeds), steps=steps, ratios=ratios)

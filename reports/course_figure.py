@@ -1,11 +1,13 @@
 """The training itself: accuracy and the ratio of every gate, against the step."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from depthprobe.reports.figures import Figure, frame
+from depthprobe.reports.course_tables import gate_names
+from depthprobe.reports.figures import Figure, frame, safe
 from depthprobe.reports.measured import Course, GateMap, Line
 from depthprobe.reports.numbers import axis_title, listed
 from depthprobe.reports.palette import BLUE, EMPTY, FAINT, MUTED, PAPER, seed_colour
@@ -15,7 +17,7 @@ ABOVE, BELOW = 300, 60  # height of the accuracy row; of everything that is no r
 
 def draw_course(course: Course) -> Figure:
     """Above: the metric, grow arms solid, controls dashed. Below: a map of ratios for every closing order."""
-    rows = [ABOVE, *(max(70, min(220, 16 * len(gates.ratios))) for gates in course.gates)]
+    rows = [ABOVE, *(max(70, min(420, 16 * len(gates.ratios))) for gates in course.gates)]
     height = sum(rows) + 40 * len(rows) + BELOW + 40
     figure = make_subplots(
         rows=len(rows), cols=1, shared_xaxes=True, row_heights=rows, vertical_spacing=36 / height,
@@ -28,7 +30,7 @@ def draw_course(course: Course) -> Figure:
         _add_line(figure, line, seed_colour(ranks[line.seed]))
     _add_marks(figure, course, ranks)
     for row, gates in enumerate(course.gates, start=2):
-        _add_map(figure, gates, row)
+        _add_map(figure, gates, [safe(name) for name in gate_names(course, gates)], row)
     figure.update_yaxes(title_text=axis_title(course.units), **_heights(course), row=1, col=1)
     last = max((line.steps[-1] for line in course.lines), default=1)
     figure.update_xaxes(range=(0, 1.01 * last))
@@ -96,8 +98,7 @@ def _add_marks(figure: go.Figure, course: Course, ranks: dict[int, int]) -> None
         )  # fmt: skip
 
 
-def _add_map(figure: go.Figure, gates: GateMap, row: int) -> None:
-    names = [f"gate {number}" for number in range(1, len(gates.ratios) + 1)]
+def _add_map(figure: go.Figure, gates: GateMap, names: Sequence[str], row: int) -> None:
     figure.add_heatmap(
         x=gates.steps,
         y=names,

@@ -46,11 +46,11 @@ def _add_up(figure: go.Figure, curve: DepthCurve) -> None:
     figure.add_scatter(
         x=[depth for depth, _ in curve.up],
         y=[value for _, value in curve.up],
-        name="way up (trained less, not used)",
+        name="on the way (trained less, not used)",
         mode="lines+markers",
         line={"color": wash(BLUE, 0.4), "width": 1.5},
         marker={"symbol": "triangle-up", "size": 8, "color": wash(BLUE, 0.45)},
-        hovertemplate="way up, %{x} layers: %{y:.3f}<extra></extra>",
+        hovertemplate=f"on the way, %{{x}} {curve.axis.counted}: %{{y:.3f}}<extra></extra>",
     )
 
 
@@ -69,7 +69,7 @@ def _add_seeds(figure: go.Figure, curve: DepthCurve) -> None:
             showlegend=name not in named,
             mode="markers",
             marker={"symbol": symbol, "size": 6, "color": colour, "line": {"width": 1.2, "color": colour}},
-            hovertemplate=f"seed {walk.seed}, %{{customdata}} layers: %{{y:.3f}}<extra></extra>",
+            hovertemplate=f"seed {walk.seed}, %{{customdata}} {curve.axis.counted}: %{{y:.3f}}<extra></extra>",
         )
         named.add(name)
 
@@ -97,7 +97,8 @@ def _add_estimate(figure: go.Figure, curve: DepthCurve) -> None:
         line={"color": BLUE, "width": 3},
         marker={"size": 9, "color": BLUE},
         legendrank=1,
-        hovertemplate="<b>%{x} layers: %{y:.3f}</b><br>%{customdata[0]} to %{customdata[1]}<extra></extra>",
+        hovertemplate=f"<b>%{{x}} {curve.axis.counted}: %{{y:.3f}}</b><br>"
+        "%{customdata[0]} to %{customdata[1]}<extra></extra>",
         legendgroup="estimate",
     )
     if curve.fitted:
@@ -107,5 +108,5 @@ def _add_estimate(figure: go.Figure, curve: DepthCurve) -> None:
             name="fitted curve (decides)",
             mode="lines",
             line={"color": GREEN, "width": 2, "dash": "dashdot", "shape": "spline"},
-            hovertemplate="fitted, %{x} layers: %{y:.3f}<extra></extra>",
+            hovertemplate=f"fitted, %{{x}} {curve.axis.counted}: %{{y:.3f}}<extra></extra>",
         )

@@ -1,6 +1,7 @@
 """What all figures share: frame, axes, and their text for the page."""
 
 import json
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,8 +22,26 @@ class Figure:
     height: int
 
     def to_json(self) -> str:
-        """Plotly's JSON, safe inside a script element."""
-        return script_json(json.loads(self.drawing.to_json()))
+        """Plotly's JSON, numbers to five digits, safe inside a script element."""
+        return script_json(_shortened(self.drawing.to_plotly_json()))
+
+
+def safe(name: str) -> str:
+    """A name as plotly shows it: it reads some tags, so nothing of a user's name is one."""
+    return name.replace("<", "(").replace(">", ")")
+
+
+def _shortened(value: Any) -> Any:
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            return None
+        short = float(f"{value:.5g}")
+        return int(short) if short.is_integer() and abs(short) < 1e15 else short
+    if isinstance(value, dict):
+        return {key: _shortened(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_shortened(inner) for inner in value]
+    return value
 
 
 def script_json(document: Any) -> str:

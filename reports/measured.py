@@ -18,7 +18,8 @@ class Estimate:
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
     """One measured depth, or width. depth: weight layers with the head, or percent of the channels; macs: of one
-    example; latency_ms: of one batch.
+    example; latency_ms: of one batch; weight_bytes: of its parameters and buffers; pareto: no other is as good with
+    fewer parameters and MACs (None: runs of older versions do not say).
     """
 
     depth: int
@@ -27,6 +28,8 @@ class Candidate:
     params: int
     macs: int
     latency_ms: float
+    weight_bytes: int | None = None
+    pareto: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,13 +67,17 @@ class DepthCurve:
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """Uncooled metric of one training at the recorded steps. arm: "grow", "shrink" or "control"."""
+    """Uncooled metric and loss of one training at the recorded steps, thinned where they are many. arm: "grow",
+    "shrink", "width" or "control"; loss_steps: the steps of `losses`, which are thinned by themselves.
+    """
 
     seed: int
     arm: str
     failed: bool
     steps: tuple[int, ...]
     values: tuple[float, ...]
+    loss_steps: tuple[int, ...]
+    losses: tuple[float, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,10 +102,11 @@ class Mark:
 
 @dataclass(frozen=True, kw_only=True)
 class Course:
-    """The training itself, against the step."""
+    """The training itself, against the step. names: of the gates, in order of the data flow; none in older runs."""
 
     lines: tuple[Line, ...]
     gates: tuple[GateMap, ...]
+    names: tuple[str, ...]
     marks: tuple[Mark, ...]
     units: Units = field(default_factory=Units)
     axis: Axis = DEPTH

@@ -69,6 +69,11 @@ def scaled(value: float) -> str:
     return count(value)
 
 
+def short(value: float) -> str:
+    """A count in a narrow place: 3 digits from ten thousand on, else whole: 673088 -> "673 k"."""
+    return f"{value / 1e3:.3g} k" if 1e4 <= value < 1e6 else scaled(value)
+
+
 def times(value: float, base: float) -> str:
     """A ratio: "×2.9"; empty when there is nothing to compare with."""
     return f"×{value / base:.2g}" if base > 0 and value / base < 10 else f"×{value / base:,.0f}" if base > 0 else ""
@@ -77,6 +82,14 @@ def times(value: float, base: float) -> str:
 def milliseconds(value: float) -> str:
     """0.8244 -> "0.824"; three digits, at least."""
     return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+
+
+def memory(size: float) -> str:
+    """Bytes as people read them: 10416 -> "10.4 kB"."""
+    for scale, letter in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if size >= scale:
+            return f"{size / scale:.3g} {letter}"
+    return f"{size:.0f} B"
 
 
 def duration(seconds: float) -> str:

@@ -10,47 +10,30 @@ import jinja2
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from depthprobe.reports import numbers
-from depthprobe.reports.course_figure import draw_course
-from depthprobe.reports.depth_figure import draw_depth
+from depthprobe.reports.compare import comparison_exhibits, comparison_table
+from depthprobe.reports.exhibit import Exhibit
 from depthprobe.reports.figures import Figure, script_json
+from depthprobe.reports.numbers import capital
 from depthprobe.reports.palette import night_map
-from depthprobe.reports.sure_figures import draw_gains, draw_shares
+from depthprobe.reports.sections import sections_of
+from depthprobe.reports.unit_tables import network_table
 from depthprobe.reports.view import RunView
 
 
 def render_page(views: Sequence[RunView]) -> str:
     """The whole page. Names come from files of others: the template escapes everything that is not made here."""
-    scripts = [get_plotlyjs(), _resource("report.js.j2")]
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters.update({name: getattr(numbers, name) for name in _FILTERS})
-    template = environment.from_string(_resource("report.html.j2"))
+    scripts = [get_plotlyjs(), resource("report.js.j2")]
+    template = open_template("report.html.j2")
     page = template.render(
-        views=views,
-        figures=[_figures(view) for view in views],
+        pages=[_page(view, f"run-{rank}") for rank, view in enumerate(views, 1)],
+        comparison=_comparison(views) if len(views) > 1 else None,
         title=_title(views),
-        policy=_policy(scripts),
-        css=Markup(_resource("report.css")),
+        policy=page_policy(scripts),
+        css=Markup(resource("report.css")),
         scripts=[Markup(script) for script in scripts],
         night=Markup(script_json(night_map())),
     )
     return page.strip() + "\n"
-
-
-_FILTERS = (
-    "capital",
-    "fraction",
-    "gained",
-    "points",
-    "size",
-    "percent",
-    "count",
-    "scaled",
-    "times",
-    "milliseconds",
-)
 
 
 def _title(views: Sequence[RunView]) -> str:
@@ -59,23 +42,36 @@ def _title(views: Sequence[RunView]) -> str:
     return f"depthprobe: {views[0].model} on {views[0].data}"
 
 
-def _figures(view: RunView) -> dict[str, dict[str, Any] | None]:
-    """Figures of one run by name; None for one without data."""
-    sure = view.certainty
-    drawn = {
-        "depth": draw_depth(view.curve),
-        "course": draw_course(view.course) if view.course.lines else None,
-        "shares": draw_shares(sure) if sure.shares else None,
-        "gains": draw_gains(sure) if sure.gains else None,
+def _page(view: RunView, name: str) -> dict[str, Any]:
+    """One run for the template."""
+    sections = sections_of(view)
+    return {
+        "id": name,
+        "view": view,
+        "sections": sections,
+        "network": network_table(view.network) if view.network else None,
+        "figures": _figures([one for section in sections for one in section.exhibits]),
+        "numbers": Markup(script_json(view.numbers)),
     }
-    return {name: _for_template(figure) if figure else None for name, figure in drawn.items()}
 
 
-def _for_template(figure: Figure) -> dict[str, Any]:
+def _comparison(views: Sequence[RunView]) -> dict[str, Any]:
+    exhibits = comparison_exhibits(views)
+    return {"table": comparison_table(views), "exhibits": exhibits, "figures": _figures(exhibits)}
+
+
+def _figures(exhibits: Sequence[Exhibit]) -> dict[str, dict[str, Any] | None]:
+    """Figures by the name of their exhibit; None where there are only tables."""
+    drawn = {one.name: one.draw() if one.draw else None for one in exhibits}
+    return {name: for_template(figure) if figure else None for name, figure in drawn.items()}
+
+
+def for_template(figure: Figure) -> dict[str, Any]:
+    """What the template needs of a figure."""
     return {"json": Markup(figure.to_json()), "label": figure.label, "height": figure.height}
 
 
-def _policy(scripts: Sequence[str]) -> str:
+def page_policy(scripts: Sequence[str]) -> str:
     """Content-Security-Policy: only the scripts of this page run, and nothing is fetched."""
     hashes = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
     allowed = " ".join(f"'sha256-{text}'" for text in hashes)
@@ -85,5 +81,15 @@ def _policy(scripts: Sequence[str]) -> str:
     )
 
 
-def _resource(name: str) -> str:
+def open_template(name: str) -> jinja2.Template:
+    """A template that escapes everything."""
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["capital"] = capital
+    return environment.from_string(resource(name))
+
+
+def resource(name: str) -> str:
+    """The text of a file that lies beside this module."""
     return files("depthprobe.reports").joinpath(name).read_text(encoding="utf-8")

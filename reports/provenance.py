@@ -25,9 +25,47 @@ def view_facts(run: Run) -> tuple[Fact, ...]:
     )
 
 
+DRAWN = ("units", "lr_range_test", "ranking")
+
+
+def view_study_facts(run: Run) -> tuple[Fact, ...]:
+    """Of a study: command, model, data, search, cost, machine and versions, in this order."""
+    tune, trials = run.config["tune"], run.recommendation["trials"]
+    search = f"{tune['sampler']}, {trials['total']} trials of {count(run.config['budget_updates'])} updates, "
+    search += f"objective {tune['objective']}, pruner {tune['pruner']}"
+    space = "; ".join(f"{name}: {json.dumps(domain)}" for name, domain in run.config["space"].items())
+    data = run.config["data"]
+    return (
+        Fact(label="Command", value=shlex.join(map(str, run.environment["command_line"])), code=True),
+        *_model(run.config["model"]),
+        Fact(label="Data set", value=str(data["spec"])),
+        Fact(label="Data fingerprint", value=str(data["fingerprint"]), code=True),
+        Fact(label="Search", value=search),
+        Fact(label="Space", value=space, code=True),
+        Fact(label="Study", value=f"{run.config['study']} in {run.config['storage']}", code=True),
+        Fact(label="Fresh seeds", value=listed(run.recommendation["seeds"])),
+        Fact(label="Training", value=_training(run.config["train"], run.config.get("own") or {})),
+        *_own(run.config),
+        Fact(label="Cost", value=_cost(run.recommendation["cost"])),
+        Fact(label="Machine", value=_machine(run.environment)),
+        Fact(label="Versions", value=_versions(run.environment)),
+    )
+
+
 def config_text(run: Run) -> str:
-    """config.json as it is, indented."""
-    return json.dumps(run.config, indent=2, ensure_ascii=False)
+    """config.json, indented, without the parts that the page shows as figures and tables."""
+    shown = {key: value for key, value in run.config.items() if key not in DRAWN}
+    return json.dumps(shown, indent=2, ensure_ascii=False)
+
+
+def numbers_of(run: Run) -> dict[str, Any]:
+    """What a reader may take along: the answer, settings, versions and every measurement, without its scores."""
+    measured = [
+        {key: value for key, value in record.items() if key not in ("scores", "scores32")}
+        for record in run.of("measurement")
+    ]
+    answer = run.recommendation
+    return {"recommendation": answer, "config": run.config, "environment": run.environment, "measurements": measured}
 
 
 def _model(model: dict[str, Any]) -> list[Fact]:

@@ -3,6 +3,7 @@
 import json
 import shlex
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +11,21 @@ from depthprobe.analysis.units import Units
 from depthprobe.errors import RunFolderError
 
 SCHEMAS = (1, 2)
-COMMANDS = ("grow", "shrink", "width")
+COMMANDS = ("grow", "shrink", "width", "tune")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """What a report is made from: the JSON files of a run folder, and its records by kind."""
+    """What a report is made from: the JSON files of a run folder, and its records by kind. records: those of the
+    answer; everything: with those of arms at other learning rates and of trainings from scratch.
+    """
 
     path: Path
     config: dict[str, Any]
     environment: dict[str, Any]
     recommendation: dict[str, Any]
     records: tuple[dict[str, Any], ...]
+    everything: tuple[dict[str, Any], ...]
 
     @property
     def command(self) -> str:
@@ -45,11 +49,25 @@ class Run:
 
     def of(self, kind: str, **facts: Any) -> list[dict[str, Any]]:
         """Records of one kind ("trace", "measurement", "failure"), those that agree with `facts`."""
-        return [
-            record
-            for record in self.records
-            if record["kind"] == kind and all(record[key] == value for key, value in facts.items())
-        ]
+        return [r for r in self._by_kind.get(kind, ()) if all(r[key] == value for key, value in facts.items())]
+
+    def traces(self, seed: int, arm: str) -> list[dict[str, Any]]:
+        """Trace records of one training, in order."""
+        return self._traces.get((seed, arm), [])
+
+    @cached_property
+    def _by_kind(self) -> dict[str, list[dict[str, Any]]]:
+        found: dict[str, list[dict[str, Any]]] = {}
+        for record in self.records:
+            found.setdefault(record["kind"], []).append(record)
+        return found
+
+    @cached_property
+    def _traces(self) -> dict[tuple[int, str], list[dict[str, Any]]]:
+        found: dict[tuple[int, str], list[dict[str, Any]]] = {}
+        for record in self.of("trace"):
+            found.setdefault((record["seed"], record["arm"]), []).append(record)
+        return found
 
 
 def read_run(path: Path) -> Run:
@@ -71,6 +89,7 @@ def read_run(path: Path) -> Run:
         environment=_read_object(path, "environment.json"),
         recommendation=_read_object(path, "recommendation.json"),
         records=tuple(r for r in records if _of_the_answer(r)),
+        everything=tuple(records),
     )
 
 
@@ -119,17 +138,28 @@ def _read_object(path: Path, name: str) -> dict[str, Any]:
 
 def _read_records(path: Path) -> list[dict[str, Any]]:
     """All whole records; a torn last line is left out, as a resumed run would."""
-    name, records = "records.jsonl", []
+    name = "records.jsonl"
     try:
-        lines = (path / name).read_text(encoding="utf-8").splitlines(keepends=True)
-        for line in lines:
-            if line.endswith("\n"):
-                records.append(dict(json.loads(line)))
-    except (OSError, ValueError, TypeError, RecursionError) as error:
-        raise damaged(path, f"{name}, line {len(records) + 1}", str(error)) from error
-    if not all("kind" in record for record in records):
+        lines = (path / name).read_text(encoding="utf-8").split("\n")[:-1]
+    except (OSError, ValueError) as error:
+        raise damaged(path, name, str(error)) from error
+    try:
+        records = json.loads(f"[{','.join(lines)}]")  # at once: faster than line by line
+    except (ValueError, RecursionError) as error:
+        raise damaged(path, _broken(lines), str(error)) from error
+    if not all(isinstance(record, dict) and "kind" in record for record in records):
         raise damaged(path, name, "a record without a kind")
-    return records
+    return list(records)
+
+
+def _broken(lines: list[str]) -> str:
+    """The place of the first line that is no JSON."""
+    for number, line in enumerate(lines, 1):
+        try:
+            json.loads(line)
+        except (ValueError, RecursionError):
+            return f"records.jsonl, line {number}"
+    return "records.jsonl"
 
 
 def damaged(path: Path, name: str, found: str) -> RunFolderError:

@@ -1,21 +1,30 @@
 """From a run to its view: every number of the page is chosen here, none is computed anew."""
 
+import shlex
 from pathlib import PurePath
 from typing import Any
 
 from depthprobe.errors import RunFolderError
 from depthprobe.reports.axis import axis_of, candidates_of
 from depthprobe.reports.course import view_course
-from depthprobe.reports.measured import Candidate, Certainty, DepthCurve, Estimate, SeedWalk
-from depthprobe.reports.provenance import config_text, device_text, view_facts
+from depthprobe.reports.holding import estimate, view_places, view_rate_test, view_rates, view_verified
+from depthprobe.reports.measured import Candidate, Certainty, DepthCurve, SeedWalk
+from depthprobe.reports.network import view_network
+from depthprobe.reports.provenance import config_text, device_text, numbers_of, view_facts
 from depthprobe.reports.reading import Run, damaged
 from depthprobe.reports.view import Ranking, RunView
+from depthprobe.reports.warning import view_warnings
 from depthprobe.reports.widths import view_widths
 from depthprobe.reports.words import view_answer
 
 
 def view_run(run: Run) -> RunView:
-    """The view of a finished run. Raises RunFolderError when its files do not hold what they should."""
+    """The view of a finished run. Raises RunFolderError when its files do not hold what they should, or for a study."""
+    if run.command == "tune":
+        raise RunFolderError(
+            "a run of tune has a page only", where=str(run.path), expected="a run of grow, shrink or width",
+            hint=f"depthprobe report {shlex.quote(str(run.path))}",
+        )  # fmt: skip
     try:
         return _view(run)
     except RunFolderError:
@@ -28,20 +37,28 @@ def _view(run: Run) -> RunView:
     if not run.of("measurement"):
         raise damaged(run.path, "records.jsonl", "no measurement in it")
     curve, certainty = view_curve(run), view_certainty(run)
+    rates, verified = view_rates(run), view_verified(run)
     return RunView(
         name=run.path.absolute().name,
         command=run.command,
         model=short_model(run.config["model"]),
         data=PurePath(str(run.config["data"]["spec"])).name,
-        answer=view_answer(run, curve, certainty),
+        answer=view_answer(run, curve, certainty, view_warnings(run, curve, certainty, rates, verified)),
         curve=curve,
         course=view_course(run),
         certainty=certainty,
         latency_note=_latency_note(run),
+        network=view_network(run),
         ranking=view_ranking(run),
         widths=view_widths(run),
+        rates=rates,
+        places=view_places(run),
+        verified=verified,
+        rate_test=view_rate_test(run),
+        trainings=float(run.recommendation["cost"]["trainings"]),
         facts=view_facts(run),
         config=config_text(run),
+        numbers=numbers_of(run),
     )
 
 
@@ -117,11 +134,6 @@ def view_ranking(run: Run) -> tuple[Ranking, ...]:
     )
 
 
-def estimate(document: dict[str, float]) -> Estimate:
-    """Read value, low and high."""
-    return Estimate(value=float(document["value"]), low=float(document["low"]), high=float(document["high"]))
-
-
 def _candidate(row: dict[str, Any], current: int) -> Candidate:
     return Candidate(
         depth=int(row["depth"]),
@@ -130,15 +142,19 @@ def _candidate(row: dict[str, Any], current: int) -> Candidate:
         params=int(row["params"]),
         macs=int(row["macs"]),
         latency_ms=float(row["latency_ms"]),
+        weight_bytes=int(row["weight_bytes"]) if row.get("weight_bytes") else None,
+        pareto=row.get("pareto"),
     )
 
 
 def _walk(run: Run, seed: int) -> SeedWalk:
     ways: dict[str, list[tuple[int, float]]] = {"up": [], "down": [], "control": []}
     for record in run.of("measurement", seed=seed):
-        if record["walk"] == "alone":  # the copies of one place: not on the way
+        if record["walk"] in ("alone", "as it is"):  # the copies of one place, or nothing trained: not on the way
             continue
-        ways[record["walk"]].append((int(record["depth"]), float(record["value"])))
+        ways["up" if record["walk"] == "look" else record["walk"]].append(
+            (int(record["depth"]), float(record["value"]))
+        )
     return SeedWalk(
         seed=seed,
         failed=seed in run.recommendation["failed_seeds"],

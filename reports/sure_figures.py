@@ -22,7 +22,7 @@ def draw_shares(certainty: Certainty) -> Figure:
             textposition="outside",
             cliponaxis=False,
             marker={"color": [BLUE if low <= depth <= high else wash(BLUE, 0.3) for depth, _ in certainty.shares]},
-            hovertemplate=f"{_hovered(certainty)}: %{{y:.1f}} % of resamples<extra></extra>",
+            hovertemplate=f"%{{x}} {certainty.axis.counted}: %{{y:.1f}} % of resamples<extra></extra>",
         )
     )
     frame(figure, HEIGHT, bargap=0.35, showlegend=False)
@@ -83,10 +83,6 @@ def _add_line(figure: go.Figure, value: float, text: str, colour: str, dash: str
         x=value, y=1, yref="paper", yanchor="bottom", yshift=15 * lift, showarrow=False, text=text,
         xanchor="right" if value == 0 else "left", font={"size": 11, "color": colour},
     )  # fmt: skip
-
-
-def _hovered(certainty: Certainty) -> str:
-    return "%{x} layers" if certainty.axis.noun == "depth" else "%{x} %"
 
 
 def _percent(share: float) -> str:

@@ -1,8 +1,12 @@
 """What a report shows, as frozen values: no HTML, no drawing."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from depthprobe.reports.holding import PlaceGain, RateAnswer, RateTest, Verified
 from depthprobe.reports.measured import Certainty, Course, DepthCurve
+from depthprobe.reports.network import Network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +36,9 @@ class Addition:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """The answer in words. warnings: failed seeds; notes: other facts to know."""
+    """The answer in words. warnings: what should make a reader careful; notes: other facts to know; costs: key numbers
+    before and after; tiles: how sure they are.
+    """
 
     verdict: str
     sentence: str
@@ -42,6 +48,7 @@ class Answer:
     steps: tuple[Step, ...]
     warnings: tuple[str, ...]
     notes: tuple[str, ...]
+    costs: tuple[Tile, ...]
     tiles: tuple[Tile, ...]
 
 
@@ -104,7 +111,9 @@ class Widths:
 
 @dataclass(frozen=True, kw_only=True)
 class RunView:
-    """One run. latency_note: batch, device and threads of the measured latencies."""
+    """One run. latency_note: batch, device and threads of the measured latencies; trainings: its cost in conventional
+    ones of the deepest candidate; numbers: the answer and its measurements as plain values, for a download.
+    """
 
     name: str
     command: str
@@ -115,7 +124,14 @@ class RunView:
     course: Course
     certainty: Certainty
     latency_note: str
+    network: Network | None
     ranking: tuple["Ranking", ...]
     widths: Widths | None
+    rates: tuple[RateAnswer, ...]
+    places: tuple[PlaceGain, ...]
+    verified: Verified | None
+    rate_test: RateTest | None
+    trainings: float
     facts: tuple[Fact, ...]
     config: str
+    numbers: Mapping[str, Any]

@@ -4,19 +4,20 @@ from typing import Any
 
 from depthprobe.analysis.budgets import say_speed
 from depthprobe.reports.advice import next_steps
-from depthprobe.reports.measured import Candidate, Certainty, DepthCurve, Estimate
-from depthprobe.reports.numbers import fraction, gained, percent, points, size, times
+from depthprobe.reports.costs import cost_tiles
+from depthprobe.reports.measured import Certainty, DepthCurve, Estimate
+from depthprobe.reports.numbers import fraction, gained, percent, points, size
 from depthprobe.reports.reading import Run
 from depthprobe.reports.view import Addition, Answer, Tile
 
 RANGE = 0.95  # of range95
 
 
-def view_answer(run: Run, curve: DepthCurve, certainty: Certainty) -> Answer:
+def view_answer(run: Run, curve: DepthCurve, certainty: Certainty, warnings: tuple[str, ...]) -> Answer:
     """The first screen: verdict, sentence, meaning, next steps, warnings, notes and key numbers."""
     answer = run.recommendation
-    failures = run.of("failure")
-    said = {f"seed {r['seed']}: {r['what']}" for r in failures}
+    latency = (answer["width"] if run.command == "width" else answer["depth"]).get("latency") or {}
+    said = {f"seed {r['seed']}: {r['what']}" for r in run.of("failure")}
     return Answer(
         verdict=str(answer["verdict"]),
         sentence=str(answer["sentence"]),
@@ -24,8 +25,9 @@ def view_answer(run: Run, curve: DepthCurve, certainty: Certainty) -> Answer:
         removals=tuple(str(name) for name in answer["remove"]),
         additions=tuple(Addition(after=str(a["after"]), copies=int(a["copies"])) for a in answer["add"]),
         steps=next_steps(str(answer["verdict"]), run.command, curve, certainty, len(answer["seeds"])),
-        warnings=tuple(f"Seed {r['seed']} failed in the {r['arm']} arm: {r['what']}" for r in failures),
+        warnings=warnings,
         notes=(*_speed(answer), *(str(note) for note in answer["notes"] if note not in said)),
+        costs=cost_tiles(curve, latency.get("batch")),
         tiles=tuple(_tiles(curve, certainty, answer)),
     )
 
@@ -33,11 +35,6 @@ def view_answer(run: Run, curve: DepthCurve, certainty: Certainty) -> Answer:
 def _speed(answer: dict[str, Any]) -> list[str]:
     speed = answer["depth"].get("speed_ms") or answer["width"].get("speed_ms")
     return [say_speed(speed)] if speed else []
-
-
-def at(curve: DepthCurve, depth: int) -> Candidate:
-    """The candidate of that depth."""
-    return next(candidate for candidate in curve.candidates if candidate.depth == depth)
 
 
 def _meaning(verdict: str, command: str, curve: DepthCurve) -> str:
@@ -95,15 +92,6 @@ def _tiles(curve: DepthCurve, certainty: Certainty, answer: dict[str, Any]) -> l
         )
         for label, gain in certainty.gains
     ]
-    if curve.best_guess != curve.current:
-        now, then = at(curve, curve.current), at(curve, curve.best_guess)
-        tiles.append(
-            Tile(
-                label=f"Price of {curve.axis.name(curve.best_guess)}",
-                value=f"{times(then.latency_ms, now.latency_ms)} latency",
-                detail=f"{times(then.macs, now.macs)} MACs, {times(then.params, now.params)} parameters",
-            )
-        )
     if answer["test"]:
         saved = curve.current if curve.recommended is None else curve.recommended
         detail = (

@@ -65,7 +65,7 @@ def test_an_unknown_key_names_the_close_one():
 def test_the_flags_of_the_command_line_are_frozen():
     """A changed flag breaks somebody's script: change tests/golden/flags.json knowingly."""
     found = {}
-    verbs = ("grow", "shrink", "width", "train", "inspect", "report", "export", "resume", "doctor")
+    verbs = ("grow", "shrink", "width", "train", "inspect", "report", "export", "resume", "doctor", "tune", "worker")
     for verb in (*verbs, "ext build", "ext status"):
         text = subprocess.run(
             [sys.executable, "-m", "depthprobe", *verb.split(), "--help"],

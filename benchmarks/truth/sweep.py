@@ -97,31 +97,41 @@ def train(case: Case, task, data_dir: Path | None):
     learner, schedule, course, what = run_training(case, task, data_dir)
     split, steps = case.split(task["seed"], data_dir), learner.config.steps
     macs = mean_macs(case, task["depth"], schedule, split.train.x[:2], data_dir)
-    bits = {
-        part: (outputs(learner.net, getattr(split, part).x) == getattr(split, part).y) for part in ("valid", "test")
-    }
     return {
         "steps": steps,
         "macs": macs * steps * learner.batches.size,
         "diverged": what,
         "course": course,
+        **read_answers(learner.net, split),
+        "seconds": round(time.monotonic() - begin, 1),
+    }
+
+
+def read_answers(net, split):
+    """Accuracy and, packed, the right answers of a network on validation and test examples."""
+    bits = {part: (outputs(net, getattr(split, part).x) == getattr(split, part).y) for part in ("valid", "test")}
+    return {
         **{part: float(right.double().mean()) for part, right in bits.items()},
         **{f"{part}_bits": pack(right.numpy()) for part, right in bits.items()},
         "valid_id": split.valid_id[:16],
-        "seconds": round(time.monotonic() - begin, 1),
     }
 
 
 def run_training(case: Case, task, data_dir: Path | None):
     """(learner at its end, schedule, accuracies on the way, why it diverged or None)."""
-    seed = task["seed"]
-    split = case.split(seed, data_dir)
+    split = case.split(task["seed"], data_dir)
     steps = STEPS // 2 if task["kind"] == "pilot" else STEPS
     net, schedule = build(case, task, steps, split.train.x[:2], data_dir)
+    learner, course, what = fit(net, split, task["seed"], task["lr"], case.augment, steps, schedule)
+    return learner, schedule, course, what
+
+
+def fit(net, split, seed: int, rate: float, augment: bool, steps: int = STEPS, schedule=None):
+    """(learner at its end, accuracies on the way, why it diverged or None)."""
     torch.manual_seed(mix_seed(seed, 3))
     accelerator = open_device("cpu", "no", 1)
-    batches = Batches(split.train, BATCH, mix_seed(seed, 4), case.augment, accelerator.device)
-    learner = Learner(net, batches, TrainConfig(lr=task["lr"], batch_size=BATCH, steps=steps), accelerator)
+    batches = Batches(split.train, BATCH, mix_seed(seed, 4), augment, accelerator.device)
+    learner = Learner(net, batches, TrainConfig(lr=rate, batch_size=BATCH, steps=steps), accelerator)
     driver = RatioDriver(net, schedule) if schedule else None
     course, what = [], None
     try:
@@ -130,7 +140,7 @@ def run_training(case: Case, task, data_dir: Path | None):
             course.append(float((outputs(learner.net, split.valid.x) == split.valid.y).double().mean()))
     except TrainingError as error:
         what = str(error)
-    return learner, schedule, course, what
+    return learner, course, what
 
 
 def train_network(case: Case, task, data_dir: Path | None):

@@ -60,10 +60,15 @@ def say_limit(limit: float) -> str:
     return f"{limit:,.0f}" if limit == int(limit) else f"{limit:g}"
 
 
+def name_candidate(row: Row) -> str:
+    """What a candidate is called: "3 layers" by its depth, "40 % of the channels" by its ratio."""
+    return f"{100 * row['ratio']:.0f} % of the channels" if "ratio" in row else f"{row['depth']} layers"
+
+
 def describe(row: Row) -> str:
     """A candidate in words."""
     return (
-        f"{row['depth']} layers, {row['params']:,} parameters, {row['macs']:,} MACs, {row['latency_ms']:.2f} ms, "
+        f"{name_candidate(row)}, {row['params']:,} parameters, {row['macs']:,} MACs, {row['latency_ms']:.2f} ms, "
         f"value {row['value']:.3f}"
     )
 

@@ -16,12 +16,17 @@ def say_width(
     seeds: int,
     failed_seeds: int,
     uneven: bool = False,
+    sentence: str | None = None,
+    notes: Sequence[str] = (),
 ) -> str:
     """Say a decision on the percent of the channels. changes: of the units that become narrower, name, current and
     recommended width. seeds: how many were trained; failed_seeds: how many of them failed. uneven: units have
-    not all the same share of their channels, the percent is that of equal ones which cost as much.
+    not all the same share of their channels, the percent is that of equal ones which cost as much. sentence: of a
+    budget, which it begins with; notes: what it ends with.
     """
-    if decision.verdict == "shrink":
+    if sentence is not None:
+        parts = [sentence.removesuffix(".")]
+    elif decision.verdict == "shrink":
         parts = [_narrow(decision, units, uneven)]
     else:
         parts = [_keep(decision, units) if decision.verdict == "keep" else _inconclusive(decision, units)]
@@ -31,7 +36,14 @@ def say_width(
         parts.append(", ".join(named[:NAMED]) + more)
     if failed_seeds:
         parts.append(f"{failed_seeds} of {seeds} seeds failed")
-    return "; ".join(parts) + "."
+    return "; ".join([*parts, *notes]) + "."
+
+
+def say_narrowing(verdict: str, after: int, uneven: bool) -> str:
+    """A step of width, as a budget's sentence has it. after: percent of the channels."""
+    if verdict == "keep":
+        return "keep the width"
+    return f"narrow to {'the cost of ' if uneven else ''}{after} % of the channels"
 
 
 def reasons_of_width(decision: Decision) -> list[str]:
@@ -49,10 +61,9 @@ def name_percent(decision: Decision) -> str:
 
 
 def _narrow(decision: Decision, units: Units, uneven: bool) -> str:
-    to = "to the cost of" if uneven else "to"
     before, after = (_value(decision, percent, units) for percent in (decision.current, decision.best_guess))
     return (
-        f"Narrow {to} {decision.best_guess} % of the channels: {units.metric} {before} -> {after}, "
+        f"{say_narrowing('narrow', decision.best_guess, uneven).capitalize()}: {units.metric} {before} -> {after}, "
         f"within the tolerance of {units.size(decision.tolerance)} of the best; {name_percent(decision)}"
     )
 

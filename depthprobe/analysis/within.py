@@ -1,21 +1,32 @@
 """An answer under a budget: the best point of the curve that the limits allow, whatever the rule would advise."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from depthprobe.analysis.budgets import choose_within, fits, say_limit
+from depthprobe.analysis.budgets import choose_within, fits, name_candidate, say_limit
 from depthprobe.analysis.choice import POINT_SHARE
 from depthprobe.analysis.decision import Decision, Verdict
 from depthprobe.analysis.units import Units
 from depthprobe.errors import ConfigError
 
+SayChange = Callable[[str, int, int], str]
+
+
+def say_depth(verdict: str, before: int, after: int) -> str:
+    """A step of depth, as a budget's sentence has it."""
+    return f"keep {after} layers" if verdict == "keep" else f"{verdict} from {before} to {after} layers"
+
 
 def decide_within(
-    decision: Decision, rows: Sequence[Mapping[str, Any]], limits: Mapping[str, float], units: Units
+    decision: Decision,
+    rows: Sequence[Mapping[str, Any]],
+    limits: Mapping[str, float],
+    units: Units,
+    say_change: SayChange = say_depth,
 ) -> tuple[Decision, str | None]:
     """(decision that a budget makes of `decision`, its sentence). rows: the candidates with their costs, as in
-    recommendation.json; limits: those that were set, at least one.
+    recommendation.json; limits: those that were set, at least one; say_change: how a step is called.
 
     Where the advice fits it stands (sentence None). Where nothing fits the decision is inconclusive and the sentence
     names the closest.
@@ -23,7 +34,7 @@ def decide_within(
     advised = rows[decision.depths.index(decision.recommended)] if decision.recommended is not None else None
     if advised is not None and fits(advised, limits) and "keep_accuracy" not in limits:
         return decision, None
-    unlimited = f"without a budget: {_short(decision)}"
+    unlimited = f"without a budget: {_short(decision, say_change)}"
     try:
         index = choose_within(rows, limits, POINT_SHARE * decision.tolerance)
     except ConfigError as error:
@@ -33,10 +44,8 @@ def decide_within(
     depth, row = decision.depths[index], rows[index]
     verdict: Verdict = "keep" if depth == decision.current else "deepen" if depth > decision.current else "shrink"
     before = rows[decision.depths.index(decision.current)]["value"]
-    change = {"keep": f"keep {depth}", "deepen": f"deepen from {decision.current} to {depth}"}
-    change["shrink"] = f"shrink from {decision.current} to {depth}"
     sentence = (
-        f"Within {say_limits(limits)} {change[verdict]} layers: {units.metric} "
+        f"Within {say_limits(limits)} {say_change(verdict, decision.current, depth)}: {units.metric} "
         + (f"{units.value(before)} -> " if verdict != "keep" else "")
         + f"{units.value(row['value'])} ({units.value(row['low'])} to {units.value(row['high'])}), "
         f"{row['params']:,} parameters, {row['macs']:,} multiply-accumulates, {row['latency_ms']:.2f} ms; {unlimited}."
@@ -46,7 +55,7 @@ def decide_within(
 
 def check_reachable(rows: Sequence[Mapping[str, Any]], limits: Mapping[str, float]) -> None:
     """Raise ConfigError where no candidate meets the limits that are known before training. rows: with depth, params
-    and macs, ascending in size.
+    and macs (or ratio in the place of depth), ascending in size.
     """
     for name in ("params", "macs"):
         limit, least = limits.get(f"max_{name}"), min(rows, key=lambda row: row[name])
@@ -55,7 +64,7 @@ def check_reachable(rows: Sequence[Mapping[str, Any]], limits: Mapping[str, floa
             raise ConfigError(
                 "no network of this probe fits the budget",
                 where=f"--max-{name} {say_limit(limit)}",
-                found=f"the smallest, of {least['depth']} layers, has {least[name]:,} {what}",
+                found=f"the smallest, of {name_candidate(least)}, has {least[name]:,} {what}",
                 hint=f"--max-{name} {least[name]}",
             )
 
@@ -65,9 +74,8 @@ def say_limits(limits: Mapping[str, float]) -> str:
     return ", ".join(f"--{name.replace('_', '-')} {say_limit(limit)}" for name, limit in limits.items())
 
 
-def _short(decision: Decision) -> str:
+def _short(decision: Decision, say_change: SayChange) -> str:
+    best = decision.best_guess
     if decision.verdict == "inconclusive":
-        return f"inconclusive, best guess {decision.best_guess}"
-    return (
-        f"keep {decision.best_guess}" if decision.verdict == "keep" else f"{decision.verdict} to {decision.best_guess}"
-    )
+        return f"inconclusive, best guess {best}"
+    return say_change(decision.verdict, decision.current, best)

@@ -19,6 +19,11 @@ def count_parameters(net: nn.Module) -> int:
     return sum(parameter.numel() for parameter in net.parameters())
 
 
+def count_bytes(net: nn.Module) -> int:
+    """Memory of the network's parameters and buffers in bytes, shared ones once."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in (*net.parameters(), *net.buffers()))
+
+
 def count_weight_layers(net: nn.Module) -> int:
     """Depth: conv, linear and recurrent layers, others with a matrix of their own; torch's attention counts as one."""
     return count_weight_layers_in(net, {})

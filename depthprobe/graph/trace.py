@@ -24,6 +24,7 @@ from depthprobe.graph.example import (
 from depthprobe.graph.functional import as_module
 from depthprobe.graph.layer_types import ACTIVATIONS, DROPOUTS, NORMS, WEIGHT_LAYERS
 from depthprobe.graph.purity import differing, plain_attributes, same_output
+from depthprobe.graph.runs import NO_RUNS, Runs, find_runs
 from depthprobe.graph.unused import drop_unused
 
 TRACERS = ("auto", "fx", "modules")
@@ -38,7 +39,7 @@ class Traced:
     why fx was not taken. root: the graph, nodes named by fx (the copy itself without one). blocks: modules that are
     units as a whole, by name; refused: modules that are not, and why. shapes: for every tensor-valued node its shape
     without the batch dimension; nodes missing here are no tensors. unbatched: nodes whose first dimension is not the
-    batch. example: the inputs, as (args, kwargs).
+    batch. example: the inputs, as (args, kwargs). runs: without a graph, the weight layers outside the blocks.
     """
 
     original: nn.Module
@@ -50,6 +51,7 @@ class Traced:
     unbatched: frozenset[str]
     example: Example
     why: str = ""
+    runs: Runs = NO_RUNS
 
     @property
     def graph(self) -> fx.Graph:
@@ -108,17 +110,20 @@ def _explain(original: nn.Module, scratch: nn.Module, example: Example, error: E
 
 
 def _by_modules(original: nn.Module, blocks: Blocks, example: Example, why: GraphError | str) -> Traced:
-    if not blocks.found:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in blocks.refused[:3])
-        found = f"no module that is a unit by itself{': ' + reasons if reasons else ''}"
+    runs = find_runs(original, example, [block.name for block in blocks.found])
+    if not blocks.found and all(run.reason for run in runs.found.values()):
+        reasons = [*blocks.refused, *((run.name, run.reason) for run in runs.found.values())]
+        listed = "; ".join(f"{name}: {reason}" for name, reason in reasons[:3])
+        found = f"no module that is a unit by itself{': ' + listed if listed else ''}"
         if isinstance(why, GraphError):
             raise GraphError(why.what, where=why.where, expected=why.expected, found=why.found or found, hint=why.hint)
         raise GraphError(
-            f"{type(original).__name__} has no block to gate in place", found=found, hint="--tracer fx, or auto"
-        )
+            f"{type(original).__name__} has no block or run of layers to gate in place", found=found,
+            hint="--tracer fx, or auto",
+        )  # fmt: skip
     return Traced(
         original, original, "modules", {b.name: b for b in blocks.found}, dict(blocks.refused), {}, frozenset(),
-        example, str(why),
+        example, str(why), runs,
     )  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """Units and sites: the stretches of a model that can be repeated or left out, and why the others cannot."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,9 @@ from torch import fx, nn
 
 from depthprobe.graph.blocks import Block, Shape
 from depthprobe.graph.functional import as_module
-from depthprobe.graph.layer_types import ACTIVATIONS, DROPOUTS, NORMS, POOLS, REMIXES, WEIGHT_LAYERS
+from depthprobe.graph.layer_types import DROPOUTS, REMIXES, WEIGHT_LAYERS
+from depthprobe.graph.roles import fits, has_weights, role_of, squashes
+from depthprobe.graph.runs import Run
 from depthprobe.graph.trace import Traced, trace
 
 _WRITERS = ("iadd", "isub", "imul", "itruediv", "setitem")
@@ -61,8 +63,7 @@ def find_units(traced: Traced) -> list[Unit]:
         for parameter in module.parameters(recurse=False):
             owners.setdefault(id(parameter), []).append((name, module))
     if traced.tracer == "modules":
-        facts = _Facts(traced, modules, Counter(), owners)
-        return [_block_unit(facts, block, ()) for block in traced.blocks.values()]
+        return _units_in_place(_Facts(traced, modules, Counter(), owners))
     calls = Counter(id(modules[node.target]) for node in traced.graph.nodes if node.op == "call_module")
     facts = _Facts(traced, modules, calls, owners)
     found = []
@@ -75,6 +76,15 @@ def find_units(traced: Traced) -> list[Unit]:
         elif block is None and isinstance(modules[node.target], WEIGHT_LAYERS):
             found.append(_unit(facts, node))
     return found
+
+
+def _units_in_place(facts: "_Facts") -> list[Unit]:
+    """Blocks and runs, in order of their calls."""
+    runs = facts.traced.runs
+    found = [(runs.begun.get(block.name, block.begun), _block_unit(facts, block, ())) for block in
+             facts.traced.blocks.values()]  # fmt: skip
+    found += [(run.begun, _run_unit(facts, run)) for run in runs.found.values()]
+    return [unit for _, unit in sorted(found, key=lambda entry: entry[0])]
 
 
 @dataclass(frozen=True)
@@ -95,11 +105,20 @@ def unit_nodes(traced: Traced, unit: Unit) -> list[fx.Node]:
     return nodes
 
 
+def layers_of(traced: Traced, unit: Unit) -> list[nn.Module | None]:
+    """The layers of a stretch in order, one per role; a functional call as the module it stands for (None: unknown)."""
+    if unit.name in traced.runs.found:
+        return [place.module for place in traced.runs.found[unit.name].places]
+    return [module_of(traced, node) for node in unit_nodes(traced, unit)]
+
+
 def is_overwritten(traced: Traced, unit: Unit) -> bool:
     """Whether what the unit returns is changed in place later: a bypass must not hand out its very input then."""
     block = traced.blocks.get(unit.name)
     if block is not None:
         return block.overwritten
+    if unit.name in traced.runs.found:
+        return traced.runs.found[unit.name].overwritten
     return any(_writes(traced, user) for user in unit_nodes(traced, unit)[-1].users)
 
 
@@ -120,7 +139,7 @@ def module_of(traced: Traced, node: fx.Node) -> nn.Module | None:
     if node.op == "call_module":
         return traced.root.get_submodule(str(node.target))
     module = as_module(node)
-    return None if isinstance(module, DROPOUTS) else module
+    return None if module is None or isinstance(module, DROPOUTS) else module.train(traced.original.training)
 
 
 def _block_unit(facts: _Facts, block: Block, nodes: tuple[str, ...]) -> Unit:
@@ -186,29 +205,45 @@ def _unit(facts: _Facts, first: fx.Node) -> Unit:
     layer = modules[str(first.target)]
     nodes, roles = _stretch(facts, first)
     source = first.all_input_nodes[0]
-    in_shape, out_shape = traced.shapes[source.name], traced.shapes[nodes[-1].name]
-    params = sum(
-        p.numel() for node in nodes if node.op == "call_module" for p in modules[str(node.target)].parameters()
-    )
     is_output = _is_output(traced, nodes[-1])
-    common = _common_refusal(facts, [source, *nodes], layer) or ("it is the model's output" if is_output else "")
-    grow = common or _own_kind(layer)
-    grow = grow or (
-        "" if any("activation" in role for role in roles) else "no activation after it: a copy would add no depth"
+    return _layer_unit(
+        layer,
+        str(first.target),
+        (traced.shapes[source.name], traced.shapes[nodes[-1].name]),
+        _common_refusal(facts, [source, *nodes], layer) or ("it is the model's output" if is_output else ""),
+        roles,
+        [modules[str(node.target)] for node in nodes if node.op == "call_module"],
+        tuple(node.name for node in nodes),
     )
-    shrink = common or _shrink_refusal(in_shape, out_shape)
+
+
+def _run_unit(facts: _Facts, run: Run) -> Unit:
+    layers = [place.module for place in run.places]
+    shared = _shared_weights(facts, layers[0])
+    common = run.reason or (f"shares its weight with {shared}" if shared else "")
+    return _layer_unit(layers[0], run.name, (run.in_shape, run.out_shape), common, run.roles, layers, ())
+
+
+def _layer_unit(
+    layer: nn.Module, name: str, shapes: tuple[Shape, Shape], common: str, roles: Sequence[str],
+    layers: Iterable[nn.Module], nodes: tuple[str, ...],
+) -> Unit:  # fmt: skip
+    """The unit that `layer` opens. shapes: in and out; common: why nothing can be done with it; layers: all of it."""
+    grow = common or _own_kind(layer)
+    grow = grow or ("" if squashes(roles) else "no activation after it: a copy would add no depth")
+    shrink = common or _shrink_refusal(*shapes)
     return Unit(
-        name=str(first.target),
+        name=name,
         kind="linear" if isinstance(layer, nn.Linear) else "conv",
-        in_shape=in_shape,
-        out_shape=out_shape,
+        in_shape=shapes[0],
+        out_shape=shapes[1],
         growable=not grow,
         shrinkable=not shrink,
         narrowable=not common,
         reason=grow or shrink,
-        nodes=tuple(node.name for node in nodes),
+        nodes=nodes,
         roles=tuple(roles),
-        params=params,
+        params=sum(p.numel() for module in layers for p in module.parameters()),
     )
 
 
@@ -221,36 +256,14 @@ def _stretch(facts: _Facts, first: fx.Node) -> tuple[list[fx.Node], list[str]]:
         if len(users) != 1 or len(users[0].all_input_nodes) != 1:
             break
         module = module_of(facts.traced, users[0])
-        role = _role(module)
-        if role is None or not _fits(role, roles) or (facts.calls[id(module)] > 1 and _weighs(module)):
+        role = role_of(module)
+        if role is None or not fits(role, roles) or (facts.calls[id(module)] > 1 and has_weights(module)):
             break
         nodes.append(users[0])
         roles.append(role)
         if role != "pooling":
             keep = len(nodes)
     return nodes[:keep], roles[:keep]
-
-
-def _fits(role: str, roles: list[str]) -> bool:
-    """Whether none of the unit's layers does already what this one would do."""
-    return not any(part in known.split(" + ") for known in roles for part in role.split(" + "))
-
-
-def _weighs(module: nn.Module | None) -> bool:
-    return module is not None and any(True for _ in module.parameters())
-
-
-def _role(module: nn.Module | None) -> str | None:
-    if isinstance(module, NORMS):
-        squashes = any(isinstance(child, ACTIVATIONS) for child in module.children())
-        return "norm + activation" if squashes else "norm"  # a library's norm may hold the activation
-    if isinstance(module, ACTIVATIONS):
-        return "activation"
-    if isinstance(module, DROPOUTS):
-        return "dropout"
-    if isinstance(module, POOLS):
-        return "pooling"
-    return None
 
 
 def _common_refusal(facts: _Facts, nodes: list[fx.Node], layer: nn.Module) -> str:

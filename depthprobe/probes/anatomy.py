@@ -108,10 +108,12 @@ def dissect(net: nn.Module, example_inputs: Any, tracer: str = "auto") -> Anatom
 
 def _modules_of(traced: Traced, unit: Unit) -> list[str]:
     """Names of the modules that the unit calls; itself where it is a module as a whole."""
+    known = dict(traced.original.named_modules())
+    if unit.name in traced.runs.found:
+        return [place.path for place in traced.runs.found[unit.name].places if place.path in known]
     if not unit.nodes:
         return [unit.name]
     nodes = {node.name: node for node in traced.graph.nodes}
-    known = dict(traced.original.named_modules())
     called = [nodes[name] for name in unit.nodes if name in nodes]
     return [str(node.target) for node in called if node.op == "call_module" and str(node.target) in known]
 

@@ -25,6 +25,7 @@ from depthprobe.probes.result import Result
 from depthprobe.probes.setup import IN_MEMORY, DataSource
 from depthprobe.probes.shrink import ShrinkSetup, create_shrink, run_shrink, set_up_shrink
 from depthprobe.probes.together import check_same, follow, lead, open_team, telling
+from depthprobe.probes.tracking import tracked
 from depthprobe.probes.trained import TrainedModel, open_trained
 from depthprobe.probes.width import WidthSetup, create_width, run_width, set_up_width
 from depthprobe.runs import RunFolder
@@ -222,8 +223,8 @@ def _run(
             try:
                 place = Path(out) if out is not None else Path(str(scratch)) / "run"
                 joined, folder = lead(team, lambda: (setup, create(setup, place)))
-                with folder:
-                    result = run(joined, folder, listener)
+                with folder, tracked(joined, folder.path, folder.config, listener) as hearing:
+                    result = run(joined, folder, hearing)
             except BaseException:
                 if scratch is not None:
                     shutil.rmtree(scratch, ignore_errors=True)

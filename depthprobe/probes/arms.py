@@ -70,14 +70,23 @@ def run_stairs(
     return learner
 
 
-def run_control_arm(bench: Bench[Plan], arm: Arm, notebook: Notebook, state: dict[str, Any] | None = None) -> Learner:
-    """The base network, same data order, same number of updates, no growth; cooled at the end."""
+def run_control_arm(
+    bench: Bench[Plan],
+    arm: Arm,
+    notebook: Notebook,
+    state: dict[str, Any] | None = None,
+    course: tuple[int, int] | None = None,
+) -> Learner:
+    """The base network, same data order, same number of updates, no growth; cooled at the end.
+
+    course: updates before it cools, and in all (None: as the plan's last measured network).
+    """
     split = bench.split(arm.rank)
     learner = begin_training(bench.build(arm.seed), bench, split, arm)
     notebook.watch(learner)
     if state is not None:
         learner.load(state)
-    walk, end = bench.plan.schedule(arm.rank).steps, bench.plan.updates
+    walk, end = course or (bench.plan.schedule(arm.rank).steps, bench.plan.updates)
     every = trace_distance(walk)
 
     def shape(step: int) -> float:

@@ -22,6 +22,7 @@ from depthprobe.training.batches import Augment, Batches, mix_seed
 from depthprobe.training.learner import Learner
 from depthprobe.training.metrics import ACCURACY, Metric
 from depthprobe.training.rates import Rates
+from depthprobe.training.teacher import Teacher
 from depthprobe.training.team import ALONE, Team
 
 
@@ -77,7 +78,8 @@ P_co = TypeVar("P_co", bound=Plan, covariant=True)
 @dataclass(frozen=True, kw_only=True)
 class Bench(Generic[P_co]):
     """What every arm of one probe shares. build: seed -> fresh base network; split: rank -> data. own, rates, metric:
-    the user's functions, learning-rate factors and what is measured. team: the processes that train each arm together.
+    the user's functions, learning-rate factors and what is measured. teacher: of every arm that begins. team: the
+    processes that train each arm together.
     """
 
     build: Callable[[int], nn.Module]
@@ -89,6 +91,7 @@ class Bench(Generic[P_co]):
     own: Overrides = field(default_factory=Overrides)
     rates: Rates = field(default_factory=Rates)
     metric: Metric = ACCURACY
+    teacher: Teacher | None = None
     team: Team = ALONE
 
 
@@ -166,4 +169,6 @@ def begin_training(net: nn.Module, bench: Bench[Plan], split: Split, arm: Arm) -
     batches = Batches(
         split.train, bench.train.batch_size, mix_seed(arm.seed, 4), bench.augment, bench.accelerator.device
     )
-    return Learner(net, batches, bench.train, bench.accelerator, bench.own, arm.rate, team=bench.team)
+    return Learner(
+        net, batches, bench.train, bench.accelerator, bench.own, arm.rate, teacher=bench.teacher, team=bench.team
+    )

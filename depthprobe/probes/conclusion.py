@@ -20,7 +20,7 @@ from depthprobe.analysis.units import Units
 from depthprobe.analysis.verified import say_verified
 from depthprobe.analysis.within import decide_within
 from depthprobe.errors import TrainingError
-from depthprobe.graph.costs import count_macs, count_parameters, measure_latency_ms
+from depthprobe.graph.costs import count_bytes, count_macs, count_parameters, measure_latency_ms
 from depthprobe.probes.answer import (
     Failure,
     Recommendation,
@@ -318,10 +318,11 @@ def candidate_costs(bench: Bench[Plan], seed: int, rank: int, opened_gates: Sequ
 
 
 def network_costs(bench: Bench[Plan], net: nn.Module) -> dict[str, Any]:
-    """Parameters, MACs and latency (one batch, this device) of a network."""
+    """Parameters, MACs, latency (one batch, this device) and memory of the weights of a network."""
     x, device = bench.split(0).train.x[: bench.train.batch_size], bench.accelerator.device
     params, macs = count_parameters(net), count_macs(net, x[:2])
-    return {"params": params, "macs": macs, "latency_ms": round(measure_latency_ms(net.to(device), x.to(device)), 4)}
+    latency = round(measure_latency_ms(net.to(device), x.to(device)), 4)
+    return {"params": params, "macs": macs, "latency_ms": latency, "weight_bytes": count_bytes(net)}
 
 
 def latency_facts(bench: Bench[Plan]) -> dict[str, Any]:

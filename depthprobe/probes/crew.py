@@ -17,6 +17,7 @@ from depthprobe.probes.bench import Arm
 from depthprobe.probes.listener import Listener
 from depthprobe.probes.notebook import RunNotebook
 from depthprobe.probes.sensitivity import at_rate
+from depthprobe.probes.tracking import check_trackers
 from depthprobe.probes.worker import Order, arm_place
 from depthprobe.runs import RunFolder
 from depthprobe.training.compiling import check_compiler
@@ -30,6 +31,7 @@ Stops = Callable[[Arm, int, RunNotebook], bool]
 
 def check_means(config: dict[str, Any]) -> None:
     """Raise ConfigError where the run cannot be trained as it was asked for. config: what config.json will say."""
+    check_trackers(config["train"]["log"])
     if config["train"]["compile"]:
         check_compiler(config["train"]["device"])
     if config["train"]["workers"] > 1:
@@ -38,6 +40,11 @@ def check_means(config: dict[str, Any]) -> None:
 
 def check_workers(config: dict[str, Any]) -> None:
     """Raise ConfigError where arms cannot be trained by other processes. config: what config.json will say."""
+    if "shrink" in config:
+        raise ConfigError(
+            "the arms of shrink follow one another: what is trained next depends on what was measured",
+            where="--workers", hint="leave it out",
+        )  # fmt: skip
     if launched():
         raise ConfigError("--workers inside torchrun", where="--workers", hint="either of them")
     unnamed = [name for name in ("model", "data") if config[name].get("spec") == "<python>"]

@@ -19,6 +19,7 @@ from depthprobe.probes.bench import Arm, Bench
 from depthprobe.probes.budget import Fit, Size, fit, resized, say_fit, thin
 from depthprobe.probes.cost import Forecast, Prices, forecast
 from depthprobe.probes.environment import describe_environment
+from depthprobe.probes.outline import outline
 from depthprobe.probes.own import Asked, Own, check_targets, open_own, try_out
 from depthprobe.probes.plan import GrowPlan, grown, plan_grow
 from depthprobe.probes.rate import RateChoice, find_rate
@@ -310,7 +311,8 @@ def say_tolerance(
 def create_run(setup: Setup, out: Path | None) -> RunFolder:
     """The run folder of a new probe."""
     environment = describe_environment(str(setup.bench.accelerator.device))
-    return RunFolder.create(out, "grow", setup.to_json(), environment)
+    units = outline(setup.model.build(setup.config.seed), setup.bench.split(0).train.x[:2])
+    return RunFolder.create(out, "grow", {**setup.to_json(), "units": units}, environment)
 
 
 def reopen(folder: RunFolder) -> Setup:

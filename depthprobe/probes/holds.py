@@ -130,7 +130,15 @@ def branch_and_cool(learner: Learner, edited: Edited, steps: int, seed: int, rat
     plain, became = settle_with_map(edited)
     new = [became[parameter] for parameter in learner.new if parameter in became]
     branch = Learner(
-        plain, learner.batches, learner.config, learner.accelerator, learner.own, learner.rate, new, learner.team
+        plain,
+        learner.batches,
+        learner.config,
+        learner.accelerator,
+        learner.own,
+        learner.rate,
+        new,
+        learner.teacher,
+        learner.team,
     )
     for parameter, twin in became.items():
         state = learner.optimizer.state.get(parameter)

@@ -14,14 +14,24 @@ from depthprobe.graph.units import Unit
 from depthprobe.schedules import Schedule, StairLengths, close_gates
 from depthprobe.surgery import Duplicate
 
+_LAYERS = ("conv", "linear")  # kinds of units that are no block
+
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """A site, or a stage: neighbouring sites whose outputs have the same shape. gates: of its copies."""
+    """A site, or a stage: neighbouring sites of one kind whose outputs have the same shape. gates: of its copies.
+
+    name: of the module that holds the stage and no other (layer1), else of the first and the last unit.
+    """
 
     name: str
     units: tuple[str, ...]
     gates: tuple[str, ...]
+
+
+def stage_sites(sites: Sequence[Unit]) -> list[Unit]:
+    """The sites that stages are made of: the blocks where there are any, since residual stages grow by whole blocks."""
+    return [site for site in sites if site.kind not in _LAYERS] or list(sites)
 
 
 def find_places(
@@ -33,10 +43,10 @@ def find_places(
     """
     if by is None:
         return ()
-    shapes = {unit.name: unit.out_shape for unit in units}
+    alike = {unit.name: (unit.kind, unit.out_shape) for unit in units}
     groups: list[list[Duplicate]] = []
     for edit in edits:
-        if by == "stage" and groups and shapes[groups[-1][-1].unit] == shapes[edit.unit]:
+        if by == "stage" and groups and alike[groups[-1][-1].unit] == alike[edit.unit]:
             groups[-1].append(edit)
         else:
             groups.append([edit])
@@ -49,13 +59,22 @@ def find_places(
             hint="--by site" if by == "stage" and len(edits) > 1 else "leave --by out",
         )
     places, begin = [], 0
+    everyone = [edit.unit for edit in edits]
     for group in groups:
         end = begin + sum(edit.copies for edit in group)
         names = tuple(edit.unit for edit in group)
-        name = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
-        places.append(Place(name=name, units=names, gates=tuple(gates[begin:end])))
+        places.append(Place(name=_name_of(names, everyone), units=names, gates=tuple(gates[begin:end])))
         begin = end
     return tuple(places)
+
+
+def _name_of(names: Sequence[str], everyone: Sequence[str]) -> str:
+    if len(names) == 1:
+        return names[0]
+    holders = [name.rpartition(".")[0] for name in names]
+    inside = [name for name in everyone if name.startswith(f"{holders[0]}.")]
+    own = bool(holders[0]) and len(set(holders)) == 1 and inside == list(names)
+    return holders[0] if own else f"{names[0]} to {names[-1]}"
 
 
 def leave_alone(

@@ -12,8 +12,8 @@ from depthprobe.errors import ConfigError, GraphError
 from depthprobe.graph.costs import count_macs, count_macs_inside, count_parameters, count_weight_layers
 from depthprobe.graph.trace import Traced, trace
 from depthprobe.graph.units import Unit, find_units
-from depthprobe.probes.places import Place, find_places
-from depthprobe.schedules import Schedule, StairLengths, stairs, window_length
+from depthprobe.probes.places import Place, find_places, stage_sites
+from depthprobe.schedules import Schedule, StairLengths, stairs
 from depthprobe.surgery import Duplicate, Edit, Edited, apply, settle
 from depthprobe.surgery.identities import find_identities
 from depthprobe.training.batches import mix_seed
@@ -146,6 +146,7 @@ def spread_copies(
             init=("identity" if site.name in possible else "default") if automatic else config.init,
             mode=config.mode,
             granularity=config.granularity,
+            max_scale=config.max_scale,
         )
         for rank, site in enumerate(sites)
         if each + (rank < rest)
@@ -174,7 +175,10 @@ def plan_grow(
     traced = trace(model, example, tracer)
     units = find_units(traced)
     sites = choose_sites(units, config)
-    edits = spread_copies(traced, sites, config, len(units), base_depth(model, traced, units))
+    wanted = len(units)
+    if config.by == "stage" and config.sites is None and (blocks := stage_sites(sites)) != sites:
+        sites, wanted = blocks, len(blocks)
+    edits = spread_copies(traced, sites, config, wanted, base_depth(model, traced, units))
     with torch.random.fork_rng(devices=[]):
         edited = apply(model, edits, example, tracer)
         depths = gate_depths(edited, base_depth(model, traced, units))
@@ -203,17 +207,19 @@ def stair_lengths(config: GrowConfig, steps: int, opened: Sequence[int]) -> Stai
     """Shares of `steps` as updates. The first hold is longer where few gates open: the deepest candidate is measured
     after at least READY of a conventional training.
     """
-    up, hold = share_of(config.up_share, steps), share_of(config.up_hold_share, steps)
-    climb = sum(window_length(b - a, up, config.overlap) + hold for a, b in pairwise(opened))
-    ready = share_of(READY, steps) - climb - share_of(config.cool_share, steps)
-    return StairLengths(
-        first=max(share_of(config.first_share, steps), ready),
-        up=up,
-        up_hold=hold,
+    lengths = StairLengths(
+        first=share_of(config.first_share, steps),
+        up=share_of(config.up_share, steps),
+        up_hold=share_of(config.up_hold_share, steps),
         down=share_of(config.down_share, steps),
         down_hold=share_of(config.down_hold_share, steps),
         overlap=config.overlap,
+        together=config.schedule == "together",
+        opening=config.opening,
     )
+    climb = sum(lengths.climb(b - a) + lengths.up_hold for a, b in pairwise(opened))
+    ready = share_of(READY, steps) - climb - share_of(config.cool_share, steps)
+    return replace(lengths, first=max(lengths.first, ready))
 
 
 def _gate_macs(edited: Edited, example: torch.Tensor) -> list[int]:

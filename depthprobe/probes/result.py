@@ -2,14 +2,17 @@
 
 import json
 import shutil
+from importlib import import_module
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from depthprobe.errors import RunFolderError
+from depthprobe.errors import ConfigError, RunFolderError
 from depthprobe.probes.answer import Recommendation
+from depthprobe.probes.shown import answer_html
 from depthprobe.runs import check_out
 
 
@@ -36,12 +39,35 @@ class Result:
 
     def report(self, path: str | Path) -> Path:
         """Write the HTML report to `path`."""
-        (entry,) = entry_points(group="depthprobe.report", name="html")
-        entry.load()([self.folder], Path(path))
+        _reports().write_report([self.folder], Path(path))
         return Path(path)
+
+    def plot(self) -> Any:
+        """The curve with its intervals, the control, the tolerance and the chosen point, as a plotly Figure."""
+        return _reports().draw_curve(self.folder)
+
+    def to_frame(self) -> Any:
+        """`curve` as a pandas DataFrame, one row per candidate. Raises ConfigError without pandas."""
+        if find_spec("pandas") is None:
+            raise ConfigError(
+                "a data frame needs the package pandas",
+                where="result.to_frame()",
+                hint="pip install pandas; result.curve is the same as a list of dicts",
+            )
+        return import_module("pandas").DataFrame(self.curve)
 
     def __repr__(self) -> str:
         return f"Result({self.recommendation.sentence!r})"
+
+    def _repr_html_(self) -> str:
+        """The answer and its candidates, for a notebook."""
+        return answer_html(self.recommendation, self.curve)
+
+
+def _reports() -> Any:
+    """The package that draws: found by its entry point, because this one must not import it."""
+    (entry,) = entry_points(group="depthprobe.report", name="html")
+    return import_module(entry.module)
 
 
 def load_recommendation(folder: Path) -> Recommendation:

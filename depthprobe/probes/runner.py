@@ -54,10 +54,11 @@ def run_arms(
     find_failure: Callable[[S, Arm, list[Mapping[str, Any]]], Failure | None] | None = None,
     stops: Callable[[S, Arm, int, RunNotebook], bool] | None = None,
     arms: Sequence[Arm] | None = None,
+    control: Walk = run_control_arm,
 ) -> float:
     """Train what is left to train; returns the seconds that the probe took so far, interruptions left out.
 
-    walk: trains an arm that is no control; find_failure: looks at the records of a walk that
+    walk: trains an arm that is no control; control: one that is; find_failure: looks at the records of a walk that
     ended; stops: whether the run ends before an arm, so many seeds being finished; arms: more than those of the setup,
     which they begin with.
     """
@@ -84,7 +85,7 @@ def run_arms(
         if ask is not None and decide(team, partial(ask, notebook)):  # by the clock of one process
             break
         listener.arm_begun(arm, state["step"] if state else 0)
-        run_one(setup, arm, notebook, state, walk, find_failure)
+        run_one(setup, arm, notebook, state, control if arm.kind == "control" else walk, find_failure)
         notebook.close_arm()
     return setup.setup_seconds + time.monotonic() - begun
 
@@ -105,8 +106,8 @@ def run_one(
     train: Walk,
     find_failure: Callable[[S, Arm, list[Mapping[str, Any]]], Failure | None] | None,
 ) -> None:
-    """Train one arm to its end, and write down how it ended. train: its walk; a control is trained as one."""
-    failure, train = None, run_control_arm if arm.kind == "control" else train
+    """Train one arm to its end, and write down how it ended."""
+    failure = None
     try:
         train(setup.bench, arm, notebook, state)
         if find_failure is not None:

@@ -1,31 +1,31 @@
 """The shrink probe: which units of a trained network can go, and what does it cost?"""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from depthprobe.errors import TrainingError
-from depthprobe.probes.arms import run_stairs
-from depthprobe.probes.bench import Arm, Bench, Plan
-from depthprobe.probes.holds import measure_hold
+from depthprobe.probes.bench import Arm, Bench
 from depthprobe.probes.listener import Listener
 from depthprobe.probes.notebook import RunNotebook
 from depthprobe.probes.result import Result
-from depthprobe.probes.runner import Walk, run_arms
+from depthprobe.probes.runner import run_arms
 from depthprobe.probes.shrink_answer import conclude_shrink, weigh_shrink
+from depthprobe.probes.shrink_arms import is_beyond, run_branch_arm, run_walk_arm, run_whole_arm
+from depthprobe.probes.shrink_course import REACH, compared_with, next_arms
+from depthprobe.probes.shrink_plan import ShrinkPlan
+from depthprobe.probes.shrink_scores import finished_arms, read_measured
 from depthprobe.probes.shrink_setup import ShrinkSetup, create_shrink, reopen_shrink, set_up_shrink
 from depthprobe.probes.together import answer, decide
 from depthprobe.probes.verify import ADVISED, CURRENT, verify
 from depthprobe.runs import RunFolder
 from depthprobe.training.learner import Learner
 
-__all__ = ["ShrinkSetup", "create_shrink", "reopen_shrink", "run_shrink", "set_up_shrink"]
+__all__ = ["ShrinkSetup", "create_shrink", "is_beyond", "reopen_shrink", "run_shrink", "set_up_shrink"]
 
 
 def run_shrink(setup: ShrinkSetup, folder: RunFolder, listener: Listener) -> Result:
     """Train what is left to train, decide, and write the answer into the run folder."""
-    seconds = run_arms(setup, folder, listener, shrink_walk(setup))
+    setup, seconds = run_course(setup, folder, listener)
     team, verified = setup.bench.team, None
     weighed = decide(team, lambda: weigh_shrink(setup, folder))
     if setup.config.verify and weighed.removed:
@@ -47,9 +47,36 @@ def run_shrink(setup: ShrinkSetup, folder: RunFolder, listener: Listener) -> Res
     return answer(team, folder, lambda: conclude_shrink(setup, folder, seconds, weighed, verified))
 
 
-def shrink_walk(setup: ShrinkSetup) -> Walk:
-    """What trains the walk of a seed."""
-    return partial(run_shrink_arm, beyond=_beyond(setup))
+def run_course(setup: ShrinkSetup, folder: RunFolder, listener: Listener) -> tuple[ShrinkSetup, float]:
+    """Train one arm after another, each chosen by what the earlier ones measured; returns the setup with all of them
+    and the seconds that the probe took so far.
+    """
+    seconds = setup.setup_seconds
+    while True:
+        records = list(folder.records())
+        done, coming = finished_arms(records, setup.seeds), next_arms(setup, records)
+        setup = replace(setup, ran=(*done, *coming))
+        if not coming:
+            return setup, seconds
+        control = partial(run_control, setup=setup)
+        seconds = run_arms(setup, folder, listener, partial(run_arm, beyond=_beyond(setup)), control=control)
+
+
+def run_arm(
+    bench: Bench[ShrinkPlan], arm: Arm, notebook: RunNotebook, state: dict[str, Any] | None, *, beyond: float | None
+) -> Learner:
+    """The walk, or the long branch of a candidate."""
+    if arm.kind == "shrink":
+        return run_walk_arm(bench, arm, notebook, state, beyond=beyond)
+    return run_branch_arm(bench, arm, notebook, state)
+
+
+def run_control(
+    bench: Bench[ShrinkPlan], arm: Arm, notebook: RunNotebook, state: dict[str, Any] | None, *, setup: ShrinkSetup
+) -> Learner:
+    """The whole network, for as many updates as the candidate that would be advised without it has seen."""
+    measured = read_measured(setup, list(notebook.folder.records()))
+    return run_whole_arm(bench, arm, notebook, state, opened=compared_with(setup, measured))
 
 
 def _beyond(setup: ShrinkSetup) -> float | None:
@@ -57,27 +84,4 @@ def _beyond(setup: ShrinkSetup) -> float | None:
     if setup.config.limits:
         return None
     least = setup.config.beyond * (1.0 if setup.bench.metric.known_scale else abs(setup.whole))
-    return max(least, 2 * (setup.config.tolerance or 0.0))
-
-
-def run_shrink_arm(
-    bench: Bench[Plan], arm: Arm, notebook: RunNotebook, state: dict[str, Any] | None, *, beyond: float | None
-) -> Learner:
-    """Down the stairs while the network is fine-tuned, until it has lost more than `beyond` (None: never) twice in a
-    row, or diverges; what was measured before counts.
-    """
-    schedule, at_hold = bench.plan.schedule(arm.rank), partial(measure_hold, bench, arm, notebook)
-    give_up = None if beyond is None else partial(is_beyond, beyond=beyond)
-    try:
-        return run_stairs(bench, arm, notebook, state, schedule, at_hold, give_up)
-    except TrainingError as error:
-        if len(notebook.measured(arm)) < 2 or notebook.learner is None:
-            raise
-        what = f"seed {arm.seed}: the walk ended after {len(notebook.measured(arm))} measurements: {error.what}"
-        notebook.record({"kind": "note", "arm": arm.kind, "seed": arm.seed, "what": what})
-        return notebook.learner
-
-
-def is_beyond(values: Sequence[float], beyond: float) -> bool:
-    """Whether the last two measurements are both more than `beyond` below the best: no recovery is to be expected."""
-    return len(values) > 2 and max(values[-2:]) < max(values) - beyond
+    return max(least, REACH * (setup.config.tolerance or 0.0))

@@ -2,18 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
-import numpy as np
-import torch
 from torch import nn
 
-from depthprobe.analysis.automatic import decide_automatically
 from depthprobe.analysis.budgets import accelerates_at, compare_speed
 from depthprobe.analysis.decision import Decision
-from depthprobe.analysis.rule import decide
-from depthprobe.analysis.scores import SeedScores
 from depthprobe.analysis.sentence import say
 from depthprobe.analysis.tolerance import TARGET
 from depthprobe.analysis.units import Units
@@ -26,15 +20,12 @@ from depthprobe.probes.answer import (
     as_json,
     depth_json,
     read_failures,
-    read_scores,
     within,
 )
 from depthprobe.probes.bench import Plan
 from depthprobe.probes.conclusion import (
-    FLOORS,
     all_failed,
     candidate_costs,
-    highest_chance,
     join_sentence,
     latency_facts,
     mark_pareto,
@@ -43,16 +34,17 @@ from depthprobe.probes.conclusion import (
     score_test,
     units_of,
 )
-from depthprobe.probes.cost import cost_json, verify_macs
+from depthprobe.probes.cost import verify_macs
 from depthprobe.probes.notebook import CANDIDATES
 from depthprobe.probes.result import Result
-from depthprobe.probes.sensitivity import at_rate, finished_seeds
+from depthprobe.probes.sensitivity import at_rate
 from depthprobe.probes.setup import about_model, recipe_network
+from depthprobe.probes.shrink_cost import shrink_cost
+from depthprobe.probes.shrink_scores import decide_on, read_measured
 from depthprobe.probes.shrink_setup import ShrinkSetup
 from depthprobe.probes.trained import compose, removals
 from depthprobe.runs import RunFolder
 from depthprobe.surgery import recipe_to_json
-from depthprobe.training.learner import predict
 
 Records = Sequence[Mapping[str, Any]]
 
@@ -61,7 +53,8 @@ Records = Sequence[Mapping[str, Any]]
 class Weighed:
     """The decision on a probe's records. opened: open gates of the candidates, ascending; kept: of the advised network;
     removed: the units that it lacks; sentence: of a budget, where one was set; planned: the decision's tolerance was
-    coarser than that; present: how the present network was measured at its best.
+    coarser than that; present: how the present network was measured at its best; looks: what every depth was at its
+    short look, on the walk of one seed.
     """
 
     decision: Decision
@@ -72,34 +65,18 @@ class Weighed:
     removed: list[str]
     planned: float
     present: str
+    looks: dict[int, float]
     sentence: str | None = None
 
 
 def weigh_shrink(setup: ShrinkSetup, folder: RunFolder) -> Weighed:
     """Decide on the records of a completed probe. Raises TrainingError when every seed failed."""
-    plan, config, metric, idle = setup.bench.plan, setup.config, setup.bench.metric, setup.model.idle
+    config, metric, idle, plan = setup.config, setup.bench.metric, setup.model.idle, setup.bench.plan
     records = at_rate(list(folder.records()), 1.0)
-    failures = read_failures(records)
-    seeds = finished_seeds(records, setup.seeds, 1.0)
-    failed = {failure.seed for failure in failures}
-    opened = measured_by_all(records, plan, [seed for seed in seeds if seed not in failed])
-    scores = read_scores(records, opened, seeds)
-    if not scores:
+    failures, measured = read_failures(records), read_measured(setup, records)
+    if not measured.scores:
         raise all_failed(setup.bench, folder, failures)
-    scores, present = compare_with_present(setup, scores)
-    depths = [plan.depths[plan.opened.index(count)] for count in opened]
-    tolerance = config.tolerance or TARGET
-    ask = partial(
-        decide_automatically if setup.tolerance_auto else decide,
-        depths=depths,
-        current=plan.base.depth,
-        tolerance=tolerance,
-        confidence=config.confidence,
-        floor=highest_chance(setup.bench, 1),
-        scale=1.0 if metric.known_scale else tolerance / TARGET,
-        floor_is=FLOORS.get(metric.spec, ""),
-    )
-    decision = ask(scores)
+    decision, opened = decide_on(setup, measured), measured.opened
     costs = candidate_costs(setup.bench, config.seed, 0, opened)
     if idle:
         whole = setup.model.whole()
@@ -130,13 +107,14 @@ def weigh_shrink(setup: ShrinkSetup, folder: RunFolder) -> Weighed:
         )
     return Weighed(
         decision=decision,
-        seeds=seeds,
+        seeds=measured.seeds,
         failures=failures,
         depth=depth,
         kept=opened[index],
         removed=removed,
-        planned=tolerance,
-        present=present,
+        planned=config.tolerance or TARGET,
+        present=measured.present,
+        looks={plan.depth_of(count): value for count, value in measured.looks.items()},
         sentence=sentence,
     )
 
@@ -145,7 +123,7 @@ def conclude_shrink(
     setup: ShrinkSetup, folder: RunFolder, seconds: float, weighed: Weighed, verified: dict[str, Any] | None = None
 ) -> Result:
     """Write recipe, model and, last, the recommendation of a completed probe. verified: what came of `--verify`."""
-    plan, config, metric, decision = setup.bench.plan, setup.config, setup.bench.metric, weighed.decision
+    config, metric, decision = setup.config, setup.bench.metric, weighed.decision
     failed, removed = {failure.seed for failure in weighed.failures}, weighed.removed
     net, rank = kept_network(setup, folder, weighed)
     units = units_of(setup.bench, decision)
@@ -180,7 +158,12 @@ def conclude_shrink(
         remove=removed,
         control=within(decision.control, metric.bounds),
         verified=verified,
-        cost=cost_json(plan, config.seeds, list(folder.records()), seconds, verified=verify_macs(weighed.depth)),
+        cost=shrink_cost(
+            setup.bench,
+            list(folder.records()),
+            seconds,
+            verified=verify_macs(weighed.depth),
+        ),
         gain={"over_current": as_json(decision.gain), "over_control": as_json(decision.gain_over_control)},
         test={**score_test(setup.bench, net, rank), "before": score_test(setup.bench, setup.model.whole(), 0)["value"]},
         notes=notes,
@@ -198,26 +181,6 @@ def measured_by_all(records: Records, plan: Plan, seeds: Sequence[int]) -> list[
         for seed in seeds
     }
     return [count for count in plan.opened if all(count in mine for mine in done.values())]
-
-
-def compare_with_present(setup: ShrinkSetup, scores: list[SeedScores]) -> tuple[list[SeedScores], str]:
-    """The scores with the present network at its best: as the checkpoint has it, fine-tuned up to the first hold, or
-    fine-tuned as long as the smallest (the control). A smaller network must not win by its longer training, nor because
-    fine-tuning hurts.
-    """
-    split, metric = setup.bench.split(0), setup.bench.metric
-    as_it_is = metric.score(predict(setup.model.build(), split.valid.x, torch.device("cpu")), split.valid.y).scores
-    ways = {
-        "as the checkpoint has it": [as_it_is for _ in scores],
-        "fine-tuned up to the first hold": [one.candidates[-1] for one in scores],
-        "fine-tuned as long as the smallest (the control)": [one.control for one in scores],
-    }
-    best = max(ways, key=lambda way: sum(float(each.mean()) for each in ways[way]))
-    replaced = [
-        replace(one, candidates=np.vstack([one.candidates[:-1], present[None]]))
-        for one, present in zip(scores, ways[best], strict=True)
-    ]
-    return replaced, best
 
 
 def kept_network(setup: ShrinkSetup, folder: RunFolder, weighed: Weighed) -> tuple[nn.Module, int]:
@@ -247,10 +210,10 @@ def say_coarser(decision: Decision, planned: float, units: Units) -> list[str]:
 
 
 def _say_course(setup: ShrinkSetup, weighed: Weighed) -> list[str]:
-    plan, smallest, knee = setup.bench.plan, weighed.decision.depths[0], weighed.depth["accelerates_at"]
+    plan, least, knee = setup.bench.plan, min(weighed.looks), weighed.depth["accelerates_at"]
     notes = [f"the network as it is counts {weighed.present}"]
-    if smallest > plan.depths[0]:
-        notes.append(f"the walk was given up below {smallest} layers: the loss was beyond recovery")
+    if least > plan.depths[0]:
+        notes.append(f"the walk was given up below {least} layers: the loss was beyond recovery")
     if knee is not None:
         notes.append(f"below {knee} layers the loss grows fastest")
     if len(plan.order) > 1:

@@ -22,7 +22,8 @@ from depthprobe.surgery import Edit, Gate, Remove, apply
 class ShrinkPlan:
     """What a shrink probe will do. edits: gates around the units that leave; order: their names as they leave, least
     missed first; candidates: ascending in open gates, the last one the network as it is; gate_macs: of every gate's
-    unit, per example; steps: updates of one conventional training; cool: of one cooled branch.
+    unit, per example; steps: updates of one conventional training; cool: of the short branch at a hold; branch: of the
+    long one that decides.
     """
 
     edits: tuple[Gate, ...]
@@ -32,6 +33,7 @@ class ShrinkPlan:
     candidates: tuple[Candidate, ...]
     steps: int
     cool: int
+    branch: int
     lengths: StairLengths
     gate_macs: tuple[int, ...]
     ramps: Mapping[str, int] = field(default_factory=dict)
@@ -63,8 +65,20 @@ class ShrinkPlan:
 
     @property
     def updates(self) -> int:
-        """Updates that the smallest measured network saw: the walk and one cooled branch."""
-        return self.schedule(0).steps + self.cool
+        """Updates that the smallest candidate sees: the walk and one long branch."""
+        return self.seen(self.opened[0])
+
+    def seen(self, opened: int) -> int:
+        """Updates that the network with `opened` gates open sees: the walk down to it and one long branch."""
+        return self.reached(opened) + self.branch
+
+    def reached(self, opened: int) -> int:
+        """Updates of the walk down to `opened` open gates."""
+        return next(hold.end for hold in self.schedule(0).holds if hold.opened == opened)
+
+    def depth_of(self, opened: int) -> int:
+        """Weight layers with `opened` gates open."""
+        return self.depths[self.opened.index(opened)]
 
     def removed(self, opened: int) -> tuple[str, ...]:
         """Names of the units that are out where `opened` gates are open, in order of the data flow."""
@@ -149,6 +163,7 @@ def plan_shrink(
         candidates=tuple(candidates),
         steps=steps,
         cool=share_of(config.cool_share, steps),
+        branch=share_of(config.branch_share, steps),
         lengths=StairLengths(
             first=share_of(config.first_share, steps),
             up=1,

@@ -16,9 +16,10 @@ from depthprobe.errors import ModelError
 from depthprobe.inputs import Dataset, Split, as_tokens
 from depthprobe.probes.bench import Arm, Bench, Plan
 from depthprobe.probes.conclusion import chance
-from depthprobe.probes.cost import Forecast, forecast
+from depthprobe.probes.cost import Forecast
 from depthprobe.probes.environment import describe_environment
 from depthprobe.probes.grow_setup import say_tolerance
+from depthprobe.probes.outline import outline
 from depthprobe.probes.own import Asked, Own, check_targets, open_own
 from depthprobe.probes.ranking import PROBED, Ranked, find_idle, rank_units
 from depthprobe.probes.rate import find_rate
@@ -30,12 +31,15 @@ from depthprobe.probes.setup import (
     other_model,
     split_by_rank,
 )
+from depthprobe.probes.shrink_cost import forecast_shrink, taught_macs
 from depthprobe.probes.shrink_plan import ShrinkPlan, choose_units, plan_shrink
 from depthprobe.probes.trained import TrainedModel, open_trained
 from depthprobe.runs import RunFolder
 from depthprobe.training.batches import Batches
 from depthprobe.training.device import open_device
+from depthprobe.training.learner import predict
 from depthprobe.training.metric_source import check_tolerance
+from depthprobe.training.teacher import Teacher, make_teacher
 
 ABOVE_CHANCE = 3.0  # standard errors that a trained network has to be above guessing
 KEPT = ("optimizer", "momentum", "weight_decay", "clip", "batch_size", "augment", "precision", "steps")
@@ -44,7 +48,8 @@ KEPT = ("optimizer", "momentum", "weight_decay", "clip", "batch_size", "augment"
 @dataclass(frozen=True, kw_only=True)
 class ShrinkSetup:
     """Everything resolved and checked, nothing created yet. ranking: of the units that may leave; whole: the metric of
-    the checkpoint as it is, on validation data; split_of: seed, fold and folds of the split.
+    the checkpoint as it is, on validation data; split_of: seed, fold and folds of the split; ran: the arms so
+    far, which depend on what was measured.
     """
 
     model: TrainedModel
@@ -64,6 +69,7 @@ class ShrinkSetup:
     range_test: list[dict[str, list[float]]] = field(default_factory=list)
     budget_note: str | None = None
     setup_seconds: float = 0.0
+    ran: tuple[Arm, ...] = ()
 
     @property
     def scratch_rate(self) -> float | None:
@@ -78,8 +84,8 @@ class ShrinkSetup:
 
     @property
     def arms(self) -> list[Arm]:
-        """All trainings in the order in which they run."""
-        return [Arm(seed, rank, kind) for rank, seed in enumerate(self.seeds) for kind in ("shrink", "control")]
+        """The trainings that are known of, in the order in which they run."""
+        return list(self.ran or (Arm(self.seeds[0], 0, "shrink"),))
 
     def to_json(self) -> dict[str, Any]:
         """config.json: resolved, enough to run the same again."""
@@ -157,6 +163,7 @@ def set_up_shrink(
         own=own.functions,
         rates=own.rates,
         metric=own.metric,
+        teacher=choose_teacher(network.to(accelerator.device), batches, config, own, len(data.classes)),
     )
     check_trained(bench, whole, model.where)
     auto = auto_tolerance(len(split.valid), config.seeds, folds=False)
@@ -171,7 +178,7 @@ def set_up_shrink(
         config=config,
         tolerance_note=say_tolerance(config, auto, len(split.valid), 1, own.metric),
         tolerance_auto=automatic,
-        forecast=forecast(plan, config.seeds),
+        forecast=forecast_shrink(plan, config.seeds, taught_macs(bench)),
         notes=own.notes + say_split(model, split_of, data),
         own=own,
         lr_note=lr_note,
@@ -181,6 +188,20 @@ def set_up_shrink(
         split_of=split_of,
         setup_seconds=time.monotonic() - begun,
     )
+
+
+def choose_teacher(
+    network: nn.Module, batches: Batches, config: ShrinkConfig, own: Own, classes: int
+) -> Teacher | None:
+    """The whole network as a teacher, where its outputs can be learned: not in a training step of the user's, nor, for
+    numbers (no classes), beside a loss of the user's, whose scale nobody knows.
+    """
+    functions = own.functions
+    if config.distill == 0.0 or functions.training_step or (functions.loss and not classes):
+        return None
+    if classes and predict(network, batches.x[:2], batches.device).shape[1:2] < (classes,):
+        return None  # no logits of the classes
+    return make_teacher(network, batches.x, config.distill, classes=classes > 0)
 
 
 def find_units_idle(network: nn.Module, split: Split, config: ShrinkConfig) -> tuple[str, ...]:
@@ -258,7 +279,8 @@ def check_trained(bench: Bench[Plan], whole: float, where: str) -> None:
 def create_shrink(setup: ShrinkSetup, out: Path | None) -> RunFolder:
     """The run folder of a new probe."""
     environment = describe_environment(str(setup.bench.accelerator.device))
-    return RunFolder.create(out, "shrink", setup.to_json(), environment)
+    units = outline(setup.model.whole(), setup.bench.split(0).train.x[:2])
+    return RunFolder.create(out, "shrink", {**setup.to_json(), "units": units}, environment)
 
 
 def reopen_shrink(folder: RunFolder) -> ShrinkSetup:

@@ -16,6 +16,7 @@ from depthprobe.inputs.overrides import Overrides
 from depthprobe.inputs.weights import Weights, load_weights, read_weights
 from depthprobe.probes.about import check_about
 from depthprobe.probes.setup import IN_MEMORY, DataSource, Source, recipe_network
+from depthprobe.probes.width_fresh import redraw_cut
 from depthprobe.surgery import Duplicate, Edit, Narrow, recipe_from_json
 from depthprobe.surgery.edits import Remove
 
@@ -53,7 +54,8 @@ class TrainedModel:
         """The architecture with more edits, its weights drawn anew under `seed`; idle: with the idle units."""
         network = self.source.build(seed)
         whole = compose(self.recipe, [*(() if idle else removals(self.idle)), *recipe])
-        return recipe_network(network, whole, self.example, seed) if whole else network
+        made = recipe_network(network, whole, self.example, seed) if whole else network
+        return redraw_cut(made, network, seed) if any(isinstance(edit, Narrow) for edit in whole) else made
 
     def _skeleton(self) -> nn.Module:
         network = self.source.build(0)

@@ -75,7 +75,7 @@ def run_verify_arm(
 ) -> Learner:
     """One conventional training, measured at its end."""
     split, steps = bench.split(arm.rank), bench.plan.steps
-    learner = begin_training(build[arm.kind](arm.seed), replace(bench, train=train), split, arm)
+    learner = begin_training(build[arm.kind](arm.seed), replace(bench, train=train, teacher=None), split, arm)
     notebook.watch(learner)
     if state is not None:
         learner.load(state)

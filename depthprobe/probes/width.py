@@ -1,15 +1,20 @@
 """The width probe: how narrow may the units of a trained network be?"""
 
+from dataclasses import replace
 from functools import partial
+from typing import Any
 
+from depthprobe.probes.arms import GiveUp
 from depthprobe.probes.listener import Listener
 from depthprobe.probes.result import Result
 from depthprobe.probes.runner import Walk, run_arms
 from depthprobe.probes.shrink import is_beyond
-from depthprobe.probes.together import answer
+from depthprobe.probes.together import answer, decide
+from depthprobe.probes.verify import ADVISED, CURRENT, verify
 from depthprobe.probes.width_answer import conclude_width
 from depthprobe.probes.width_arm import run_width_arm
 from depthprobe.probes.width_setup import WidthSetup, create_width, reopen_width, set_up_width
+from depthprobe.probes.width_weigh import Weighed, weigh_width
 from depthprobe.runs import RunFolder
 
 __all__ = ["WidthSetup", "create_width", "reopen_width", "run_width", "set_up_width"]
@@ -18,10 +23,39 @@ __all__ = ["WidthSetup", "create_width", "reopen_width", "run_width", "set_up_wi
 def run_width(setup: WidthSetup, folder: RunFolder, listener: Listener) -> Result:
     """Train what is left to train, decide, and write the answer into the run folder."""
     seconds = run_arms(setup, folder, listener, width_walk(setup))
-    return answer(setup.bench.team, folder, lambda: conclude_width(setup, folder, seconds))
+    team, verified = setup.bench.team, None
+    weighed = decide(team, lambda: weigh_width(setup, folder))
+    if setup.config.verify and weighed.kept < setup.bench.plan.base.opened:
+        verified, seconds = _verify(setup, folder, listener, weighed)
+    return answer(team, folder, lambda: conclude_width(setup, folder, seconds, weighed, verified))
 
 
 def width_walk(setup: WidthSetup) -> Walk:
     """What trains the walk of a seed."""
-    scale = 1.0 if setup.bench.metric.known_scale else abs(setup.untrained.whole)
-    return partial(run_width_arm, give_up=partial(is_beyond, beyond=setup.config.beyond * scale))
+    return partial(run_width_arm, give_up=_give_up(setup))
+
+
+def _give_up(setup: WidthSetup) -> GiveUp:
+    """When a walk ends; under a budget never: a network that fits it may be far down."""
+    if setup.config.limits:
+        return lambda values: False
+    least = setup.config.beyond * (1.0 if setup.bench.metric.known_scale else abs(setup.untrained.whole))
+    return partial(is_beyond, beyond=max(least, 2 * (setup.config.tolerance or 0.0)))
+
+
+def _verify(
+    setup: WidthSetup, folder: RunFolder, listener: Listener, weighed: Weighed
+) -> tuple[dict[str, Any] | None, float]:
+    recipe = setup.bench.plan.recipe(weighed.kept)
+    return verify(
+        setup,
+        folder,
+        listener,
+        {CURRENT: lambda seed: setup.model.fresh((), seed), ADVISED: lambda seed: setup.model.fresh(recipe, seed)},
+        replace(setup.bench.train, lr=setup.scratch_rate),
+        larger=False,
+        tolerance=weighed.decision.tolerance,
+        confidence=weighed.decision.confidence,
+        seeds=[seed for seed in weighed.seeds if seed not in weighed.failed],
+        limits=setup.config.limits,
+    )

@@ -1,68 +1,39 @@
-"""The answer of a width probe: how narrow every unit may be, and the narrower network."""
+"""The answer of a width probe: the recommendation, and the narrower network."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
-import numpy as np
 from torch import nn
 
-from depthprobe.analysis.automatic import decide_automatically
-from depthprobe.analysis.budgets import accelerates_at, compare_speed, pareto
-from depthprobe.analysis.decision import Decision
-from depthprobe.analysis.rule import decide
-from depthprobe.analysis.scores import SeedScores
-from depthprobe.analysis.tolerance import TARGET
 from depthprobe.analysis.units import Units
+from depthprobe.analysis.verified import say_verified
 from depthprobe.analysis.width_sentence import reasons_of_width, say_width
-from depthprobe.graph.costs import measure_latency_ms
-from depthprobe.probes.answer import Failure, Recommendation, as_json, read_failures, read_scores, within
-from depthprobe.probes.conclusion import FLOORS, all_failed, highest_chance, latency_facts, score_test
+from depthprobe.probes.answer import Recommendation, as_json, within
+from depthprobe.probes.conclusion import say_unverified, score_test, units_of
 from depthprobe.probes.notebook import CANDIDATES
 from depthprobe.probes.profiles import skeleton
 from depthprobe.probes.result import Result
-from depthprobe.probes.sensitivity import finished_seeds
 from depthprobe.probes.setup import about_model
-from depthprobe.probes.shrink_answer import measured_by_all, say_coarser
+from depthprobe.probes.shrink_answer import say_coarser
 from depthprobe.probes.trained import compose
+from depthprobe.probes.verify import ADVISED, CURRENT
 from depthprobe.probes.width_plan import WidthPlan
-from depthprobe.probes.width_setup import WidthSetup, forecast_width
+from depthprobe.probes.width_setup import WidthSetup, price_hold
+from depthprobe.probes.width_weigh import Weighed
 from depthprobe.runs import RunFolder
 from depthprobe.surgery import recipe_to_json
 
 Records = Sequence[Mapping[str, Any]]
 
 
-def conclude_width(setup: WidthSetup, folder: RunFolder, seconds: float) -> Result:
-    """Decide on the records of a completed probe; write recipe, model and, last, the recommendation."""
-    plan, config, metric = setup.bench.plan, setup.config, setup.bench.metric
-    records = list(folder.records())
-    failures = read_failures(records)
-    failed = {failure.seed for failure in failures}
-    seeds = finished_seeds(records, setup.seeds, 1.0)
-    percents = measured_by_all(records, plan, [seed for seed in seeds if seed not in failed])
-    scores = read_scores(records, percents, seeds)
-    if not scores:
-        raise all_failed(setup.bench, folder, failures)
-    scores, trained_on = longest_trained(scores)
-    tolerance = config.tolerance or TARGET
-    ask = partial(
-        decide_automatically if setup.tolerance_auto else decide,
-        depths=percents,
-        current=plan.base.opened,
-        tolerance=tolerance,
-        confidence=config.confidence,
-        floor=highest_chance(setup.bench, 1),
-        scale=1.0 if metric.known_scale else tolerance / TARGET,
-        floor_is=FLOORS.get(metric.spec, ""),
-    )
-    decision = ask(scores)
-    units = Units(metric=metric.name, fraction=metric.fraction, tolerance=decision.tolerance)
-    kept = decision.recommended if decision.verdict == "shrink" and decision.recommended else plan.base.opened
-    net = kept_network(setup, folder, kept)
-    rows = candidate_rows(setup, decision)
-    width = width_json(setup, decision, rows, kept)
+def conclude_width(
+    setup: WidthSetup, folder: RunFolder, seconds: float, weighed: Weighed, verified: dict[str, Any] | None = None
+) -> Result:
+    """Write recipe, model and, last, the recommendation of a completed probe. verified: what came of `--verify`."""
+    plan, config, metric, decision = setup.bench.plan, setup.config, setup.bench.metric, weighed.decision
+    records, kept, width = list(folder.records()), weighed.kept, weighed.width
+    units, net = units_of(setup.bench, decision), kept_network(setup, folder, kept)
     recommendation = Recommendation(
         command="width",
         verdict="narrow" if decision.verdict == "shrink" else decision.verdict,
@@ -70,108 +41,32 @@ def conclude_width(setup: WidthSetup, folder: RunFolder, seconds: float) -> Resu
             decision,
             [row for row in width["units"] if row["recommended"] < row["current"]] if kept < plan.base.opened else [],
             units=units,
-            seeds=len(seeds),
-            failed_seeds=len(failed),
+            seeds=len(weighed.seeds),
+            failed_seeds=len(weighed.failed),
             uneven=plan.profile == "uneven",
+            sentence=weighed.sentence,
+            notes=[say_verified(verified, units)] if verified else [],
         ),
         metric=metric.name,
         tolerance=decision.tolerance,
         confidence=decision.confidence,
         resolution=decision.resolution,
-        seeds=seeds,
-        failed_seeds=sorted(failed),
-        depth=depth_json(plan, rows[[row["ratio"] for row in rows].index(kept / 100)], width["latency"]),
+        seeds=weighed.seeds,
+        failed_seeds=weighed.failed,
+        depth=depth_json(plan, weighed.rows[list(decision.depths).index(kept)], width["latency"]),
         width=width,
         add=[],
         remove=[],
         control=within(decision.control, metric.bounds),
-        verified=None,
-        cost=cost_json(plan, config.seeds, records, seconds),
+        verified=verified,
+        cost=cost_json(plan, records, seconds, kept),
         gain={"over_current": as_json(decision.gain), "over_control": as_json(decision.gain_over_control)},
         test={**score_test(setup.bench, net, 0), "before": score_test(setup.bench, setup.model.build(), 0)["value"]},
-        notes=_notes(setup, decision, failures, tolerance, units, trained_on),
+        notes=[*_notes(setup, weighed, units), *say_unverified(config.verify, verified, records)],
         fraction=metric.fraction,
     )
     _write(setup, folder, kept, net, recommendation)
     return Result(folder.path, recommendation, net)
-
-
-def longest_trained(scores: list[SeedScores]) -> tuple[list[SeedScores], str]:
-    """The scores with the network as it is at its best: measured before anything was cut, or, where that is better,
-    trained on as long as the narrowest (the control). A narrower network must not win by its longer training.
-    """
-    first = sum(float(one.candidates[-1].mean()) for one in scores)
-    control = sum(float(one.control.mean()) for one in scores)
-    if control <= first:
-        return scores, "at the beginning of the walk"
-    replaced = [replace(one, candidates=np.vstack([one.candidates[:-1], one.control[None]])) for one in scores]
-    return replaced, "trained on as long as the whole walk (the control)"
-
-
-def candidate_rows(setup: WidthSetup, decision: Decision) -> list[dict[str, Any]]:
-    """One row per measured ratio, ascending: value with interval, params, macs, measured latency; pareto: no other is
-    as good with fewer of both (measured times differ from run to run, and decide nothing).
-    """
-    plan, device = setup.bench.plan, setup.bench.accelerator.device
-    x = setup.bench.split(0).train.x[: setup.bench.train.batch_size]
-    costs = {candidate.opened: candidate for candidate in plan.candidates}
-    rows = []
-    for percent, estimate in zip(decision.depths, decision.candidates, strict=True):
-        net = skeleton(setup.model.build(), plan.units, plan.widths[percent], x[:2]).to(device)
-        rows.append(
-            {
-                "ratio": percent / 100,
-                **within(estimate, setup.bench.metric.bounds),
-                "params": costs[percent].params,
-                "macs": costs[percent].macs,
-                "latency_ms": round(measure_latency_ms(net, x.to(device)), 4),
-            }
-        )
-    return [{**row, "pareto": best} for row, best in zip(rows, pareto(rows, ("params", "macs")), strict=True)]
-
-
-def width_json(setup: WidthSetup, decision: Decision, rows: list[dict[str, Any]], kept: int) -> dict[str, Any]:
-    """The `width` part of a recommendation. rows: of `candidate_rows`; kept: percent of the network that is saved."""
-    plan, percents = setup.bench.plan, list(decision.depths)
-    values = [estimate.value for estimate in decision.candidates]
-    knee = accelerates_at(percents, values, decision.tolerance / 10)  # the losses are per percent
-    return {
-        "current": 1.0,
-        "recommended": None if decision.recommended is None else decision.recommended / 100,
-        "best_guess": decision.best_guess / 100,
-        "range95": [percent / 100 for percent in decision.range95] if decision.range95 else None,
-        "resamples": {f"{percent / 100:g}": share for percent, share in (decision.resamples or {}).items()},
-        "fitted": list(decision.fitted) if decision.fitted else None,
-        "candidates": rows,
-        "latency": latency_facts(setup.bench),
-        "accelerates_at": None if knee is None else knee / 100,
-        "speed_ms": compare_speed(rows[-1], rows[percents.index(kept)]),
-        "units": [_unit(setup, decision, rank) for rank in range(len(plan.units))],
-        "fixed": [{"name": one.unit, "current": one.width, "reason": one.reason or "not asked"} for one in plan.others],
-        "profile": plan.profile,
-        "untrained": [_with_profiles(setup, row) for row in setup.untrained.together],
-    }
-
-
-def _with_profiles(setup: WidthSetup, row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of what the network is worth untrained, at equal shares and at uneven ones (None: not measured)."""
-    percent, untrained = str(round(100 * row["ratio"])), setup.untrained
-    return {**row, "equal": untrained.equal.get(percent), "uneven": untrained.uneven.get(percent)}
-
-
-def _unit(setup: WidthSetup, decision: Decision, rank: int) -> dict[str, Any]:
-    """One unit: its widths, what it is worth alone without training, and the least of them that loses nothing."""
-    plan, unit = setup.bench.plan, setup.bench.plan.units[rank]
-    alone = list(setup.untrained.alone[unit.unit])
-    enough = [row["width"] for row in alone if row["value"] >= setup.untrained.whole - decision.tolerance]
-    return {
-        "name": unit.unit,
-        "members": list(unit.members),
-        "current": unit.width,
-        "recommended": None if decision.recommended is None else plan.widths[decision.recommended][unit.unit],
-        "enough_alone": min(enough, default=unit.width),
-        "candidates": alone,
-    }
 
 
 def depth_json(plan: WidthPlan, row: Mapping[str, Any], latency: Mapping[str, Any]) -> dict[str, Any]:
@@ -182,16 +77,21 @@ def depth_json(plan: WidthPlan, row: Mapping[str, Any], latency: Mapping[str, An
     return {**stays, **empty, "candidates": [{"depth": plan.layers, **facts}], "latency": dict(latency)}
 
 
-def cost_json(plan: WidthPlan, seeds: int, records: Records, seconds: float) -> dict[str, Any]:
-    """The `cost` part, from what was really trained."""
-    planned = forecast_width(plan, seeds)
+def cost_json(plan: WidthPlan, records: Records, seconds: float, kept: int) -> dict[str, Any]:
+    """The `cost` part, from what was really trained: every stair that was measured at the cost of its width, and the
+    other trainings whole. kept: percent of the advised network.
+    """
     done = [record for record in records if record["kind"] == "arm"]
-    steps = sum(record["updates"] for record in done)
+    holds = {hold.opened: price_hold(plan, hold) for hold in plan.schedule(0).holds}
+    walked = sum(holds[r["opened"]] for r in records if r["kind"] == "measurement" and r["walk"] == "down")
+    macs = {candidate.opened: candidate.macs for candidate in plan.candidates}
+    shares = {"control": 1.0, CURRENT: 1.0, ADVISED: macs[kept] / max(1, plan.base.macs)}
+    others = sum(r["updates"] * shares[r["arm"]] for r in done if r["arm"] in shares) / plan.steps
     return {
-        "steps": steps,
+        "steps": sum(record["updates"] for record in done),
         "sample_passes": sum(record["samples"] for record in done),
         "wall_seconds": round(seconds, 1),
-        "trainings": round(planned.trainings * steps / max(1, planned.updates), 2),
+        "trainings": round(walked + others, 2),
     }
 
 
@@ -206,20 +106,15 @@ def kept_network(setup: WidthSetup, folder: RunFolder, percent: int) -> nn.Modul
     return net
 
 
-def _notes(
-    setup: WidthSetup,
-    decision: Decision,
-    failures: Sequence[Failure],
-    planned: float,
-    units: Units,
-    trained_on: str,
-) -> list[str]:
-    plan, percents = setup.bench.plan, decision.depths
-    notes = [f"seed {f.seed}: {f.what}" for f in failures] + reasons_of_width(decision) + list(setup.notes)
-    notes += [setup.lr_note, *say_coarser(decision, planned, units), f"the network as it is was measured {trained_on}"]
+def _notes(setup: WidthSetup, weighed: Weighed, units: Units) -> list[str]:
+    plan, decision = setup.bench.plan, weighed.decision
+    percents, budget = decision.depths, bool(setup.config.limits)
+    notes = [f"seed {f.seed}{' (control)' if f.arm == 'control' else ''}: {f.what}" for f in weighed.failures]
+    notes += [*reasons_of_width(decision), *setup.notes, setup.lr_note]
+    notes += [*say_coarser(decision, weighed.planned, units), f"the network as it is was measured {weighed.trained_on}"]
     if len(percents) < len(plan.opened):
         notes.append(f"the walk was given up below {percents[0]} %: the loss was beyond recovery")
-    if decision.recommended == plan.base.opened and len(percents) > 1:
+    if decision.recommended == plan.base.opened and len(percents) > 1 and not budget:
         slope = decision.candidates[-1].value - decision.candidates[-2].value
         if slope > decision.tolerance:
             notes.append(

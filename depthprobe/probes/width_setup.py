@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from depthprobe.analysis.tolerance import auto_tolerance
+from depthprobe.analysis.within import check_reachable
 from depthprobe.config import WidthConfig
 from depthprobe.errors import ModelError
 from depthprobe.inputs import Dataset
@@ -18,6 +19,7 @@ from depthprobe.probes.bench import Arm, Bench, undisturbed
 from depthprobe.probes.cost import Forecast
 from depthprobe.probes.environment import describe_environment
 from depthprobe.probes.grow_setup import say_tolerance
+from depthprobe.probes.outline import outline
 from depthprobe.probes.own import Asked, Own, check_targets, open_own
 from depthprobe.probes.profiles import choose_profile, uneven_widths
 from depthprobe.probes.setup import (
@@ -32,6 +34,7 @@ from depthprobe.probes.shrink_setup import check_trained, choose_rate, choose_sp
 from depthprobe.probes.trained import TrainedModel, open_trained
 from depthprobe.probes.width_plan import WidthPlan, plan_width, with_widths
 from depthprobe.runs import RunFolder
+from depthprobe.schedules import Hold
 from depthprobe.training.batches import Batches
 from depthprobe.training.device import open_device
 from depthprobe.training.metric_source import check_tolerance
@@ -61,14 +64,21 @@ class WidthSetup:
     setup_seconds: float = 0.0
 
     @property
+    def scratch_rate(self) -> float | None:
+        """The rate for a training from scratch: that of the checkpoint, or the one that fine-tuning has a share of."""
+        lr = self.bench.train.lr
+        return self.model.rate or (None if lr is None else lr / self.config.lr_share)
+
+    @property
     def seeds(self) -> list[int]:
         """The seeds, by rank."""
         return [self.config.seed + rank for rank in range(self.config.seeds)]
 
     @property
     def arms(self) -> list[Arm]:
-        """All trainings in the order in which they run."""
-        return [Arm(seed, rank, kind) for rank, seed in enumerate(self.seeds) for kind in ("width", "control")]
+        """All trainings in the order in which they run. One control: all seeds start from the same weights."""
+        walks = [Arm(seed, rank, "width") for rank, seed in enumerate(self.seeds)]
+        return [Arm(self.seeds[0], 0, "control"), *walks]
 
     def to_json(self) -> dict[str, Any]:
         """config.json: resolved, enough to run the same again."""
@@ -116,6 +126,7 @@ def set_up_width(
         check_outputs(network, example, data)
     augment = choose_augment(train, data, example)
     plan = plan_width(network, example, config, train, len(split.train))
+    check_affordable(plan, config)
     batches = Batches(split.train, train.batch_size, 0, False, accelerator.device)
     scale = Scale(network, plan, split, batches, own.metric, accelerator.device, config.confidence)
     plan, untrained = _choose(scale, config) if record is None else _recall(scale, record)
@@ -160,6 +171,12 @@ def set_up_width(
     )
 
 
+def check_affordable(plan: WidthPlan, config: WidthConfig) -> None:
+    """Raise ConfigError where no width meets the limits that are known before training."""
+    rows = [{"ratio": c.opened / 100, "params": c.params, "macs": c.macs} for c in plan.candidates]
+    check_reachable(rows, config.limits)
+
+
 def _choose(scale: Scale, config: WidthConfig) -> tuple[WidthPlan, Untrained]:
     """The plan with the widths that are worth more, and what was measured to find out. Random states are left."""
     plan, inputs = scale.plan, calibration(scale.split, scale.device)
@@ -189,18 +206,22 @@ def _recall(scale: Scale, record: Mapping[str, Any]) -> tuple[WidthPlan, Untrain
 
 def forecast_width(plan: WidthPlan, seeds: int) -> Forecast:
     """Updates of all arms, and their cost in trainings of the network as it is, by multiply-accumulates."""
-    macs = {candidate.opened: candidate.macs for candidate in plan.candidates}
-    walk = sum((hold.length + plan.cool) * macs[hold.opened] for hold in plan.schedule(0).holds)
-    cooled = plan.cool * len(plan.candidates)
-    updates = plan.schedule(0).steps + cooled + plan.updates
-    whole = max(1, plan.base.macs)
-    return Forecast(seeds * updates, seeds * (walk + plan.updates * whole) / (plan.steps * whole), None)
+    walk = sum(price_hold(plan, hold) for hold in plan.schedule(0).holds)
+    updates = plan.schedule(0).steps + plan.cool * len(plan.candidates)
+    return Forecast(seeds * updates + plan.updates, seeds * walk + plan.updates / plan.steps, None)
+
+
+def price_hold(plan: WidthPlan, hold: Hold) -> float:
+    """What a stair and its cooled branch cost, in trainings of the network as it is."""
+    macs = next(candidate.macs for candidate in plan.candidates if candidate.opened == hold.opened)
+    return (hold.length + plan.cool) / plan.steps * macs / max(1, plan.base.macs)
 
 
 def create_width(setup: WidthSetup, out: Path | None) -> RunFolder:
     """The run folder of a new probe."""
     environment = describe_environment(str(setup.bench.accelerator.device))
-    return RunFolder.create(out, "width", setup.to_json(), environment)
+    units = outline(setup.model.build(), setup.bench.split(0).train.x[:2])
+    return RunFolder.create(out, "width", {**setup.to_json(), "units": units}, environment)
 
 
 def reopen_width(folder: RunFolder) -> WidthSetup:

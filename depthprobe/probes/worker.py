@@ -83,6 +83,7 @@ def main() -> None:
 
 def open_work(order: Order) -> Callable[[int, Relay], None]:
     """The probe of `order`, set up as for resuming; returns what trains its arm number `index`."""
+    from depthprobe.probes.arms import run_control_arm
     from depthprobe.probes.runner import run_one
     from depthprobe.probes.together import FollowerFolder
 
@@ -106,7 +107,7 @@ def open_work(order: Order) -> Callable[[int, Relay], None]:
             # Whether the seeds before it failed is not known yet: it keeps its networks as if they had.
             notebook = RunNotebook(folder, relay, begun, 0, before, arm.rate, start)
             relay.arm_begun(arm, state["step"] if state else 0)
-            run_one(setup, arm, notebook, state, walk, find_failure)
+            run_one(setup, arm, notebook, state, run_control_arm if arm.kind == "control" else walk, find_failure)
             notebook.close_arm()
 
     return train
@@ -118,10 +119,6 @@ def trade(command: str) -> tuple[Callable[..., Any], Callable[[Any], Any], Calla
         from depthprobe.probes.grow import collapse, reopen, run_grow_arm
 
         return reopen, lambda setup: run_grow_arm, collapse
-    if command == "shrink":
-        from depthprobe.probes.shrink import reopen_shrink, shrink_walk
-
-        return reopen_shrink, shrink_walk, None
     from depthprobe.probes.width import reopen_width, width_walk
 
     return reopen_width, width_walk, None

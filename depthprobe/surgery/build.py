@@ -1,63 +1,39 @@
 """Building a network from a traced model and what shall become of each unit: one mechanism for gates and settling."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import fx, nn
 
-from depthprobe.graph.blocks import Block
 from depthprobe.graph.trace import Traced, free_name
-from depthprobe.graph.units import Unit, module_of, unit_nodes
+from depthprobe.graph.units import Unit, layers_of, unit_nodes
 from depthprobe.layers.gate import Gate, GateChain
-from depthprobe.layers.resize import Resize
 from depthprobe.layers.site import PlainSite, Site
 from depthprobe.surgery.plain import plain_site, resize_nodes
+from depthprobe.surgery.plans import UnitPlan
+from depthprobe.surgery.stacks import chain_gates, refill_stacks
 from depthprobe.surgery.swap import swap_modules
-
-
-@dataclass
-class UnitPlan:
-    """What becomes of one unit: kept as it is, wrapped by `gate`, or left out with `bypass`; then its copies.
-
-    block: of a unit that is one module. fresh: what it returns is overwritten later, a bypass must copy. copies: (name,
-    module) in order of the data flow; a module is a Gate, or a plain one once settled.
-    """
-
-    unit: Unit
-    block: Block | None = None
-    gate: Gate | None = None
-    removed: bool = False
-    bypass: Resize | None = None
-    fresh: bool = False
-    copies: list[tuple[str, nn.Module]] = field(default_factory=list)
-
-    @property
-    def idle(self) -> bool:
-        """Whether nothing becomes of the unit."""
-        return self.gate is None and not self.removed and not self.copies
 
 
 def body_of(traced: Traced, unit: Unit) -> nn.Module:
     """The block itself, or the unit's own layers as a Sequential; the modules are the traced model's, not copies."""
     if unit.name in traced.blocks:
         return traced.original.get_submodule(unit.name)
-    training = traced.original.training
     body = nn.Sequential()
-    for node in unit_nodes(traced, unit):
-        module = module_of(traced, node)
+    for module in layers_of(traced, unit):
         if module is not None:
-            body.append(module if node.op == "call_module" else module.train(training))
-    body.training = training
+            body.append(module)
+    body.training = traced.original.training
     return body
 
 
 def build(traced: Traced, plans: Mapping[str, UnitPlan], training: bool) -> nn.Module:
     """A new network in mode `training`; submodules are shared with `traced`, their own training flags kept."""
     if traced.tracer == "modules":
-        sites = {name: _site(traced, plan) for name, plan in plans.items() if not plan.idle}
-        return swap_modules(traced.original, sites)
+        blocks = [plan for plan in plans.values() if plan.block is not None and not plan.idle]
+        sites = {plan.unit.name: _site(traced, plan) for plan in blocks}
+        return swap_modules(traced.original, sites, refill_stacks(traced, plans))
     return _Builder(traced, plans, training).run()
 
 
@@ -109,7 +85,7 @@ class _Builder:
                 self.values[node] = value
         for call, gates in self.chains.items():
             if len(gates) > 1:
-                self.attributes[str(call.target)] = _chain(gates, self.training)
+                self.attributes[str(call.target)] = chain_gates(gates, self.training)
         self.graph.lint()
         built = fx.GraphModule(self.attributes, self.graph, type(self.traced.original).__name__)
         for module in built.modules():
@@ -154,12 +130,6 @@ class _Builder:
             return self.graph.call_function(torch.clone, (value,)) if plan.fresh else value
         name = free_name(self.traced.root, f"{plan.unit.name}_channels")
         return resize_nodes(self.graph, self.attributes, name, value, plan.unit.in_shape, plan.bypass)
-
-
-def _chain(gates: list[Gate], training: bool) -> GateChain:
-    chain = GateChain(gates)
-    chain.training = chain.gates.training = training
-    return chain
 
 
 def _attribute(root: nn.Module, target: str) -> object:

@@ -6,7 +6,7 @@ from typing import Any
 from torch import nn
 
 from depthprobe.graph.trace import Traced
-from depthprobe.surgery.build import UnitPlan
+from depthprobe.surgery.plans import UnitPlan
 
 _WAS_ON = "use_cache_before_depthprobe"
 

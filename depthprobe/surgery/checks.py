@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def check_edited(edited: "Edited") -> None:
     """Raise EditError unless the network runs with every gate open, every gate is reached, and, with copies shut and
-    units in, a network made of blocks computes what the model does.
+    units in, a network made of blocks, or without a graph, computes what the model does.
 
     edited: it is left as found.
     """
@@ -36,7 +36,7 @@ def check_edited(edited: "Edited") -> None:
                 found="a reference to the layer kept elsewhere (a list, a bound method, a closure)",
                 hint="--tracer fx" if traced.tracer == "modules" else None,
             )
-        if traced.blocks and not any(plan.removed for plan in edited._plans.values()):
+        if (traced.blocks or traced.runs.found) and not any(plan.removed for plan in edited._plans.values()):
             _check_same(edited, traced)
     finally:
         edited.set_ratios(ratios)

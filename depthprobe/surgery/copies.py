@@ -7,7 +7,7 @@ from torch import nn
 
 from depthprobe.errors import EditError
 from depthprobe.graph.trace import Traced
-from depthprobe.graph.units import Unit, module_of, unit_nodes
+from depthprobe.graph.units import Unit, layers_of
 
 _CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
@@ -18,8 +18,7 @@ def copy_of_unit(traced: Traced, unit: Unit, kernel: int | None, init: str) -> n
     Pooling inside the unit is left out. Weights are drawn from torch's global generator.
     """
     layers: list[nn.Module] = []
-    for node, role in zip(unit_nodes(traced, unit), unit.roles, strict=True):
-        module = module_of(traced, node)
+    for module, role in zip(layers_of(traced, unit), unit.roles, strict=True):
         if module is None or role == "pooling":
             continue
         if role in ("conv", "linear"):

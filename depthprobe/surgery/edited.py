@@ -12,11 +12,12 @@ from depthprobe.graph.units import find_units
 from depthprobe.layers.gate import Gate
 from depthprobe.layers.resize import Resize
 from depthprobe.surgery import edits as records
-from depthprobe.surgery.build import UnitPlan, build
+from depthprobe.surgery.build import build
 from depthprobe.surgery.caches import turn_off_caches, turn_on_caches
 from depthprobe.surgery.checks import check_edited
 from depthprobe.surgery.narrowing import narrow, split_recipe
 from depthprobe.surgery.planner import Planner
+from depthprobe.surgery.plans import UnitPlan
 
 
 class Edited(nn.Module):

@@ -35,7 +35,7 @@ class Duplicate(Edit):
     """Insert `copies` gated copies right after the unit: out -> out channels, stride 1, same padding.
 
     kernel: their kernel size (None: the unit's own). init: default | copy | identity | xavier | he |
-    gaussian:STD. ratio: where their gates start (0: skipped).
+    gaussian:STD. ratio: where their gates start (0: skipped). max_scale: cap of the Bernoulli path scales (None: off).
     """
 
     copies: int = 1
@@ -44,6 +44,7 @@ class Duplicate(Edit):
     mode: str = "prefix"
     granularity: str = "sample"
     ratio: float = 0.0
+    max_scale: float | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -53,6 +54,9 @@ class Duplicate(Edit):
             raise EditError("kernel out of range", where=self.unit, expected="at least 1", found=repr(self.kernel))
         if self.init not in INITS[:-1] and not _is_gaussian(self.init):
             raise EditError(f"init {self.init!r} is not known", where=self.unit, expected=" | ".join(INITS))
+        scale = self.max_scale
+        if scale is not None and not (isinstance(scale, (int, float)) and math.isfinite(scale) and scale >= 1.0):
+            raise EditError("max_scale out of range", where=self.unit, expected="at least 1", found=repr(scale))
 
 
 def _is_gaussian(init: object) -> bool:

@@ -14,9 +14,10 @@ from depthprobe.layers.resize import Resize
 from depthprobe.layers.site import BlockGate, CopyGate
 from depthprobe.surgery import edits as records
 from depthprobe.surgery.block_copies import Stock, copy_of_block
-from depthprobe.surgery.build import UnitPlan, body_of
+from depthprobe.surgery.build import body_of
 from depthprobe.surgery.capture import Captured, capture_calls, couples_samples
 from depthprobe.surgery.copies import copy_of_unit
+from depthprobe.surgery.plans import UnitPlan
 
 
 class Planner:
@@ -97,7 +98,7 @@ class Planner:
         seed = int(torch.randint(2**31, ())) if edit.mode == "bernoulli" else 0  # gates must not draw the same masks
         settings: dict[str, Any] = {
             "bypass": bypass, "mode": edit.mode, "granularity": edit.granularity, "ratio": edit.ratio, "seed": seed,
-            "fresh": plan.fresh and not copied,
+            "fresh": plan.fresh and not copied, "max_scale": getattr(edit, "max_scale", None),
         }  # fmt: skip
         block = plan.block
         if block is not None:

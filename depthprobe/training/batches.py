@@ -35,12 +35,7 @@ class Batches:
         """Batch of step `step`: x (B, ...) float32, y int64 or float32 as in `Examples`, on the device; `plain` leaves
         augmentation out, `part` all samples but its own. What augmentation draws belongs to the whole batch.
         """
-        epoch, rank = divmod(step, self.per_epoch)
-        if epoch != self._epoch:
-            generator = torch.Generator().manual_seed(mix_seed(self.seed, epoch))
-            self._order = torch.randperm(len(self.y), generator=generator).to(self.device)
-            self._epoch = epoch
-        index = self._order[rank * self.size : (rank + 1) * self.size]
+        index = self.index(step)
         mine = index if part is None else index[part.select]
         if plain or not self.augment:
             return self.x[mine], self.y[mine]
@@ -51,6 +46,15 @@ class Batches:
         if callable(self.augment):
             return self._apply(self.augment, x, seed)
         return flip_and_crop(x, torch.Generator().manual_seed(seed))
+
+    def index(self, step: int) -> Tensor:
+        """Which examples step `step` takes, (B,) int64 on the device."""
+        epoch, rank = divmod(step, self.per_epoch)
+        if epoch != self._epoch:
+            generator = torch.Generator().manual_seed(mix_seed(self.seed, epoch))
+            self._order = torch.randperm(len(self.y), generator=generator).to(self.device)
+            self._epoch = epoch
+        return self._order[rank * self.size : (rank + 1) * self.size]
 
     def _apply(self, augment: Augment, x: Tensor, seed: int) -> Tensor:
         with seeded(seed):

@@ -25,6 +25,7 @@ from depthprobe.training.metrics import default_loss
 from depthprobe.training.optimizers import make_optimizer, make_own_optimizer, scale_new
 from depthprobe.training.outputs import main_output
 from depthprobe.training.parts import parts_of, synchronise_norms
+from depthprobe.training.teacher import Teacher
 from depthprobe.training.team import ALONE, Team
 
 CHECK_EVERY = 20
@@ -37,7 +38,8 @@ class Learner:
 
     own: the user's functions that replace parts of the training; rate: factor on the rate of every parameter group,
     whoever made the optimizer. new: parameters of added layers, whose rate is scaled (None: those in an edited
-    network's gates). step: where it stands; updates, samples: what was computed for it, measured branches included.
+    network's gates). teacher: a trained network whose outputs are learned beside the targets. step: where it stands;
+    updates, samples: what was computed for it, measured branches included.
     """
 
     def __init__(
@@ -49,9 +51,10 @@ class Learner:
         own: Overrides | None = None,
         rate: float = 1.0,
         new: Sequence[nn.Parameter] | None = None,
+        teacher: Teacher | None = None,
         team: Team = ALONE,
     ) -> None:
-        self.net = net.to(accelerator.device)
+        self.net, self.teacher = net.to(accelerator.device), teacher
         self.team, self.parts = team, parts_of(batches.size, team, config.accumulate, accelerator.device)
         if team.size > 1 and accelerator.device.type == "cuda":
             synchronise_norms(net)
@@ -72,6 +75,7 @@ class Learner:
             compile_units(net)
         fp16 = config.precision == "fp16"
         self.scaler = torch.amp.GradScaler(accelerator.device.type) if fp16 else None
+        self._part: Part | None = None
         self.step = 0
         self.updates = 0
         self.samples = 0
@@ -135,6 +139,7 @@ class Learner:
 
     def _backward(self, part: Part | None) -> Tensor:
         """Gradients of one part, in `.grad`; returns what it adds to the loss of the batch."""
+        self._part = part
         x, y = self.batches.at(self.step, part=part)
         with taking(part), compiled_units() if self.config.compile else nullcontext():
             with self.accelerator.autocast():
@@ -149,7 +154,10 @@ class Learner:
         if self.own.training_step:
             return cast(Tensor, self.own.call("training_step", self.net, (x, y)))
         output = self.net(x)
-        return cast(Tensor, self.own.call("loss", output, y)) if self.own.loss else default_loss(main_output(output), y)
+        loss = cast(Tensor, self.own.call("loss", output, y)) if self.own.loss else default_loss(main_output(output), y)
+        if self.teacher is None:
+            return loss
+        return self.teacher.mix(loss, main_output(output), x, self.batches, self.step, self._part)
 
     def state(self) -> dict[str, Any]:
         """Everything a resumed training needs, tensors and plain values only."""

@@ -1,6 +1,7 @@
 """Copies of one stage, or of one site, alone in the network (`--by stage|site`)."""
 
 import json
+from collections import OrderedDict
 
 import pytest
 import torch
@@ -103,3 +104,51 @@ def test_a_place_that_diverges_alone_costs_no_seed(tmp_path, monkeypatch):
     assert result.recommendation["failed_seeds"] == []
     assert any("alone: the loss is no longer finite" in note for note in result.recommendation["notes"])
     assert len(result.recommendation["places"]) == 3
+
+
+class Residual(nn.Module):
+    def __init__(self, inner, outer):
+        super().__init__()
+        self.one, self.two = nn.Conv2d(inner, outer, 3, outer // inner, 1), nn.Conv2d(outer, outer, 3, padding=1)
+        self.down = nn.Conv2d(inner, outer, 1, 2) if inner != outer else nn.Identity()
+
+    def forward(self, x):
+        return torch.relu(self.two(torch.relu(self.one(x))) + self.down(x))
+
+
+def residual():
+    return nn.Sequential(
+        OrderedDict(
+            stem=nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU()),
+            layer1=nn.Sequential(Residual(4, 4), Residual(4, 4)),
+            layer2=nn.Sequential(Residual(4, 8), Residual(8, 8)),
+            head=nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 10)),
+        )
+    )
+
+
+def plan_residual(**settings):
+    config = GrowConfig(by="stage", **settings)
+    return plan_grow(residual(), torch.zeros(2, 1, 8, 8), config, TrainConfig(steps=100), 200)
+
+
+def test_residual_stages_grow_by_whole_blocks_and_are_called_after_their_module():
+    plan = plan_residual()
+    assert [(place.name, place.units) for place in plan.places] == [
+        ("layer1", ("layer1.0", "layer1.1")), ("layer2", ("layer2.0", "layer2.1")),
+    ]  # fmt: skip
+    assert [len(place.gates) for place in plan.places] == [2, 2]
+    assert sum((place.gates for place in plan.places), ()) == plan.gates
+    assert set(plan.depths) == {11, 13, 15, 17, 19}  # a block is two convolutions
+
+
+def test_sites_that_are_named_stay_and_a_stem_is_no_part_of_a_stage():
+    plan = plan_residual(sites=("stem.0", "layer1.1", "layer2.0", "layer2.1"))
+    assert [place.name for place in plan.places] == ["stem.0", "layer1.1", "layer2"]
+
+
+def test_a_residual_net_is_probed_by_stage():
+    result = dp.grow(residual(), "digits", by="stage", seeds=1, steps=40, lr=0.05, threads=1, limit_train=300)
+    rows = result.recommendation["places"]
+    assert [(row["place"], row["copies"]) for row in rows] == [("layer1", 2), ("layer2", 2)]
+    assert "layer1" in result.recommendation["sentence"]

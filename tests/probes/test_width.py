@@ -140,7 +140,7 @@ def test_a_checkpoint_of_ours_needs_nothing_else_and_runs_compose(trained, folde
     for said in (
         "How narrow may",
         "% of the channels",
-        "Without any training",
+        "without training",
         "it is the model&#39;s output",
         "narrow",
     ):

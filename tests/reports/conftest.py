@@ -7,12 +7,19 @@ from pathlib import Path
 import pytest
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "run-v1"
+FINISHED = Path(__file__).parent / "finished"
 
 
 @pytest.fixture
 def golden():
     """The run folder as version 0.1 wrote it (records thinned)."""
     return GOLDEN
+
+
+@pytest.fixture(scope="session")
+def finished():
+    """Small real runs without the scores of examples: grow, full (--by, --sensitivity, --verify), shrink, width."""
+    return {path.name: path for path in sorted(FINISHED.iterdir())}
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ def test_plots_are_drawn_and_nothing_complains(golden, keep_run, tmp_path, brows
     dom, console = browse(page, "--dump-dom")
     assert console == []
     plots = len(re.findall(r'class="plot js-plotly-plot', dom))
-    assert plots == 8
+    assert plots == 6 + 6 + 1
     assert len(re.findall(r"<svg[^>]*main-svg", dom)) >= plots
 
 

@@ -21,6 +21,17 @@ def test_candidates_are_the_measured_ones(view):
     assert (rows[2].params, rows[2].macs, rows[2].latency_ms) == (7290, 451744, 0.8244)
 
 
+def test_candidates_that_another_one_beats_are_marked(make_run):
+    run = make_run()
+    path = run / "recommendation.json"
+    answer = json.loads(path.read_text())
+    for row in answer["depth"]["candidates"]:
+        row["pareto"] = row["depth"] != 7
+    path.write_text(json.dumps(answer))
+    rows = view_run(read_run(run)).curve.candidates
+    assert [row.depth for row in rows if row.pareto is False] == [7]
+
+
 def test_depths_tolerance_and_control(view):
     curve = view.curve
     assert (curve.current, curve.recommended, curve.best_guess) == (3, 5, 5)
@@ -69,9 +80,20 @@ def test_deepen_says_which_unit_gets_copies(view):
         "Depth": "3 → 5 layers",
         "Gain over the current depth": "+4.3 points",
         "Gain over the control": "+2.1 points",
-        "Price of 5 layers": "×2.2 latency",
         "Test accuracy": "0.986",
     }
+
+
+def test_costs_before_and_after(view, finished):
+    assert {tile.label: tile.value for tile in view.answer.costs} == {
+        "Accuracy": "0.938 → 0.979",
+        "Parameters": "2,650 → 7,290",
+        "MACs": "157 k → 452 k",
+        "Latency": "0.374 → 0.824",
+    }
+    full = {tile.label: tile for tile in view_run(read_run(finished["full"])).answer.costs}
+    assert full["Memory"].value == "8.14 kB → 27.9 kB"
+    assert full["Memory"].detail == "×3.4, weights, counted"
 
 
 def test_keep_says_there_is_nothing_to_gain(keep_run):
@@ -93,7 +115,10 @@ def test_inconclusive_says_what_would_settle_it(open_run):
 
 def test_a_failed_seed_is_shown_and_averaged_nowhere(open_run):
     view = view_run(read_run(open_run))
-    assert view.answer.warnings == ("Seed 2 failed in the grow arm: collapsed at 7 layers",)
+    assert view.answer.warnings == (
+        "Seed 2 failed in the grow arm: collapsed at 7 layers. Not in any number of the answer.",
+        "The control, which only trained as long, may be as good as growth: +1.0 points over it (−0.5 to +2.5).",
+    )
     assert view.answer.notes == ("the gain over the control is not separated from zero",)
     assert [walk.failed for walk in view.curve.walks] == [False, False, True]
     assert view.curve.up[0][1] == pytest.approx((0.87778 + 0.87222) / 2, abs=1e-4)

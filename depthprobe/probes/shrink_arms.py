@@ -1,0 +1,175 @@
+"""The arms of a shrink probe: the walk with a look at every hold, the long branch that decides, the control."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import torch
+
+from depthprobe.errors import TrainingError
+from depthprobe.inputs import Split
+from depthprobe.probes.arms import (
+    CHECKPOINT_SECONDS,
+    next_mark,
+    run_control_arm,
+    run_stairs,
+    trace_distance,
+    trace_point,
+)
+from depthprobe.probes.bench import Arm, Bench, begin_training, undisturbed
+from depthprobe.probes.holds import branch_and_cool, measure, measurement, pack_scores
+from depthprobe.probes.notebook import RunNotebook
+from depthprobe.probes.setup import recipe_network
+from depthprobe.probes.shrink_plan import ShrinkPlan
+from depthprobe.runs import RunFolder
+from depthprobe.schedules import Hold
+from depthprobe.surgery import Edited, settle
+from depthprobe.training.learner import Learner, predict
+
+AT = "at "  # an arm's kind: the long branches at so many layers
+AS_IT_IS, LOOK, DOWN = "as it is", "look", "down"  # ways in which a network was measured
+WALK = "checkpoints/walk"
+
+
+def branch_kind(plan: ShrinkPlan, opened: int) -> str:
+    """Kind of the arms that train the candidate with `opened` open gates."""
+    return f"{AT}{plan.depth_of(opened)} layers"
+
+
+def branched(plan: ShrinkPlan, kind: str) -> int:
+    """Open gates of the candidate that arms of this kind train."""
+    return next(opened for opened in plan.opened if branch_kind(plan, opened) == kind)
+
+
+def run_walk_arm(
+    bench: Bench[ShrinkPlan], arm: Arm, notebook: RunNotebook, state: dict[str, Any] | None, *, beyond: float | None
+) -> Learner:
+    """Down the stairs while the network is fine-tuned, until it has lost more than `beyond` (None: never) twice in a
+    row, or diverges; what was measured before counts. At every hold a short branch is looked at and the network kept.
+    """
+    if state is None:
+        notebook.record(measure_as_it_is(bench, arm))
+    at_hold = partial(look_at_hold, bench, arm, notebook)
+    schedule = bench.plan.schedule(arm.rank)
+    try:
+        return run_stairs(
+            bench,
+            arm,
+            notebook,
+            state,
+            schedule,
+            at_hold,
+            None if beyond is None else lambda values: is_beyond(values[1:], beyond),
+        )
+    except TrainingError as error:
+        looks = len(notebook.measured(arm)) - 1
+        if looks < 2 or notebook.learner is None:
+            raise
+        what = f"seed {arm.seed}: the walk ended after {looks} measurements: {error.what}"
+        notebook.record({"kind": "note", "arm": arm.kind, "seed": arm.seed, "what": what})
+        return notebook.learner
+
+
+def is_beyond(values: Sequence[float], beyond: float) -> bool:
+    """Whether the last two measurements are both more than `beyond` below the best: no recovery is to be expected."""
+    return len(values) > 2 and max(values[-2:]) < max(values) - beyond
+
+
+def measure_as_it_is(bench: Bench[ShrinkPlan], arm: Arm) -> dict[str, Any]:
+    """The record of the network before any training."""
+    split, base = bench.split(arm.rank), bench.plan.base
+    network = bench.build(arm.seed).to(bench.accelerator.device)
+    scored = bench.metric.score(predict(network, split.valid.x, bench.accelerator.device), split.valid.y)
+    return {
+        "kind": "measurement",
+        "arm": arm.kind,
+        "seed": arm.seed,
+        "walk": AS_IT_IS,
+        "opened": base.opened,
+        "depth": base.depth,
+        "step": 0,
+        "samples": 0,
+        "value": scored.value,
+        "examples": scored.examples,
+        "valid_id": split.valid_id[:16],
+        **pack_scores(scored),
+    }
+
+
+def look_at_hold(
+    bench: Bench[ShrinkPlan],
+    arm: Arm,
+    notebook: RunNotebook,
+    learner: Learner,
+    edited: Edited,
+    split: Split,
+    hold: Hold,
+) -> None:
+    """Branch, cool shortly, score and record; the uncooled network is kept for the long branches."""
+    with undisturbed(bench.accelerator.device):
+        branch = branch_and_cool(learner, edited, bench.plan.cool, arm.seed, bench.rates)
+        scores = measure(branch, split, bench.metric)
+    learner.samples += branch.samples
+    learner.updates += branch.updates
+    notebook.folder.write_torch(f"{WALK}/{hold.opened}.pt", {"state_dict": settle(edited).state_dict()})
+    depth = bench.plan.depth_of(hold.opened)
+    notebook.record(
+        measurement(arm, learner, scores, walk=LOOK, opened=hold.opened, depth=depth, valid_id=split.valid_id)
+    )
+
+
+def run_branch_arm(bench: Bench[ShrinkPlan], arm: Arm, notebook: RunNotebook, state: dict[str, Any] | None) -> Learner:
+    """From where the walk had so many layers left, at the rate of training again and down to zero; then measured. A
+    divergence is noted, and the candidate has no measurement.
+    """
+    plan, split = bench.plan, bench.split(arm.rank)
+    opened, steps = branched(plan, arm.kind), plan.branch
+    network = recipe_network(bench.build(arm.seed), plan.recipe(opened, arm.rank), split.train.x[:2])
+    network.load_state_dict(read_walk(notebook.folder, opened))
+    learner = begin_training(network, bench, split, arm)
+    notebook.watch(learner)
+    if state is not None:
+        learner.load(state)
+    every, saved = trace_distance(steps), time.monotonic()
+    try:
+        while learner.step < steps:
+            mark = next_mark(learner.step, every, [steps])
+            loss = learner.run(
+                mark,
+                lambda step: bench.rates.cool(step, steps),
+                None,
+                lambda step, value: notebook.progress(arm, step, value, []),
+            )
+            trace_point(arm, notebook, learner, split, loss, [], bench.metric)
+            if time.monotonic() - saved > CHECKPOINT_SECONDS:
+                notebook.checkpoint(arm, learner.state())
+                saved = time.monotonic()
+        scores = measure(learner, split, bench.metric)
+    except TrainingError as error:
+        what = f"seed {arm.seed}, {plan.depth_of(opened)} layers: {error.what}"
+        notebook.record({"kind": "note", "arm": arm.kind, "seed": arm.seed, "what": what})
+        return learner
+    notebook.keep(arm, opened, learner.net)
+    depth = plan.depth_of(opened)
+    notebook.record(measurement(arm, learner, scores, walk=DOWN, opened=opened, depth=depth, valid_id=split.valid_id))
+    return learner
+
+
+def run_whole_arm(
+    bench: Bench[ShrinkPlan], arm: Arm, notebook: RunNotebook, state: dict[str, Any] | None, *, opened: int
+) -> Learner:
+    """The control: the whole network without a teacher, for as many updates as the candidate with `opened` open gates
+    sees.
+    """
+    plan = bench.plan
+    course = (plan.reached(opened), plan.seen(opened))
+    return run_control_arm(replace(bench, teacher=None), arm, notebook, state, course)
+
+
+def read_walk(folder: RunFolder, opened: int) -> dict[str, torch.Tensor]:
+    """Weights of the walk's network with `opened` open gates, as it was before its look."""
+    saved = torch.load(folder.path / f"{WALK}/{opened}.pt", map_location="cpu", weights_only=True)
+    state: dict[str, torch.Tensor] = saved["state_dict"]
+    return state

@@ -1,0 +1,104 @@
+"""What a shrink probe measured, and the rule's decision on it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from depthprobe.analysis.automatic import decide_automatically
+from depthprobe.analysis.decision import Decision
+from depthprobe.analysis.rule import decide
+from depthprobe.analysis.scores import SeedScores
+from depthprobe.analysis.tolerance import TARGET
+from depthprobe.probes.answer import read_failures, unpack_scores
+from depthprobe.probes.bench import Arm
+from depthprobe.probes.conclusion import FLOORS, highest_chance
+from depthprobe.probes.sensitivity import at_rate
+from depthprobe.probes.shrink_arms import AS_IT_IS, DOWN, LOOK
+from depthprobe.probes.shrink_setup import ShrinkSetup
+
+Records = Sequence[Mapping[str, Any]]
+PRESENT = {
+    AS_IT_IS: "as the checkpoint has it",
+    LOOK: "fine-tuned up to the first hold",
+    "control": "fine-tuned as long as the smallest (the control)",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """What the finished arms measured. seeds: those that count; walker: the seed whose walk the others branch from
+    (None: every walk failed, or none ended yet); looks: open gates -> metric, of the walk; opened: open gates,
+    ascending, of the candidates that every seed measured, the present network last; scores: of those, by seed; present:
+    how the present network was measured at its best.
+    """
+
+    seeds: list[int]
+    walker: int | None
+    looks: dict[int, float]
+    opened: list[int]
+    scores: list[SeedScores]
+    present: str
+
+
+def finished_arms(records: Records, seeds: Sequence[int]) -> list[Arm]:
+    """The arms that ended, in order; trainings from scratch (--verify) left out."""
+    ended = [r for r in at_rate(records, 1.0) if r["kind"] == "arm"]
+    return [Arm(r["seed"], seeds.index(r["seed"]), r["arm"]) for r in ended]
+
+
+def read_measured(setup: ShrinkSetup, records: Records) -> Measured:
+    """Of the arms that ended; nothing of one that is under way."""
+    records, plan = at_rate(records, 1.0), setup.bench.plan
+    failed = {failure.seed for failure in read_failures(records)}
+    seeds = [seed for seed in setup.seeds if seed not in failed]
+    done = {(arm.seed, arm.kind) for arm in finished_arms(records, setup.seeds)}
+    mine = [r for r in records if r["kind"] == "measurement" and (r["seed"], r["arm"]) in done]
+    walker = next((seed for seed in seeds if (seed, "shrink") in done), None)
+    walked = [r for r in mine if r["seed"] == walker]
+    looks = {r["opened"]: float(r["value"]) for r in walked if r["walk"] == LOOK}
+    if walker is None:
+        return Measured(seeds=seeds, walker=None, looks={}, opened=[], scores=[], present="")
+    whole = {r["walk"]: r for r in walked if r["opened"] == plan.base.opened and r["walk"] in PRESENT}
+    best = max(whole, key=lambda way: whole[way]["value"])
+    tables = {seed: {r["opened"]: r for r in mine if (r["seed"], r["walk"]) == (seed, DOWN)} for seed in seeds}
+    opened = [count for count in plan.opened if all(count in table for table in tables.values())]
+    here, control = (unpack_scores(whole[way]) for way in (best, "control" if "control" in whole else best))
+    scores = [
+        SeedScores(
+            seed=seed,
+            candidates=np.stack([*(unpack_scores(table[count]) for count in opened), here]),
+            control=control,
+            examples=whole[best]["valid_id"],
+        )
+        for seed, table in tables.items()
+    ]
+    return Measured(
+        seeds=seeds,
+        walker=walker,
+        looks=looks,
+        opened=[*opened, plan.base.opened],
+        scores=scores,
+        present=PRESENT[best],
+    )
+
+
+def decide_on(setup: ShrinkSetup, measured: Measured) -> Decision:
+    """The rule's decision. The present network counts as it is at its best: a smaller one must not win by its longer
+    training, nor because fine-tuning hurts.
+    """
+    plan, config, metric = setup.bench.plan, setup.config, setup.bench.metric
+    tolerance = config.tolerance or TARGET
+    ask = partial(
+        decide_automatically if setup.tolerance_auto else decide,
+        depths=[plan.depth_of(count) for count in measured.opened],
+        current=plan.base.depth,
+        tolerance=tolerance,
+        confidence=config.confidence,
+        floor=highest_chance(setup.bench, 1),
+        scale=1.0 if metric.known_scale else tolerance / TARGET,
+        floor_is=FLOORS.get(metric.spec, ""),
+    )
+    return ask(measured.scores)

@@ -1,0 +1,196 @@
+"""The decision of a width probe on its records: which ratio, and what recommendation.json says under `width`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from depthprobe.analysis.automatic import decide_automatically
+from depthprobe.analysis.budgets import accelerates_at, compare_speed
+from depthprobe.analysis.decision import Decision
+from depthprobe.analysis.rule import decide
+from depthprobe.analysis.scores import SeedScores
+from depthprobe.analysis.tolerance import TARGET
+from depthprobe.analysis.width_sentence import say_narrowing
+from depthprobe.analysis.within import decide_within
+from depthprobe.graph.costs import count_bytes, measure_latency_ms
+from depthprobe.probes.answer import Failure, read_failures, unpack_scores, within
+from depthprobe.probes.conclusion import FLOORS, all_failed, highest_chance, latency_facts, mark_pareto, units_of
+from depthprobe.probes.profiles import skeleton
+from depthprobe.probes.shrink_answer import measured_by_all
+from depthprobe.probes.width_setup import WidthSetup
+from depthprobe.runs import RunFolder
+
+Records = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weighed:
+    """The decision on a probe's records. rows: the candidates, ascending, as plain values; width: that part of the
+    recommendation; kept: percent of the channels of the advised network; sentence: of a budget, where one was set;
+    planned: the decision's tolerance was coarser than that; trained_on: how the present network was measured at its
+    best.
+    """
+
+    decision: Decision
+    seeds: list[int]
+    failures: list[Failure]
+    rows: list[dict[str, Any]]
+    width: dict[str, Any]
+    kept: int
+    planned: float
+    trained_on: str
+    sentence: str | None = None
+
+    @property
+    def failed(self) -> list[int]:
+        """Seeds whose walk failed."""
+        return sorted({failure.seed for failure in self.failures if failure.arm == "width"})
+
+
+def weigh_width(setup: WidthSetup, folder: RunFolder) -> Weighed:
+    """Decide on the records of a completed probe. Raises TrainingError when every seed failed."""
+    plan, config = setup.bench.plan, setup.config
+    records = list(folder.records())
+    failures = [failure for failure in read_failures(records) if failure.arm in ("width", "control")]
+    failed = {failure.seed for failure in failures if failure.arm == "width"}
+    alive = [seed for seed in setup.seeds if seed not in failed]
+    if not alive:
+        raise all_failed(setup.bench, folder, failures)
+    percents = measured_by_all(records, plan, alive)
+    scores, trained_on = longest_trained(read_walks(records, percents, alive))
+    decision, planned = _decide(setup, scores, percents), config.tolerance or TARGET
+    rows, sentence = candidate_rows(setup, decision), None
+    if config.limits:
+        uneven = plan.profile == "uneven"
+        decision, sentence = decide_within(
+            decision,
+            rows,
+            config.limits,
+            units_of(setup.bench, decision),
+            lambda verdict, before, after: say_narrowing(verdict, after, uneven),
+        )
+    kept = decision.recommended if decision.verdict == "shrink" and decision.recommended else plan.base.opened
+    return Weighed(
+        decision=decision,
+        seeds=setup.seeds,
+        failures=failures,
+        rows=rows,
+        width=width_json(setup, decision, rows, kept),
+        kept=kept,
+        planned=planned,
+        trained_on=trained_on,
+        sentence=sentence,
+    )
+
+
+def _decide(setup: WidthSetup, scores: list[SeedScores], percents: list[int]) -> Decision:
+    config, metric = setup.config, setup.bench.metric
+    tolerance = config.tolerance or TARGET
+    ask = partial(
+        decide_automatically if setup.tolerance_auto else decide,
+        depths=percents,
+        current=setup.bench.plan.base.opened,
+        tolerance=tolerance,
+        confidence=config.confidence,
+        floor=highest_chance(setup.bench, 1),
+        scale=1.0 if metric.known_scale else tolerance / TARGET,
+        floor_is=FLOORS.get(metric.spec, ""),
+    )
+    return ask(scores)
+
+
+def read_walks(records: Records, percents: Sequence[int], seeds: Sequence[int]) -> list[SeedScores]:
+    """Scores of the cooled walks, beside each the one control, or, where that failed, the network before the walk."""
+    found = [record for record in records if record["kind"] == "measurement"]
+    control = next((unpack_scores(record) for record in found if record["walk"] == "control"), None)
+    scores = []
+    for seed in seeds:
+        down = {record["opened"]: record for record in found if (record["seed"], record["walk"]) == (seed, "down")}
+        table = np.stack([unpack_scores(down[percent]) for percent in percents])
+        examples = next(iter(down.values()))["valid_id"]
+        beside = table[-1] if control is None else control
+        scores.append(SeedScores(seed=seed, candidates=table, control=beside, examples=examples))
+    return scores
+
+
+def longest_trained(scores: list[SeedScores]) -> tuple[list[SeedScores], str]:
+    """The scores with the network as it is at its best: measured before anything was cut, or, where that is better,
+    trained on as long as the narrowest (the control). A narrower network must not win by its longer training.
+    """
+    first = sum(float(one.candidates[-1].mean()) for one in scores)
+    control = sum(float(one.control.mean()) for one in scores)
+    if control <= first:
+        return scores, "at the beginning of the walk"
+    replaced = [replace(one, candidates=np.vstack([one.candidates[:-1], one.control[None]])) for one in scores]
+    return replaced, "trained on as long as the whole walk (the control)"
+
+
+def candidate_rows(setup: WidthSetup, decision: Decision) -> list[dict[str, Any]]:
+    """One row per measured ratio, ascending: value with interval, params, macs, measured latency; pareto: no other is
+    as good with fewer of both (measured times differ from run to run, and decide nothing).
+    """
+    plan, device = setup.bench.plan, setup.bench.accelerator.device
+    x = setup.bench.split(0).train.x[: setup.bench.train.batch_size]
+    costs = {candidate.opened: candidate for candidate in plan.candidates}
+    rows = []
+    for percent, estimate in zip(decision.depths, decision.candidates, strict=True):
+        net = skeleton(setup.model.build(), plan.units, plan.widths[percent], x[:2]).to(device)
+        rows.append(
+            {
+                "ratio": percent / 100,
+                **within(estimate, setup.bench.metric.bounds),
+                "params": costs[percent].params,
+                "macs": costs[percent].macs,
+                "latency_ms": round(measure_latency_ms(net, x.to(device)), 4),
+                "weight_bytes": count_bytes(net),
+            }
+        )
+    mark_pareto(rows)
+    return rows
+
+
+def width_json(setup: WidthSetup, decision: Decision, rows: list[dict[str, Any]], kept: int) -> dict[str, Any]:
+    """The `width` part of a recommendation. rows: of `candidate_rows`; kept: percent of the network that is saved."""
+    plan, percents = setup.bench.plan, list(decision.depths)
+    values = [estimate.value for estimate in decision.candidates]
+    knee = accelerates_at(percents, values, decision.tolerance / 10)  # the losses are per percent
+    return {
+        "current": 1.0,
+        "recommended": None if decision.recommended is None else decision.recommended / 100,
+        "best_guess": decision.best_guess / 100,
+        "range95": [percent / 100 for percent in decision.range95] if decision.range95 else None,
+        "resamples": {f"{percent / 100:g}": share for percent, share in (decision.resamples or {}).items()},
+        "fitted": list(decision.fitted) if decision.fitted else None,
+        "candidates": rows,
+        "latency": latency_facts(setup.bench),
+        "accelerates_at": None if knee is None else knee / 100,
+        "speed_ms": compare_speed(rows[-1], rows[percents.index(kept)]),
+        "units": [_unit(setup, decision, rank) for rank in range(len(plan.units))],
+        "fixed": [{"name": one.unit, "current": one.width, "reason": one.reason or "not asked"} for one in plan.others],
+        "profile": plan.profile,
+        "untrained": [_with_profiles(setup, row) for row in setup.untrained.together],
+    }
+
+
+def _with_profiles(setup: WidthSetup, row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of what the network is worth untrained, at equal shares and at uneven ones (None: not measured)."""
+    percent, untrained = str(round(100 * row["ratio"])), setup.untrained
+    return {**row, "equal": untrained.equal.get(percent), "uneven": untrained.uneven.get(percent)}
+
+
+def _unit(setup: WidthSetup, decision: Decision, rank: int) -> dict[str, Any]:
+    """One unit: its widths, what it is worth alone without training, and the least of them that loses nothing."""
+    plan, unit = setup.bench.plan, setup.bench.plan.units[rank]
+    alone = list(setup.untrained.alone[unit.unit])
+    enough = [row["width"] for row in alone if row["value"] >= setup.untrained.whole - decision.tolerance]
+    return {
+        "name": unit.unit,
+        "members": list(unit.members),
+        "current": unit.width,
+        "recommended": None if decision.recommended is None else plan.widths[decision.recommended][unit.unit],
+        "enough_alone": min(enough, default=unit.width),
+        "candidates": alone,
+    }

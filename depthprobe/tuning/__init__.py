@@ -1,0 +1,1 @@
+"""Tuning the schedule of a grow run: an Optuna study whose storage is the queue of all workers."""

@@ -1,0 +1,185 @@
+"""From a finished study to its answer: recommendation.json, best.toml, plots.json."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from depthprobe.analysis.tolerance import TARGET
+from depthprobe.analysis.units import Units
+from depthprobe.config import GrowConfig, TrainConfig
+from depthprobe.runs import RunFolder
+from depthprobe.tuning.confirm import Contender, pick
+from depthprobe.tuning.plots import draw_plots
+from depthprobe.tuning.queue import Queue, by_slot, last_attempts
+from depthprobe.tuning.quiet import quietly
+from depthprobe.tuning.setup import TuneSetup
+from depthprobe.tuning.stairs import configured
+
+SCHEMA = 1
+BEST, PLOTS = "best.toml", "plots.json"
+EVALUATOR = "PED-ANOVA (optuna.importance.PedAnovaImportanceEvaluator)"
+GROW_KEYS = (
+    "copies", "sites", "kernel", "init", "mode", "granularity", "max_scale", "schedule", "overlap", "opening",
+    "first_share", "up_share", "up_hold_share", "cool_share",
+)  # fmt: skip
+TRAIN_KEYS = ("steps", "batch_size", "optimizer", "lr", "momentum", "weight_decay", "new_lr_scale", "clip", "augment")
+
+
+def conclude_tuning(
+    setup: TuneSetup, folder: RunFolder, search: Queue, confirm: Queue, contenders: Sequence[Contender], seconds: float
+) -> dict[str, Any]:
+    """Write best.toml, plots.json and, last, recommendation.json; returns the last."""
+    tolerance = setup.base.config.tolerance or TARGET
+    best = pick(contenders, pareto=setup.config.pareto, tolerance=tolerance)
+    document = {
+        "schema": SCHEMA,
+        "command": "tune",
+        **_verdict(setup, contenders, best),
+        "metric": setup.bench.metric.name,
+        "fraction": setup.bench.metric.fraction,
+        "tolerance": tolerance,
+        "confidence": setup.base.config.confidence,
+        "seeds": [setup.base.config.seed + rank for rank in confirm_ranks(setup)],
+        "default": contender_json(contenders[0]),
+        "best": contender_json(best),
+        "confirmed": [contender_json(one) for one in contenders],
+        "trials": count_trials(search),
+        "importance": {"evaluator": EVALUATOR, "values": importances(search)},
+        "cost": total_cost(setup, search, confirm, seconds),
+        "config_file": BEST,
+        "notes": [*setup.notes, setup.base.lr_note],
+    }
+    folder.write_text(BEST, config_text(setup, best))
+    folder.write_json(PLOTS, draw_plots(search, setup.bench.metric.name, setup.config))
+    folder.write_json("recommendation.json", document)
+    return document
+
+
+def confirm_ranks(setup: TuneSetup) -> list[int]:
+    """Ranks of the fresh seeds: those after the seeds of the search."""
+    return list(range(setup.config.seeds, setup.config.seeds + setup.config.confirm_seeds))
+
+
+def contender_json(one: Contender) -> dict[str, Any]:
+    """Plain values; "value" is the mean over the fresh seeds, "search_value" what the search saw."""
+    searched = one.searched if math.isfinite(one.searched) else None
+    row = asdict(one)
+    return {"trial": row.pop("slot"), "value": one.mean, **row, "searched": searched}
+
+
+def _verdict(setup: TuneSetup, contenders: Sequence[Contender], best: Contender) -> dict[str, Any]:
+    gain = best.gain
+    exceeds = gain is not None and gain["low"] > 0.0
+    verdict = "keep" if best is contenders[0] else "tuned"
+    return {"verdict": verdict, "gain_exceeds_noise": exceeds, "sentence": say(setup, contenders, best)}
+
+
+def say(setup: TuneSetup, contenders: Sequence[Contender], best: Contender) -> str:
+    """The answer in one sentence, with whether the gain exceeds the noise."""
+    units = Units(
+        metric=setup.bench.metric.name, fraction=setup.bench.metric.fraction,
+        tolerance=setup.base.config.tolerance or TARGET,
+    )  # fmt: skip
+    default, count = contenders[0], setup.config.confirm_seeds
+    on = f"on {count} fresh seed{'' if count == 1 else 's'}"
+    if best is not default:
+        exceeds = best.gain is not None and best.gain["low"] > 0.0
+        why = "the gain exceeds the noise" if exceeds else "it is no worse than the tolerance"
+        return (
+            f"Use trial {best.slot}: {units.metric} {_value(default, units)} -> {_value(best, units)} {on}"
+            f"{_gain(best, units)}; {why}, at {best.cost / default.cost:.2f} times the cost of the default."
+        )
+    start = f"Keep the default: {units.metric} {_value(default, units)} {on}"
+    rivals = [one for one in contenders[1:] if one.gain is not None]
+    if not rivals:
+        return f"{start}; no other trial could be compared with it."
+    rival = max(rivals, key=lambda one: one.gain["value"] if one.gain else -math.inf)
+    return (
+        f"{start}; the best of {setup.config.trials} trials, {rival.slot}, has {_value(rival, units)}"
+        f"{_gain(rival, units)}: within the noise."
+    )
+
+
+def _value(one: Contender, units: Units) -> str:
+    failed = sum(value is None for value in one.values)
+    text = units.value(one.mean) if one.mean is not None else "nothing"
+    return text + (f" ({failed} of {len(one.values)} diverged)" if failed else "")
+
+
+def _gain(one: Contender, units: Units) -> str:
+    if one.gain is None:
+        return ""
+    value, low, high = (one.gain[name] for name in ("value", "low", "high"))
+    return (
+        f" (gain {units.signed(value)}, interval {units.signed(low, unit=False)} to {units.signed(high, unit=False)})"
+    )
+
+
+def count_trials(search: Queue) -> dict[str, int]:
+    """How the trials of the search ended; retried: those that were run again after a worker was lost."""
+    ends, slots = last_attempts(search), by_slot(search.get_trials(deepcopy=False))
+    states = [trial.state for trial in ends]
+    return {
+        "total": len(ends),
+        "complete": states.count(TrialState.COMPLETE),
+        "pruned": states.count(TrialState.PRUNED),
+        "failed": states.count(TrialState.FAIL),
+        "retried": sum(len(attempts) > 1 for attempts in slots.values()),
+    }
+
+
+def importances(search: Queue) -> dict[str, float]:
+    """Share of each choice in what the accuracy varies by (with two objectives, in both), the largest first; nothing
+    for fewer than two complete trials.
+    """
+    complete = search.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    if len(complete) < 2:
+        return {}
+    with quietly():
+        found = optuna.importance.get_param_importances(search)
+    return {name: round(float(value), 4) for name, value in found.items() if math.isfinite(value)}
+
+
+def total_cost(setup: TuneSetup, search: Queue, confirm: Queue, seconds: float) -> dict[str, Any]:
+    """What the whole study took; trainings: in conventional trainings of the deepest candidate."""
+    trials = [*last_attempts(search), *last_attempts(confirm)]
+    bills = [run for trial in trials for run in [*trial.user_attrs.get("runs", []), trial.user_attrs.get("cut") or {}]]
+    trainings = sum(_paid(setup, trial) for trial in trials)
+    return {
+        "trainings": round(trainings, 2),
+        "steps": sum(bill.get("updates", 0) for bill in bills),
+        "sample_passes": sum(bill.get("samples", 0) for bill in bills),
+        "wall_seconds": round(seconds, 1),
+    }
+
+
+def _paid(setup: TuneSetup, trial: FrozenTrial) -> float:
+    attributes = trial.user_attrs
+    share = float((attributes.get("cut") or {}).get("updates", 0)) / setup.budget.updates
+    return float(attributes.get("cost", 0.0)) * float(len(attributes.get("runs", [])) + min(1.0, share))
+
+
+def config_text(setup: TuneSetup, best: Contender) -> str:
+    """A TOML file that `depthprobe grow --config` takes: the stairs of the search, with the settings of `best`."""
+    grow, train = configured(best.settings, setup.base.config, setup.bench.train)
+    where = "the default" if best.slot == 0 else f"trial {best.slot}"
+    model, data = setup.base.model.to_json()["spec"], setup.base.data_source.spec
+    head = f"# {where} of {setup.config.trials}, by depthprobe tune"
+    use = json.dumps(f"depthprobe grow {model} --dataset {data} --config {BEST}")
+    kept = {**_picked(grow, GROW_KEYS), "candidates": list(setup.budget.opened[1:])}
+    parts = [head, f"# {use[1:-1]}", "", "[train]", *_lines(_picked(train, TRAIN_KEYS)), "", "[grow]", *_lines(kept)]
+    return "\n".join(parts) + "\n"
+
+
+def _picked(config: GrowConfig | TrainConfig, keys: Sequence[str]) -> dict[str, Any]:
+    return {key: getattr(config, key) for key in keys if getattr(config, key) is not None}
+
+
+def _lines(settings: dict[str, Any]) -> list[str]:
+    """JSON's strings, numbers, booleans and lists are TOML's."""
+    return [f"{name} = {json.dumps(value)}" for name, value in settings.items()]

@@ -1,0 +1,148 @@
+"""Confirmation: the best trials and the default again on fresh seeds, and whether one of them is really better."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from optuna.trial import FrozenTrial, TrialState
+
+from depthprobe.analysis.scores import SeedScores
+from depthprobe.analysis.spread import Spread, estimate_spread
+from depthprobe.probes.answer import unpack_scores
+from depthprobe.tuning.trial import DEFAULT, WORST
+
+Run = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contender:
+    """A schedule that was trained again. slot: its trial; values: of the metric on every fresh seed (None: diverged);
+    gain: over the default with its interval, None for the default itself and where no seed is left to compare.
+    """
+
+    slot: int
+    settings: Mapping[str, Any]
+    cost: float
+    searched: float
+    values: tuple[float | None, ...]
+    gain: Mapping[str, float] | None
+
+    @property
+    def mean(self) -> float | None:
+        """Over the seeds that did not diverge."""
+        kept = [value for value in self.values if value is not None]
+        return float(np.mean(kept)) if kept else None
+
+    @property
+    def failed(self) -> bool:
+        """Whether a seed diverged."""
+        return None in self.values
+
+
+def choose_top(trials: Sequence[FrozenTrial], count: int, *, pareto: bool) -> list[FrozenTrial]:
+    """The default, then at most `count` other trials, of different settings, the best first; with two objectives those
+    that no other beats in both.
+    """
+    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE and trial.values]
+    rest = [trial for trial in complete if not trial.user_attrs.get(DEFAULT)]
+    if pareto:
+        rest = [one for one in rest if not any(_beats(other.values, one.values) for other in complete)]
+    rest.sort(key=lambda trial: (-trial.values[0], trial.values[1:], trial.user_attrs["slot"]))
+    distinct = {json.dumps(trial.user_attrs["settings"], sort_keys=True): trial for trial in reversed(rest)}
+    chosen = sorted(distinct.values(), key=rest.index)[:count]
+    return [trial for trial in trials if trial.user_attrs.get(DEFAULT)][:1] + chosen
+
+
+def _beats(one: Sequence[float], other: Sequence[float]) -> bool:
+    """Accuracy at least as high, cost at least as low, and not the same."""
+    return one[0] >= other[0] and one[1] <= other[1] and list(one) != list(other)
+
+
+def confirmation_jobs(top: Sequence[FrozenTrial], ranks: Sequence[int], folds: Sequence[int]) -> list[dict[str, Any]]:
+    """One training for every contender and fresh seed, seed by seed."""
+    return [
+        {"of": trial.user_attrs["slot"], "settings": trial.user_attrs["settings"], "rank": rank, "fold": fold}
+        for rank, fold in zip(ranks, folds, strict=True)
+        for trial in top
+    ]
+
+
+def weigh(
+    top: Sequence[FrozenTrial],
+    trained: Sequence[FrozenTrial],
+    *,
+    confidence: float,
+    fraction: bool,
+    scale: float = 1.0,
+) -> list[Contender]:
+    """What came of the confirmation, the default first. trained: its trials; fraction: of the metric, whose worst value
+    stands in for a training that diverged; scale: of the metric, as for `estimate_spread`.
+
+    Gains are paired over seeds and examples. All of them hold together with `confidence`: the best of several is looked
+    at, so each interval is that much wider (Bonferroni).
+    """
+    runs = {(t.user_attrs["of"], t.user_attrs["rank"]): _run(t) for t in trained}
+    ranks = sorted({rank for _, rank in runs})
+    table = {t.user_attrs["slot"]: [runs.get((t.user_attrs["slot"], rank)) for rank in ranks] for t in top}
+    kept = [slot for slot, row in table.items() if fraction or all(_scored(run) for run in row)]
+    spread = _spread(table, kept, scale) if len(kept) > 1 and kept[0] == top[0].user_attrs["slot"] else None
+    each = 1.0 - (1.0 - confidence) / max(1, len(top) - 1)
+    return [
+        Contender(
+            slot=slot,
+            settings=trial.user_attrs["settings"],
+            cost=trial.user_attrs["cost"],
+            searched=float(trial.values[0]) if trial.values else float("nan"),
+            values=tuple(run.get("value") if run else None for run in table[slot]),
+            gain=_gain(spread, kept.index(slot), each) if spread is not None and slot in kept[1:] else None,
+        )
+        for trial, slot in ((trial, trial.user_attrs["slot"]) for trial in top)
+    ]
+
+
+def _run(trial: FrozenTrial) -> Run | None:
+    runs = trial.user_attrs.get("runs") or []
+    return runs[0] if runs else None
+
+
+def _scored(run: Run | None) -> bool:
+    return run is not None and run.get("failed") is None
+
+
+def _spread(table: Mapping[int, Sequence[Run | None]], kept: Sequence[int], scale: float) -> Spread | None:
+    """Of the contenders in `kept` over the seeds on which one of them was scored."""
+    scores = []
+    for rank in range(len(table[kept[0]])):
+        row = [table[slot][rank] for slot in kept]
+        known = next((run for run in row if run is not None and _scored(run)), None)
+        if known is None:
+            continue
+        size = len(unpack_scores(known))
+        stacked = np.stack([unpack_scores(run) if run and _scored(run) else np.full(size, WORST) for run in row])
+        scores.append(SeedScores(seed=rank, candidates=stacked, control=stacked[0], examples=known["valid_id"]))
+    return estimate_spread(scores, scale) if scores else None
+
+
+def _gain(spread: Spread, column: int, confidence: float) -> dict[str, float]:
+    contrast = np.zeros(len(spread.means))
+    contrast[0], contrast[column] = -1.0, 1.0
+    value, margin = float(contrast @ spread.means), spread.margin(contrast, confidence)
+    return {"value": value, "low": value - margin, "high": value + margin}
+
+
+def pick(contenders: Sequence[Contender], *, pareto: bool, tolerance: float) -> Contender:
+    """The contender to use: the one with the highest mean whose gain's lower bound is above zero; with two objectives
+    also the cheapest one that is no worse by more than `tolerance`; else the default, unless it diverged where another
+    did not.
+    """
+    default, rest = contenders[0], [one for one in contenders[1:] if one.gain is not None and not one.failed]
+    sound = [one for one in contenders[1:] if not one.failed]
+    if default.failed and sound and not rest:
+        return max(sound, key=lambda one: one.mean or 0.0)
+    better = [one for one in rest if one.gain is not None and one.gain["low"] > 0.0]
+    if better:
+        return max(better, key=lambda one: (one.mean or 0.0, -one.cost))
+    cheaper = [one for one in rest if one.cost < default.cost and one.gain is not None and one.gain["low"] > -tolerance]
+    return min(cheaper, key=lambda one: one.cost) if pareto and cheaper else default

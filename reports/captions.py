@@ -1,0 +1,52 @@
+"""What stands below the figures: how to read them."""
+
+from depthprobe.reports.measured import DepthCurve
+
+COOLED = "Every point is a network cooled to a learning rate of zero and measured on validation examples."
+HOW = {
+    "grow": "The walk down is the estimate; on the way up the shallow depths were trained less. The control had the "
+    "same updates and no growth: depth counts only beyond it.",
+    "shrink": "Units leave one after another while the rest is fine-tuned. The control is the whole network, fine-"
+    "tuned for as many updates: a smaller one must not win by longer training.",
+    "width": "Channels are cut for good, in all units at once, while the rest is fine-tuned. The control is the whole "
+    "network, fine-tuned for as many updates: a narrower one must not win by longer training.",
+}
+COURSE = (
+    "Lines are the network as it trains, at the full learning rate; diamonds are its cooled copies, measured at the "
+    "end of a hold (vertical lines)."
+)
+GATES = " Gates are in the order of the data flow, input on top: pale is skipped (p = 0), dark is fully in (p = 1)."
+LOSS = "Loss of the training batches, as it was at each recorded step. Dashed: controls."
+RANKING = "Every unit bypassed alone, without any training, BatchNorm re-estimated. Green ones are advised to go."
+WIDTHS = "Advised widths were measured together and fine-tuned; those that are enough alone were not trained at all."
+RATES = "The whole probe again at a third and at three times the learning rate, same seeds."
+PLACES = "The copies of one place alone, the others closed again and fine-tuned, over the network without copies."
+VERIFIED = (
+    "The advised and the current architecture, new weights, trained conventionally with the same seeds and steps."
+)
+RANGE = "A short training of the base network while the rate rises: the loss falls, then is lost."
+
+
+def depth_caption(command: str, curve: DepthCurve) -> str:
+    """Of the curve."""
+    return (
+        f"{COOLED} {HOW[command]} Recommended is the smallest {curve.axis.noun} within 0.8 times the tolerance of the "
+        "best one on the estimated curve, if its shortfall is bounded by the tolerance."
+    )
+
+
+def costs_caption(curve: DepthCurve, latency: str) -> str:
+    """Of the candidates' costs."""
+    front = "; the dotted line joins those that no other beats in all of metric, parameters and MACs"
+    joined = front if any(candidate.pareto for candidate in curve.candidates) else ""
+    return f"Areas are parameters, numbers the {curve.axis.noun}{joined}. Latency: {latency}."
+
+
+def gains_caption(noun: str, confidence: str) -> str:
+    """Of the gains."""
+    wider = "deeper" if noun == "depth" else "wider"
+    return (
+        f"Mean of the recommended {noun} and of the {wider} ones within the tolerance, minus the current one and minus "
+        f"the control, with {confidence} intervals. Dotted: the tolerance; dashed: the smallest step that these "
+        "data resolve."
+    )

@@ -1,0 +1,66 @@
+"""What every candidate costs and is worth: the metric against measured latency, size by parameters."""
+
+import plotly.graph_objects as go
+
+from depthprobe.reports.figures import Figure, frame
+from depthprobe.reports.measured import Candidate, DepthCurve
+from depthprobe.reports.numbers import axis_title, count, fraction, milliseconds
+from depthprobe.reports.palette import BLUE, GREEN, INK, MUTED, wash
+
+HEIGHT = 400
+SMALLEST, LARGEST = 10, 34  # diameters of the markers
+
+
+def draw_costs(curve: DepthCurve) -> Figure:
+    """One marker per candidate; those of the Pareto front are joined."""
+    figure = go.Figure()
+    front = sorted((c for c in curve.candidates if c.pareto), key=lambda c: c.latency_ms)
+    if len(front) > 1:
+        figure.add_scatter(
+            x=[c.latency_ms for c in front], y=[c.score.value for c in front], mode="lines", hoverinfo="skip",
+            name="Pareto front (metric, parameters, MACs)", line={"color": MUTED, "width": 1.5, "dash": "dot"},
+        )  # fmt: skip
+    _add_candidates(figure, curve)
+    frame(figure, HEIGHT, hovermode="closest", showlegend=len(front) > 1)
+    most = max(candidate.latency_ms for candidate in curve.candidates)
+    figure.update_xaxes(title_text="latency (ms per batch)", showgrid=True, range=(0, 1.12 * most))
+    figure.update_yaxes(title_text=axis_title(curve.units), tickformat=".3~f" if curve.units.fraction else ".4~g")
+    said = ", ".join(
+        f"{curve.axis.name(c.depth)} {milliseconds(c.latency_ms)} ms {fraction(c.score.value, curve.units)}"
+        for c in curve.candidates
+    )
+    return Figure(figure, f"Scatter plot of {curve.units.metric} against measured latency: {said}.", HEIGHT)
+
+
+def _add_candidates(figure: go.Figure, curve: DepthCurve) -> None:
+    candidates = curve.candidates
+    most = max(candidate.params for candidate in candidates)
+    figure.add_scatter(
+        x=[c.latency_ms for c in candidates],
+        y=[c.score.value for c in candidates],
+        error_y={
+            "array": [c.score.high - c.score.value for c in candidates],
+            "arrayminus": [c.score.value - c.score.low for c in candidates],
+            "color": wash(MUTED, 0.5),
+            "thickness": 1.5,
+            "width": 3,
+        },
+        mode="markers+text",
+        text=[str(c.depth) for c in candidates],
+        textposition="top center",
+        customdata=[[curve.axis.name(c.depth), count(c.params)] for c in candidates],
+        marker={
+            "size": [max(SMALLEST, LARGEST * (c.params / most) ** 0.5) for c in candidates],
+            "color": [_colour(curve, c) for c in candidates],
+            "line": {"width": 1, "color": INK},
+            "opacity": 1,
+        },
+        showlegend=False,
+        hovertemplate="<b>%{customdata[0]}</b>: %{y:.3f}<br>%{x:.3g} ms, %{customdata[1]} parameters<extra></extra>",
+    )
+
+
+def _colour(curve: DepthCurve, candidate: Candidate) -> str:
+    if candidate.depth == curve.recommended:
+        return GREEN
+    return wash(INK, 0.35) if candidate.depth == curve.current else wash(BLUE, 0.6)

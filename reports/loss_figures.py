@@ -1,0 +1,65 @@
+"""Losses: of every training against the step, and of the range test against the rate."""
+
+import math
+
+import plotly.graph_objects as go
+
+from depthprobe.reports.course_tables import name_of
+from depthprobe.reports.figures import Figure, frame
+from depthprobe.reports.holding import RateTest
+from depthprobe.reports.measured import Course
+from depthprobe.reports.palette import BLUE, DASHES, GREEN, ORANGE, PINK, seed_colour
+
+HEIGHT = 340
+
+
+def draw_losses(course: Course) -> Figure:
+    """Training loss of every arm; on a logarithmic axis where all are positive."""
+    figure = go.Figure()
+    ranks = {seed: rank for rank, seed in enumerate(dict.fromkeys(line.seed for line in course.lines))}
+    lines = [line for line in course.lines if line.losses]
+    for line in lines:
+        control = line.arm == "control"
+        figure.add_scatter(
+            x=line.loss_steps,
+            y=line.losses,
+            name=f"seed {line.seed}{', control' if control else ' (failed)' if line.failed else ''}",
+            mode="lines",
+            line={"color": seed_colour(ranks[line.seed]), "width": 1.5, "dash": "dash" if control else "solid"},
+            opacity=0.7 if control else 1,
+            legendgroup=f"seed {line.seed}",
+            hovertemplate=f"{name_of(line)}<br>step %{{x:,}}: %{{y:.3g}}<extra></extra>",
+        )
+    frame(figure, HEIGHT, hovermode="closest")
+    logarithmic = all(min(line.losses) > 0 for line in lines)
+    figure.update_xaxes(title_text="step (updates)", tickformat=",d")
+    figure.update_yaxes(title_text="training loss", type="log" if logarithmic else "linear", dtick="D2")
+    label = f"Line chart of the training loss against the step for {len(ranks)} seeds, the probe and its control."
+    return Figure(figure, label, HEIGHT)
+
+
+def draw_range(test: RateTest) -> Figure:
+    """Loss against the rising rate, one line per sweep, and the rate that was chosen."""
+    figure = go.Figure()
+    for rank, (rates, losses) in enumerate(test.sweeps):
+        figure.add_scatter(
+            x=rates,
+            y=losses,
+            name=f"sweep {rank + 1}",
+            mode="lines",
+            line={"color": (BLUE, PINK, ORANGE)[rank % 3], "width": 1.6, "dash": DASHES[rank % 3]},
+            hovertemplate="rate %{x:.2g}: loss %{y:.3g}<extra></extra>",
+        )
+    frame(figure, HEIGHT, hovermode="closest")
+    chosen = ""
+    if test.chosen is not None:
+        figure.add_vline(x=test.chosen, line={"color": GREEN, "width": 2})
+        figure.add_annotation(
+            x=math.log10(test.chosen), y=1, yref="paper", yanchor="bottom", showarrow=False,
+            text=f"chosen: {test.chosen:.2g}", font={"size": 12, "color": GREEN},
+        )  # fmt: skip
+        chosen = f"; {test.chosen:.2g} was chosen"
+    figure.update_xaxes(title_text="learning rate", type="log", showgrid=True)
+    figure.update_yaxes(title_text="training loss")
+    label = f"Line chart of the training loss while the learning rate rises, {len(test.sweeps)} sweeps{chosen}."
+    return Figure(figure, label, HEIGHT)

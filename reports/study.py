@@ -1,0 +1,153 @@
+"""A run of tune as frozen values: the answer, what was confirmed, what mattered, Optuna's plots."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+from depthprobe.errors import RunFolderError
+from depthprobe.reports.provenance import config_text, view_study_facts
+from depthprobe.reports.reading import Run, damaged
+from depthprobe.reports.summary import short_model
+from depthprobe.reports.view import Fact, Tile
+
+MEANINGS = {
+    "tuned": "This schedule was trained again on seeds that the search had not seen, beside the default, and is better "
+    "there, or as good and cheaper; the search's own figure for it flatters it.",
+    "keep": "The best schedules of the search were trained again on seeds that the search had not seen. None is better "
+    "than the default there by more than chance explains: the winner of a search is always flattered by it.",
+}
+CAPTIONS = {
+    "history": "Every trial, and the best so far; trial 0 is the default.",
+    "importance": "Share of each choice in what the metric varies by among the completed trials.",
+    "slices": "Every trial by the value of one setting; darker ones came later.",
+    "parallel": "Every line is a trial; the settings that lead to a high metric.",
+    "pareto": "Metric and cost of every trial; red ones are beaten by none in both.",
+    "intermediate": "What trials measured on the way: at holds (Hyperband) or on each seed (Wilcoxon).",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Confirmed:
+    """A schedule on fresh seeds. gain: over the default, (value, low, high); changes: its settings in words."""
+
+    name: str
+    value: float | None
+    values: tuple[float | None, ...]
+    gain: tuple[float, float, float] | None
+    searched: float | None
+    cost: float
+    changes: str
+    chosen: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plot:
+    """One of Optuna's plots: plotly's JSON as a plain document."""
+
+    name: str
+    caption: str
+    document: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyView:
+    """The page of one study. importance: (setting, share), the largest first."""
+
+    name: str
+    model: str
+    data: str
+    verdict: str
+    sentence: str
+    meaning: str
+    metric: str
+    use: str
+    tiles: tuple[Tile, ...]
+    confirmed: tuple[Confirmed, ...]
+    importance: tuple[tuple[str, float], ...]
+    evaluator: str
+    plots: tuple[Plot, ...]
+    notes: tuple[str, ...]
+    facts: tuple[Fact, ...]
+    best_file: str
+    config: str
+
+
+def only(runs: Sequence[Run]) -> Run:
+    """The one run. Raises RunFolderError when a study is to be shown beside others."""
+    if len(runs) > 1:
+        raise RunFolderError(
+            "a run of tune has a page of its own", where=", ".join(str(run.path) for run in runs), expected="one run"
+        )
+    return runs[0]
+
+
+def view_study(run: Run) -> StudyView:
+    """The view of a finished study. Raises RunFolderError when its files do not hold what they should."""
+    try:
+        return _view(run)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OSError) as error:
+        raise damaged(run.path, "recommendation.json or another file", repr(error)) from error
+
+
+def _view(run: Run) -> StudyView:
+    answer = run.recommendation
+    spec, data = str(run.config["model"]["spec"]), str(run.config["data"]["spec"])
+    plots = json.loads((run.path / "plots.json").read_text(encoding="utf-8"))
+    return StudyView(
+        name=run.path.absolute().name,
+        model=short_model(run.config["model"]),
+        data=PurePath(data).name,
+        verdict=str(answer["verdict"]),
+        sentence=str(answer["sentence"]),
+        meaning=MEANINGS[answer["verdict"]],
+        metric=str(answer["metric"]),
+        use=f"depthprobe grow {spec} --dataset {data} --config {run.path / answer['config_file']}",
+        tiles=_tiles(answer),
+        confirmed=tuple(_confirmed(row, answer["best"]["trial"]) for row in answer["confirmed"]),
+        importance=tuple((str(name), float(share)) for name, share in answer["importance"]["values"].items()),
+        evaluator=str(answer["importance"]["evaluator"]),
+        plots=tuple(
+            Plot(name=name, caption=CAPTIONS[name], document=plots[name]) for name in CAPTIONS if name in plots
+        ),
+        notes=tuple(map(str, answer["notes"])),
+        facts=view_study_facts(run),
+        best_file=(run.path / answer["config_file"]).read_text(encoding="utf-8"),
+        config=config_text(run),
+    )
+
+
+def _tiles(answer: Mapping[str, Any]) -> tuple[Tile, ...]:
+    trials, best, default = answer["trials"], answer["best"], answer["default"]
+    ends = ", ".join(f"{trials[name]} {name}" for name in ("complete", "pruned", "failed", "retried") if trials[name])
+    flattered = "" if best["searched"] is None else f"{best['searched']:.4f} in the search"
+    return (
+        Tile(label="Default", value=_four(default["value"]), detail="on fresh seeds"),
+        Tile(label="Chosen schedule", value=_four(best["value"]), detail=flattered),
+        Tile(label="Trials", value=str(trials["total"]), detail=ends),
+        Tile(label="Cost", value=f"{answer['cost']['trainings']:.3g}", detail="trainings of the deepest network"),
+    )
+
+
+def _four(value: float | None) -> str:
+    return "diverged" if value is None else f"{value:.4f}"
+
+
+def _confirmed(row: Mapping[str, Any], chosen: int) -> Confirmed:
+    gain, settings = row["gain"], row["settings"]
+    changed = {**settings["grow"], **settings["train"]}
+    return Confirmed(
+        name="default" if row["trial"] == 0 else f"trial {row['trial']}",
+        value=row["value"],
+        values=tuple(row["values"]),
+        gain=None if gain is None else (float(gain["value"]), float(gain["low"]), float(gain["high"])),
+        searched=row["searched"],
+        cost=float(row["cost"]),
+        changes=", ".join(f"{name} {_short(value)}" for name, value in changed.items()) or "as it is",
+        chosen=row["trial"] == chosen,
+    )
+
+
+def _short(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

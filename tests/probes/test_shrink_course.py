@@ -1,0 +1,184 @@
+"""The course of a shrink probe: from the smallest candidate that may do, upwards; nothing is trained that decides
+nothing; whatever was interrupted goes on the same way. Measurements are made up here, arms are not trained.
+"""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from depthprobe.config import ShrinkConfig
+from depthprobe.inputs import InMemoryModel, as_dataset
+from depthprobe.probes.setup import IN_MEMORY, DataSource
+from depthprobe.probes.shrink_arms import AS_IT_IS, DOWN, LOOK, branch_kind, branched, is_beyond
+from depthprobe.probes.shrink_cost import forecast_shrink, shrink_cost
+from depthprobe.probes.shrink_course import REACH, compared_with, next_arms, worth_training
+from depthprobe.probes.shrink_scores import decide_on, read_measured
+from depthprobe.probes.shrink_setup import set_up_shrink
+from depthprobe.probes.trained import TrainedModel
+
+WHOLE = 5  # units that may leave
+
+
+@pytest.fixture(scope="module")
+def setup():
+    torch.manual_seed(0)
+    x = torch.randn(2000, 8)
+    y = (x[:, 0] * x[:, 1] > 0).long()
+    layers = [nn.Linear(8, 16), nn.ReLU()]
+    for _ in range(WHOLE):
+        layers += [nn.Linear(16, 16), nn.ReLU()]
+    net = nn.Sequential(*layers, nn.Linear(16, 2))
+    optimizer = torch.optim.Adam(net.parameters(), lr=0.01)
+    for _ in range(150):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(net(x), y).backward()
+        optimizer.step()
+    model = TrainedModel(source=InMemoryModel(net), example=x[:2])
+    source = DataSource(spec=IN_MEMORY, memory=as_dataset({"train": (x, y)}))
+    names = tuple(str(2 * rank) for rank in range(1, WHOLE + 1))
+    config = ShrinkConfig(units=names, tolerance=0.02)
+    made = set_up_shrink(model, source, config, {"lr": 0.01, "steps": 200, "threads": 1, "device": "cpu"})
+    assert made.bench.plan.opened == tuple(range(WHOLE + 1))
+    return made
+
+
+def measured(setup, arm, walk, opened, value):
+    """A record: so many of the validation examples are right, the first ones."""
+    plan, split = setup.bench.plan, setup.bench.split(0)
+    count = len(split.valid)
+    right = np.arange(count) < round(value * count)
+    return {
+        "kind": "measurement", "arm": arm.kind, "seed": arm.seed, "walk": walk, "opened": opened,
+        "depth": plan.depth_of(opened), "value": float(right.mean()), "examples": count, "valid_id": split.valid_id,
+        "scores": np.packbits(right).tobytes().hex(),
+    }  # fmt: skip
+
+
+def write(setup, arm, looks, longs, control):
+    """What an arm would have recorded. A value of None: it diverged."""
+    plan = setup.bench.plan
+    ended = [{"kind": "arm", "arm": arm.kind, "seed": arm.seed, "updates": 10, "samples": 640}]
+    if arm.kind == "shrink":
+        mine = looks(arm.seed) if callable(looks) else looks
+        if mine is None:
+            return [{"kind": "failure", "arm": arm.kind, "seed": arm.seed, "what": "diverged"}, *ended]
+        walked = [measured(setup, arm, LOOK, opened, mine[opened]) for opened in sorted(mine, reverse=True)]
+        return [measured(setup, arm, AS_IT_IS, plan.base.opened, mine[WHOLE]), *walked, *ended]
+    if arm.kind == "control":
+        return [measured(setup, arm, "control", plan.base.opened, control), *ended]
+    opened = branched(plan, arm.kind)
+    value = longs[opened]
+    return ended if value is None else [measured(setup, arm, DOWN, opened, value), *ended]
+
+
+def play(setup, looks, longs, control=0.9):
+    """(kinds in the order in which they ran, seeds left out; records) of a whole probe."""
+    kinds, records, arms = [], [], []
+    while coming := next_arms(setup, records):
+        for arm in coming:
+            arms.append((arm, list(records)))
+            kinds += [arm.kind] if not kinds or kinds[-1] != arm.kind else []
+            records += write(setup, arm, looks, longs, control)
+    for arm, before in arms:  # a run that was interrupted here, whatever the arm had written
+        torn = [r for r in write(setup, arm, looks, longs, control) if r["kind"] != "arm"]
+        for left in (before, [*before, *torn] if arm.kind != "shrink" else before):
+            assert next_arms(setup, left)[0] == arm
+    return kinds, records
+
+
+def at(setup, *opened):
+    return [branch_kind(setup.bench.plan, count) for count in opened]
+
+
+def test_from_the_smallest_within_reach_upwards_until_one_will_do(setup):
+    looks = {5: 0.9, 4: 0.89, 3: 0.86, 2: 0.84, 1: 0.7, 0: 0.5}
+    kinds, records = play(setup, looks, {2: 0.87, 3: 0.9, 4: 0.9})
+    assert kinds == ["shrink", *at(setup, 2, 3), "control"]
+    assert sum(r["kind"] == "arm" for r in records) == 1 + 2 * setup.config.seeds + 1
+    decision = decide_on(setup, read_measured(setup, records))
+    assert (decision.verdict, decision.recommended) == ("shrink", setup.bench.plan.depth_of(3))
+
+
+def test_the_first_that_will_do_ends_the_search(setup):
+    kinds, _ = play(setup, {5: 0.9, 4: 0.9, 3: 0.9, 2: 0.88, 1: 0.87, 0: 0.5}, {1: 0.9})
+    assert kinds == ["shrink", *at(setup, 1), "control"]
+
+
+def test_where_nothing_can_go_one_candidate_is_asked_and_no_control_needed(setup):
+    kinds, records = play(setup, {5: 0.9, 4: 0.6, 3: 0.5}, {4: 0.8})
+    assert kinds == ["shrink", *at(setup, 4)]
+    assert decide_on(setup, read_measured(setup, records)).verdict == "keep"
+
+
+def test_a_whole_network_that_longer_training_makes_better_is_what_counts(setup):
+    """Without the control 2 would do; against it only 4 does."""
+    looks, longs = {5: 0.9, 4: 0.9, 3: 0.88, 2: 0.88}, {2: 0.9, 3: 0.91, 4: 0.95}
+    kinds, records = play(setup, looks, longs, control=0.95)
+    assert kinds == ["shrink", *at(setup, 2), "control", *at(setup, 3, 4)]
+    found = read_measured(setup, records)
+    assert "control" in found.present
+    assert decide_on(setup, found).recommended == setup.bench.plan.depth_of(4)
+
+
+def test_the_control_is_as_long_as_what_would_be_advised_saw(setup):
+    _, records = play(setup, {5: 0.9, 4: 0.9, 3: 0.88, 2: 0.85}, {2: 0.85, 3: 0.9}, control=0.9)
+    before = [r for r in records if r["arm"] != "control"]
+    assert compared_with(setup, read_measured(setup, before)) == 3
+    plan = setup.bench.plan
+    assert plan.seen(3) == plan.reached(3) + plan.branch < plan.seen(2)
+
+
+def test_a_candidate_that_diverges_is_passed_over(setup):
+    kinds, records = play(setup, {5: 0.9, 4: 0.9, 3: 0.9, 2: 0.88}, {2: None, 3: 0.9})
+    assert kinds == ["shrink", *at(setup, 2, 3), "control"]
+    assert read_measured(setup, records).opened == [3, 5]
+
+
+def test_a_walk_that_fails_is_walked_with_the_next_seed(setup):
+    _, records = play(setup, {1: {5: 0.9, 4: 0.9, 3: 0.5}}.get, {4: 0.9})
+    found = read_measured(setup, records)
+    assert (found.walker, found.seeds) == (1, [1, 2])
+    assert [r["seed"] for r in records if r["kind"] == "arm" and r["arm"] == "shrink"] == [0, 1]
+    assert {r["seed"] for r in records if r["arm"].startswith("at ")} == {1, 2}
+
+
+def test_only_what_a_look_leaves_within_reach_is_worth_training(setup):
+    edge = 0.9 - REACH * setup.config.tolerance
+    assert worth_training(setup, {5: 0.9, 4: 0.8, 3: edge + 1e-6, 2: edge - 1e-6}) == [3, 4]
+    assert worth_training(setup, {5: 0.9, 4: edge - 0.1, 3: edge - 0.2}) == [4]
+    assert worth_training(setup, {5: 0.9}) == []
+
+
+def test_two_looks_beyond_recovery_end_a_walk():
+    assert is_beyond([0.9, 0.8, 0.7], 0.05)
+    assert not is_beyond([0.9, 0.8], 0.05)
+    assert not is_beyond([0.9, 0.8, 0.87], 0.05)
+
+
+def test_the_bill_counts_every_multiply_accumulate(setup):
+    plan = setup.bench.plan
+    schedule, looks = plan.schedule(0), list(reversed(plan.opened))
+    macs = {candidate.opened: candidate.macs for candidate in plan.candidates}
+    shut = macs[WHOLE] - sum(plan.gate_macs)
+    walked = sum(
+        shut + sum(p * m for p, m in zip(schedule.ratios(step).values(), plan.gate_macs, strict=True))
+        for step in range(schedule.steps)
+    )
+    updates = schedule.steps + plan.cool * len(looks)
+    records = [{"kind": "measurement", "arm": "shrink", "seed": 0, "walk": LOOK, "opened": count} for count in looks]
+    records += [
+        {"kind": "arm", "arm": kind, "seed": 0, "updates": count, "samples": 0}
+        for kind, count in (("shrink", updates), (branch_kind(plan, 2), plan.branch), ("control", plan.seen(2)))
+    ]
+    bill = shrink_cost(setup.bench, records, 1.0, verified={})
+    teacher = macs[WHOLE] * len(setup.bench.split(0).train) / (3 * setup.bench.train.batch_size)
+    work = walked + plan.cool * sum(macs.values()) + plan.branch * macs[2] + plan.seen(2) * macs[WHOLE] + teacher
+    assert bill["trainings"] == pytest.approx(work / (plan.steps * macs[WHOLE]), abs=0.02)
+    assert bill["steps"] == updates + plan.branch + plan.seen(2)
+
+
+def test_the_forecast_grows_with_the_seeds(setup):
+    few, many = (forecast_shrink(setup.bench.plan, seeds, 0.0) for seeds in (1, 3))
+    assert 0 < few.trainings < many.trainings
+    assert few.updates < many.updates
