@@ -34,7 +34,8 @@ def watch(*, quiet: bool) -> Iterator[Watcher]:
         if not _is_memory(error):
             raise
         raise DepthprobeError(
-            "out of memory", where=watcher.folder and str(watcher.folder), found=str(error) or type(error).__name__,
+            "out of memory", where=str(watcher.folder or "before there is a run"),
+            found=str(error) or type(error).__name__,
             expected="room for one batch: end other programs and go on, or start anew with a smaller --batch-size",
             hint=_resume(watcher.folder),
         ) from error  # fmt: skip
@@ -115,6 +116,8 @@ def continue_run(path: Path, verb: str | None, *, json: bool, quiet: bool) -> No
                 raise RunFolderError(
                     f"this is a run of {command}, not of {verb}", where=str(path), hint=f"depthprobe resume {path}"
                 )
+            if command == "tune" and team.size > 1:
+                raise RunFolderError("a study is not run by torchrun", where=str(path), hint="depthprobe worker STUDY")
         if folder.finished:
             team.tell(None)
             _finished(folder, command, json)
@@ -125,9 +128,11 @@ def continue_run(path: Path, verb: str | None, *, json: bool, quiet: bool) -> No
 
 
 def _continue(folder: RunFolder, command: str, team: Any, *, json: bool, quiet: bool) -> None:
-    from depthprobe.probes.together import lead
+    from depthprobe.probes.together import lead, telling
     from depthprobe.probes.tracking import tracked
 
+    with telling(team):
+        folder.check_config()
     reopen, run = _verbs(command)
     with watch(quiet=quiet) as watcher:
         watcher.folder = folder.path

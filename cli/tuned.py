@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from depthprobe.cli.live import count
 from depthprobe.runs import RunFolder
 
 if TYPE_CHECKING:
@@ -55,16 +56,14 @@ def continue_tune(folder: RunFolder, *, json: bool, quiet: bool) -> None:
 
 
 def _run(setup: "TuneSetup", folder: RunFolder, url: str, *, json: bool, quiet: bool) -> None:
+    from depthprobe.cli.running import watch
     from depthprobe.tuning.storage import reporting_storage
     from depthprobe.tuning.tune import run_tune
 
     tell = _teller(setup, quiet)
-    try:
-        with reporting_storage(url):
-            answer = run_tune(setup, folder, url, tell)
-    except KeyboardInterrupt:
-        print(f"go on with: depthprobe resume {folder.path}", file=sys.stderr)
-        raise
+    with watch(quiet=True) as watcher, reporting_storage(url):
+        watcher.folder = folder.path  # it says how to go on; the trials are told by `tell`
+        answer = run_tune(setup, folder, url, tell)
     finish_tune(folder.path, answer, json=json)
 
 
@@ -78,10 +77,10 @@ def _teller(setup: "TuneSetup", quiet: bool) -> Callable[[dict[str, Any], int], 
     about = "" if seconds is None else f", about {seconds / 60:.2g} minutes on one worker"
     for line in (setup.base.lr_note, *(f"note: {note}" for note in setup.notes)):
         print(line, file=sys.stderr)
+    fresh = count(setup.config.confirm_seeds, "fresh seed")
     print(
         f"{setup.config.trials} trials of {setup.budget.updates:,} updates up to {setup.bench.plan.depths[-1]} layers, "
-        f"then {setup.config.confirm_seeds} fresh seeds of the best and the default: {trainings:.1f} trainings of the "
-        f"deepest{about}",
+        f"then {fresh} of the best and the default: {trainings:.1f} trainings of the deepest{about}",
         file=sys.stderr,
         flush=True,
     )

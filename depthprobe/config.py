@@ -7,9 +7,9 @@ from typing import Any
 
 from depthprobe.errors import ConfigError
 from depthprobe.settings import Settings as _Settings
-from depthprobe.settings import number as _number
-from depthprobe.settings import one_of as _one_of
-from depthprobe.settings import optional as _optional
+from depthprobe.settings import check_choice as _one_of
+from depthprobe.settings import check_number as _number
+from depthprobe.settings import check_optional as _optional
 from depthprobe.settings import unknown_key as unknown_key
 
 OPTIMIZERS = ("sgd", "adam", "adamw")

@@ -1,4 +1,4 @@
-"""What all configs share: JSON both ways, and checks of single settings."""
+"""What all settings share: JSON both ways, and checks whose errors name the option."""
 
 import dataclasses
 import math
@@ -40,13 +40,13 @@ def unknown_key(key: str, known: set[str]) -> ConfigError:
     )
 
 
-def one_of(name: str, value: Any, allowed: tuple[str, ...]) -> None:
+def check_choice(name: str, value: Any, allowed: tuple[str, ...]) -> None:
     """Raise ConfigError unless `value` is one of `allowed`."""
     if value not in allowed:
         raise ConfigError(f"{name} {value!r} is not known", expected=" | ".join(allowed))
 
 
-def number(
+def check_number(
     name: str,
     value: Any,
     *,
@@ -56,7 +56,7 @@ def number(
     below: float | None = None,
     whole: bool = False,
 ) -> None:
-    """Raise ConfigError unless `value` is a finite number (whole: an int) within the bounds."""
+    """Raise ConfigError, naming the option, unless `value` is a finite number within the bounds."""
     bounds = [
         (at_least, "at least", operator.ge),
         (at_most, "at most", operator.le),
@@ -74,7 +74,7 @@ def number(
         )
 
 
-def optional(name: str, value: Any, **bounds: Any) -> None:
-    """The same for a setting that may be left open (None)."""
+def check_optional(name: str, value: Any, **bounds: Any) -> None:
+    """`check_number`, unless `value` is None."""
     if value is not None:
-        number(name, value, **bounds)
+        check_number(name, value, **bounds)

@@ -28,7 +28,8 @@ def draw_course(course: Course) -> Figure:
     ranks = {seed: rank for rank, seed in enumerate(dict.fromkeys(line.seed for line in course.lines))}
     for line in course.lines:
         _add_line(figure, line, seed_colour(ranks[line.seed]))
-    _add_marks(figure, course, ranks)
+    if course.marks:
+        _add_marks(figure, course, ranks)
     for row, gates in enumerate(course.gates, start=2):
         _add_map(figure, gates, [safe(name) for name in gate_names(course, gates)], row)
     figure.update_yaxes(title_text=axis_title(course.units), **_heights(course), row=1, col=1)
@@ -46,7 +47,7 @@ def _heights(course: Course) -> dict[str, Any]:
     """Fractions from 0 to 1; of other metrics what was measured cooled, and the lines as far as that allows."""
     if course.units.fraction:
         return {"range": (0, 1.02), "tickformat": ".1f"}
-    values = [mark.value for mark in course.marks]
+    values = [mark.value for mark in course.marks] or [value for line in course.lines for value in line.values]
     low, high = min(values), max(values)
     margin = (high - low) or abs(high) or 1.0
     return {"range": (low - margin, high + 0.2 * margin)}

@@ -12,6 +12,7 @@ from depthprobe.reports.palette import FAINT, INK, MUTED, night_map
 from depthprobe.reports.study import Plot, StudyView
 
 HEIGHTS = {"parallel": 460, "slices": 420}
+OWN = ("template", "width")  # of the page, not of Optuna
 
 
 def render_study(view: StudyView) -> str:
@@ -32,7 +33,7 @@ def draw(plot: Plot) -> Figure:
     """Optuna's plot without its background, in our font."""
     height = HEIGHTS.get(plot.name, 360)
     document: dict[str, Any] = {**plot.document}
-    document["layout"] = {name: value for name, value in document["layout"].items() if name != "template"}
+    document["layout"] = {name: value for name, value in document["layout"].items() if name not in OWN}
     figure = go.Figure(document)
     figure.update_layout(
         template=None, height=height, title=None, paper_bgcolor=CLEAR, plot_bgcolor=CLEAR,

@@ -99,9 +99,10 @@ def say(setup: TuneSetup, contenders: Sequence[Contender], best: Contender) -> s
     if not rivals:
         return f"{start}; no other trial could be compared with it."
     rival = max(rivals, key=lambda one: one.gain["value"] if one.gain else -math.inf)
+    worse = rival.gain is not None and rival.gain["high"] < 0.0
     return (
         f"{start}; the best of {setup.config.trials} trials, {rival.slot}, has {_value(rival, units)}"
-        f"{_gain(rival, units)}: within the noise."
+        f"{_gain(rival, units)}: {'worse' if worse else 'within the noise'}."
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from depthprobe.config import GrowConfig, TrainConfig
-from depthprobe.errors import RunFolderError, TrainingError
+from depthprobe.errors import TrainingError
 from depthprobe.inputs import Split
 from depthprobe.probes.arms import run_stairs
 from depthprobe.probes.bench import Arm, Bench
@@ -20,7 +20,7 @@ from depthprobe.probes.holds import measure_hold
 from depthprobe.probes.plan import GrowPlan, plan_grow
 from depthprobe.schedules import Hold
 from depthprobe.surgery import Edited
-from depthprobe.training.checkpoints import load_checkpoint, save_checkpoint
+from depthprobe.training.checkpoints import checkpoints, read_checkpoint, save_checkpoint
 from depthprobe.training.learner import Learner
 from depthprobe.tuning.stairs import climb
 
@@ -36,16 +36,18 @@ class TrialNotebook:
         self.resumed_at = 0  # the step that a checkpoint had
 
     def restore(self) -> dict[str, Any] | None:
-        """The state of the newest checkpoint, its records taken over; None when there is none to go on from."""
-        if self.place is None or not self.place.is_dir():
+        """The state of the newest sound checkpoint, its records taken over; None when there is none to go on from."""
+        place = self.place
+        if place is None or not place.is_dir():
             return None
-        try:
-            payload = load_checkpoint(self.place)
-        except RunFolderError:
-            return None
-        self.records = json.loads(payload["records"])
-        self.resumed_at = int(payload["learner"]["step"])
-        return dict(payload["learner"])
+        for number in checkpoints(place):
+            try:
+                payload, _ = read_checkpoint(place, number)
+            except ValueError:
+                continue  # damaged: the one before it, or the start, gives the same bits
+            self.records, self.resumed_at = json.loads(payload["records"]), int(payload["learner"]["step"])
+            return dict(payload["learner"])
+        return None
 
     def watch(self, learner: Learner) -> None:
         """Remember the training, for its bill."""
@@ -73,7 +75,7 @@ class TrialNotebook:
         """Make the training resumable from here."""
         if self.place is not None:
             self.place.mkdir(parents=True, exist_ok=True)
-            save_checkpoint(self.place, {"records": json.dumps(self.records), "learner": state})
+            save_checkpoint(self.place, {"records": json.dumps(self.records), "learner": state}, {})
 
     def discard(self) -> None:
         """Checkpoints of a training that ended are of no use."""

@@ -3,9 +3,7 @@
 from dataclasses import dataclass
 
 from depthprobe.errors import ConfigError
-from depthprobe.settings import Settings as _Settings
-from depthprobe.settings import number as _number
-from depthprobe.settings import one_of as _one_of
+from depthprobe.settings import Settings, check_choice, check_number, check_optional
 
 OBJECTIVES = ("accuracy", "accuracy,cost")
 SAMPLERS = ("tpe", "random", "gp")
@@ -14,7 +12,7 @@ LEAST_SEEDS = 4  # of a signed-rank test that can tell anything before its last 
 
 
 @dataclass(frozen=True, kw_only=True)
-class TuneConfig(_Settings):
+class TuneConfig(Settings):
     """A study. trials: of the search, the default included. objective: "accuracy" (the metric, whichever it is) at a
     fixed number of updates, or "accuracy,cost", both together. trial_seeds: trainings of one trial (None: one, or 4
     with the pruner "wilcoxon"). pruner: "hyperband" compares what is measured at holds, "wilcoxon" seed by seed.
@@ -33,16 +31,15 @@ class TuneConfig(_Settings):
     heartbeat: int = 10
 
     def __post_init__(self) -> None:
-        _one_of("objective", self.objective, OBJECTIVES)
-        _one_of("sampler", self.sampler, SAMPLERS)
-        _one_of("pruner", self.pruner, PRUNERS)
-        _number("trials", self.trials, at_least=2, at_most=100_000, whole=True)
-        _number("confirm_top", self.confirm_top, at_least=1, at_most=20, whole=True)
-        _number("confirm_seeds", self.confirm_seeds, at_least=1, at_most=100, whole=True)
-        _number("workers", self.workers, at_least=1, at_most=1000, whole=True)
-        _number("heartbeat", self.heartbeat, at_least=1, at_most=3600, whole=True)
-        if self.trial_seeds is not None:
-            _number("trial_seeds", self.trial_seeds, at_least=1, at_most=100, whole=True)
+        check_choice("objective", self.objective, OBJECTIVES)
+        check_choice("sampler", self.sampler, SAMPLERS)
+        check_choice("pruner", self.pruner, PRUNERS)
+        check_number("trials", self.trials, at_least=2, at_most=100_000, whole=True)
+        check_number("confirm_top", self.confirm_top, at_least=1, at_most=20, whole=True)
+        check_number("confirm_seeds", self.confirm_seeds, at_least=1, at_most=100, whole=True)
+        check_number("workers", self.workers, at_least=1, at_most=1000, whole=True)
+        check_number("heartbeat", self.heartbeat, at_least=1, at_most=3600, whole=True)
+        check_optional("trial_seeds", self.trial_seeds, at_least=1, at_most=100, whole=True)
         self._check_pruner()
 
     def _check_pruner(self) -> None:

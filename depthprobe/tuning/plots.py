@@ -11,17 +11,21 @@ from depthprobe.tuning.config import TuneConfig
 from depthprobe.tuning.queue import Queue
 from depthprobe.tuning.quiet import quietly
 
+SLICES = 6  # settings that are drawn one by one: the most important
+
 
 def draw_plots(search: Queue, metric: str, config: TuneConfig) -> dict[str, Any]:
     """Plots by name; none for fewer than two complete trials, and those left out that have nothing to show."""
     if len(search.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))) < 2:
         return {}
     plots: Any = optuna.visualization
+    with quietly():
+        ranked = list(optuna.importance.get_param_importances(search))
     first: dict[str, Any] = {"target": _first, "target_name": metric}
     drawn: dict[str, Callable[[], Any]] = {
         "history": lambda: plots.plot_optimization_history(search, **first),
         "importance": lambda: plots.plot_param_importances(search),
-        "slices": lambda: plots.plot_slice(search, **first),
+        "slices": lambda: plots.plot_slice(search, params=ranked[:SLICES], **first),
         "parallel": lambda: plots.plot_parallel_coordinate(search, **first),
     }
     if config.pareto:

@@ -44,6 +44,7 @@ def test_readme_commands_run(tmp_path):
             words += SMALL if words[1] != "train" else SMALL[2:]
             if "--out" in words:  # what is shrunk afterwards has to have learned something
                 words[words.index("--steps") + 1] = "700"
+        words += ["--trials", "2", "--confirm-seeds", "1", *SMALL[2:]] if words[1] == "tune" else []
         done = subprocess.run(
             [sys.executable, "-m", *words],
             cwd=tmp_path,

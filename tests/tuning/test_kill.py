@@ -84,7 +84,7 @@ def in_training(study, checkpoints):
         return None
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         slot = trial.user_attrs["slot"]
-        if "worker" in trial.user_attrs and list((checkpoints / f"{slot:05d}").rglob("[0-9]*.pt")):
+        if "worker" in trial.user_attrs and list((checkpoints / f"{slot:05d}").rglob("[0-9]*.json")):
             return slot, int(trial.user_attrs["worker"].rpartition(":")[2])
     return None
 
@@ -204,7 +204,7 @@ def test_a_killed_study_goes_on_from_the_checkpoint_of_its_trial(folder):
     assert pid == process.pid
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    kept = [path.stat().st_mtime_ns for path in checkpoints.rglob("[0-9]*.pt")]
+    kept = [path.stat().st_mtime_ns for path in checkpoints.rglob("[0-9]*.json")]
     assert kept
     answer = finish(start(["resume", "run", "--quiet", "--json"], folder))
     assert answer["trials"]["retried"] == 1
