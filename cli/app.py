@@ -106,6 +106,15 @@ def _forget_output() -> None:
 def _complain(text: str, code: int, debug: bool) -> int:
     if debug:
         traceback.print_exc()
-    if text:
+    if text and _may_speak():
         print(f"error: {text}", file=sys.stderr)
     return code
+
+
+def _may_speak() -> bool:
+    """Of several processes that train together, one says what went wrong."""
+    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+        return True
+    from depthprobe.probes.together import may_speak
+
+    return may_speak()
