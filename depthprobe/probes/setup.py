@@ -12,6 +12,7 @@ from depthprobe.config import TrainConfig
 from depthprobe.errors import DataError, ModelError, RunFolderError
 from depthprobe.inputs import Dataset, InMemoryModel, ModelSource, Split, open_dataset, split_dataset
 from depthprobe.probes.environment import describe_environment
+from depthprobe.recovery import command_of
 from depthprobe.runs import RunFolder
 from depthprobe.surgery import Edit, apply, settle
 from depthprobe.training.batches import mix_seed
@@ -146,6 +147,19 @@ def check_same_data(folder: RunFolder, data: Dataset) -> None:
             where=str(folder.path),
             expected=f"sha256 {expected[:12]}",
             found=f"sha256 {data.fingerprint[:12]}",
+        )
+
+
+def check_course(folder: RunFolder, course: int) -> None:
+    """Raise RunFolderError when an older version began the run and would have trained other things in another order."""
+    found = folder.config.get("course", 1)
+    if found != course:
+        raise RunFolderError(
+            f"this run of {folder.config['command']} was begun by another version, which goes another way",
+            where=str(folder.path),
+            expected=f"course {course}",
+            found=f"course {found}",
+            hint=f"start it anew: {command_of(folder.path)}",
         )
 
 

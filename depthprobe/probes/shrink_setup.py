@@ -25,6 +25,7 @@ from depthprobe.probes.ranking import PROBED, Ranked, find_idle, rank_units
 from depthprobe.probes.rate import find_rate
 from depthprobe.probes.setup import (
     DataSource,
+    check_course,
     check_outputs,
     check_same_data,
     choose_augment,
@@ -43,6 +44,9 @@ from depthprobe.training.teacher import Teacher, make_teacher
 
 ABOVE_CHANCE = 3.0  # standard errors that a trained network has to be above guessing
 KEPT = ("optimizer", "momentum", "weight_decay", "clip", "batch_size", "augment", "precision", "steps")
+
+
+COURSE = 2  # of what is trained, and in which order: runs that another one began cannot be carried on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +94,7 @@ class ShrinkSetup:
     def to_json(self) -> dict[str, Any]:
         """config.json: resolved, enough to run the same again."""
         return {
+            "course": COURSE,
             "model": self.model.to_json(),
             "data": self.data_source.to_json(self.data),
             "train": self.bench.train.to_json(),
@@ -286,6 +291,7 @@ def create_shrink(setup: ShrinkSetup, out: Path | None) -> RunFolder:
 def reopen_shrink(folder: RunFolder) -> ShrinkSetup:
     """The setup of an interrupted run. Raises when the checkpoint, the model or the data are no longer the same."""
     record = folder.config
+    check_course(folder, COURSE)
     saved = record["model"].get("checkpoint")
     if saved is None:
         raise ModelError(

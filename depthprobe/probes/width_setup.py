@@ -24,6 +24,7 @@ from depthprobe.probes.own import Asked, Own, check_targets, open_own
 from depthprobe.probes.profiles import choose_profile, uneven_widths
 from depthprobe.probes.setup import (
     DataSource,
+    check_course,
     check_outputs,
     check_same_data,
     choose_augment,
@@ -38,6 +39,8 @@ from depthprobe.schedules import Hold
 from depthprobe.training.batches import Batches
 from depthprobe.training.device import open_device
 from depthprobe.training.metric_source import check_tolerance
+
+COURSE = 2  # of what is trained, and in which order: runs that another one began cannot be carried on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +86,7 @@ class WidthSetup:
     def to_json(self) -> dict[str, Any]:
         """config.json: resolved, enough to run the same again."""
         return {
+            "course": COURSE,
             "model": self.model.to_json(),
             "data": self.data_source.to_json(self.data),
             "train": self.bench.train.to_json(),
@@ -227,6 +231,7 @@ def create_width(setup: WidthSetup, out: Path | None) -> RunFolder:
 def reopen_width(folder: RunFolder) -> WidthSetup:
     """The setup of an interrupted run. Raises when the checkpoint, the model or the data are no longer the same."""
     record = folder.config
+    check_course(folder, COURSE)
     saved = record["model"].get("checkpoint")
     if saved is None:
         raise ModelError(
