@@ -51,6 +51,7 @@ def run_course(setup: ShrinkSetup, folder: RunFolder, listener: Listener) -> tup
     """Train one arm after another, each chosen by what the earlier ones measured; returns the setup with all of them
     and the seconds that the probe took so far.
     """
+    folder.restore()  # cuts the records back to the checkpoint: what comes next depends on them
     seconds = setup.setup_seconds
     while True:
         records = list(folder.records())

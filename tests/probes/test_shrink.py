@@ -146,6 +146,8 @@ def test_a_killed_run_ends_where_the_undisturbed_one_ends(trained, folder):
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     process.wait()
+    with (folder / "cut" / "records.jsonl").open("a") as file:  # killed between a record and the checkpoint after it
+        file.write(json.dumps({"kind": "arm", "arm": "shrink", "seed": 0, "updates": 1, "samples": 1}) + "\n")
     resumed = subprocess.run([*command, "resume", folder / "cut", "--quiet"], env=environment, capture_output=True)
     assert resumed.returncode == 0, resumed.stderr.decode()
     assert (folder / "cut" / "records.jsonl").read_bytes() == (folder / "whole" / "records.jsonl").read_bytes()
