@@ -98,7 +98,7 @@ def curve(opened):
 
 
 def traces(each, units, seeds):
-    """`each` trace records of every arm; gates open one after another."""
+    """`each` trace records of every arm; gates open one after another, in every seed at other steps."""
     for seed in range(seeds):
         for arm in ("grow", "control"):
             for step in range(1, each + 1):
@@ -107,7 +107,7 @@ def traces(each, units, seeds):
                 yield {
                     "kind": "trace", "arm": arm, "seed": seed, "step": step, "loss": 2.3 * math.exp(-5 * done) + noise,
                     "value": min(1.0, 0.97 - 0.8 * math.exp(-9 * done) + noise),
-                    "ratios": [round(min(1.0, max(0.0, units * done - gate)), 4) for gate in range(units)]
+                    "ratios": [round(min(1.0, max(0.0, (units + seed / 2) * done - gate)), 4) for gate in range(units)]
                     if arm == "grow" else [],
                 }  # fmt: skip
 

@@ -30,13 +30,13 @@ import torch
 from truth import controls
 from truth.bias import print_bias
 from truth.cases import CASES, SEEDS, Case
-from truth.narrowing import judge_width, look_narrowed, narrow_case
+from truth.narrowing import judge_width, narrow_case
 from truth.probe import probe, read_probe
 from truth.shrinking import SHRUNK, judge_shrink, shrink_case
 from truth.sweep import Store, run_case
 from truth.table import bars, block, heading
 from truth.verdicts import judge_case
-from truth.widths import WIDE_CASES, sweep_widths
+from truth.widths import SMOOTHED, WIDE_CASES, sweep_widths
 
 STORE = Path(__file__).parent / "results" / "ground_truth"
 SETS = ("probes", "probes_seed100")
@@ -120,14 +120,14 @@ def run_widths(chosen, cases) -> None:
     for wide in wide_cases(chosen):
         rate = store_of(chosen, wide.case).best_rate()
         folder = narrow_case(wide, rate, chosen.from_seed, chosen.runs / wide.name, chosen.data_dir, **settings)
-        scratch, narrowed = (Store(width_store(chosen, wide, reading)) for reading in ("", "narrowed"))
-        rows.append(judge_width(wide, scratch, folder, chosen.data_dir))
-        if narrowed.rows:
-            rows[-1]["as_narrowed"] = look_narrowed(wide, narrowed, rows[-1], chosen.data_dir)
+        stores = [Store(width_store(chosen, wide, reading)) for reading in ("", "narrowed")]
+        rows.append(judge_width(wide, *stores, folder, chosen.data_dir))
         print(json.dumps(rows[-1]), flush=True)
-    sound = [row for row in rows if not row["void"]]
-    costs = [round(row["cost"], 2) for row in sound]
-    print(f"hits {sum(row['hit'] for row in sound)} of {len(sound)}, {len(rows) - len(sound)} void; cost {costs}")
+    print(f"cost {[round(row['cost'], 2) for row in rows]}")
+    for smoothed in SMOOTHED:
+        sound = [row["scratch"][smoothed] for row in rows if not row["scratch"][smoothed]["void"]]
+        hits = sum(one["hit"] for one in sound)
+        print(f"truth smoothed {smoothed}: hits {hits} of {len(sound)}, {len(rows) - len(sound)} void")
 
 
 def wide_cases(chosen):

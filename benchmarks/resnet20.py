@@ -5,7 +5,8 @@ Run: python benchmarks/resnet20.py --data-dir DATA [--runs FOLDER] [--steps 6000
 One network is trained, both probes run from it, and torch-pruning cuts it (uniformly, by group magnitude and by group
 Taylor importance) to the measured latency of each answer. All are fine-tuned on the same examples for as many updates
 as the probe's network saw; torch-pruning at the better of two rates by validation accuracy. Test accuracy of every
-seed; differences with 95 % intervals over seeds and examples. Images are pooled (--image-size).
+seed; differences with 95 % intervals over seeds and examples. Latency is the CPU time of one thread for a batch of 64,
+networks in turns, so that a busy machine does not decide. Images are pooled (--image-size).
 """
 
 import argparse
@@ -214,8 +215,8 @@ def difference(theirs, ours, split) -> dict:
 def say(row: dict) -> str:
     test = " ".join(f"{100 * value:.2f}" for value in row["test"])
     text = (
-        f"{row['name']:45s} {row['params']:>8,} parameters {row['macs']:>11,} MACs (-{100 * row['macs_saved']:.0f} %) "
-        f"{row['latency_ms']:6.2f} ms (-{100 * row['time_saved']:.0f} %)  test {test}"
+        f"{row['name']:45s} {row['params']:>8,} parameters {row['macs']:>11,} MACs ({-100 * row['macs_saved']:+.0f} %) "
+        f"{row['latency_ms']:6.2f} ms ({-100 * row['time_saved']:+.0f} %)  test {test}"
     )
     if "ours_minus_this" in row:
         gap = {name: 100 * value for name, value in row["ours_minus_this"].items()}

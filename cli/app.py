@@ -1,5 +1,6 @@
 """The app, and how errors leave it: a few lines on stderr and an exit code, never a traceback."""
 
+import contextlib
 import os
 import sys
 import traceback
@@ -65,6 +66,7 @@ def main(arguments: list[str] | None = None) -> None:
 def _run(words: list[str], debug: bool) -> int:
     try:
         code = app(words, prog_name="depthprobe", standalone_mode=False)
+        sys.stdout.flush()
     except DepthprobeError as error:
         return _complain(error.render(), error.exit_code, debug)
     except (Abort, KeyboardInterrupt):
@@ -74,9 +76,11 @@ def _run(words: list[str], debug: bool) -> int:
         hint = f"\n  {'try:':<10}depthprobe {verb}--help"
         return _complain(error.format_message() + hint if error.format_message() else "", error.exit_code, debug)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _forget_output()
         return 0
     except OSError as error:
+        if error.filename is None:
+            _forget_output()
         facts = DepthprobeError(
             "a file cannot be read or written", where=error.filename and str(error.filename), found=error.strerror
         )
@@ -93,9 +97,24 @@ def _run(words: list[str], debug: bool) -> int:
     return code if isinstance(code, int) else 0
 
 
+def _forget_output() -> None:
+    """What could not be printed is not tried again when Python ends."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _complain(text: str, code: int, debug: bool) -> int:
     if debug:
         traceback.print_exc()
-    if text:
+    if text and _may_speak():
         print(f"error: {text}", file=sys.stderr)
     return code
+
+
+def _may_speak() -> bool:
+    """Of several processes that train together, one says what went wrong."""
+    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+        return True
+    from depthprobe.probes.together import may_speak
+
+    return may_speak()

@@ -37,10 +37,14 @@ def grow(
     new_lr_scale: o.NewLrScale = None,
     clip: o.Clip = None,
     batch_size: o.BatchSize = None,
+    accumulate: o.Accumulate = None,
     augment: o.Augment = None,
     device: o.Device = None,
     precision: o.Precision = None,
+    compile: o.Compile = False,
+    log: o.Log = None,
     threads: o.Threads = None,
+    workers: o.Workers = None,
     sensitivity: o.Sensitivity = False,
     time_budget: o.TimeBudget = None,
     max_params: o.MaxParams = None,
@@ -54,7 +58,7 @@ def grow(
     quiet: o.Quiet = False,
 ) -> None:
     """Would more depth pay? Grows copies of the model's layers, measures every depth, answers in one sentence."""
-    from depthprobe.cli.running import continue_run, finish_probe, watch
+    from depthprobe.cli.running import continue_run, run_new
 
     if resume is not None:
         o.refuse_inputs_with_resume(model, dataset)
@@ -69,8 +73,8 @@ def grow(
     )  # fmt: skip
     train = o.given(
         steps=steps, optimizer=optimizer, weight_decay=weight_decay, new_lr_scale=new_lr_scale, clip=clip,
-        batch_size=batch_size,
-        augment=augment, device=device, precision=precision, threads=threads,
+        batch_size=batch_size, accumulate=accumulate, augment=augment, device=device, precision=precision,
+        compile=compile or None, log=o.parse_names(log), threads=threads, workers=workers,
     )  # fmt: skip
     train |= o.parse_rate(lr)
     from depthprobe.config import GrowConfig, TrainConfig
@@ -79,16 +83,15 @@ def grow(
     probe, train = {**o.in_words(file["grow"]), **probe}, {**o.in_words(file["train"]), **train}
     grow_config, train_config = GrowConfig.from_json(probe), TrainConfig.from_json(train)
 
-    from depthprobe.probes.grow import create_run, run_grow, set_up
+    from depthprobe.probes.grow import create_run, set_up
     from depthprobe.probes.own import Asked
 
-    opened, source = open_inputs(model, model_args, dataset, data_dir, limit_train, image_size, out, checkpoint)
-    asked = Asked(typed=frozenset(train))
-    setup = set_up(opened, source, grow_config, train_config, fixed=frozenset(probe), asked=asked)
-    with watch(quiet=quiet) as listener, create_run(setup, out) as folder:
-        listener.folder = folder.path
-        result = run_grow(setup, folder, listener)
-    finish_probe(result, json=json)
+    def set_up_grow() -> Any:
+        inputs = open_inputs(model, model_args, dataset, data_dir, limit_train, image_size, out, checkpoint)
+        asked = Asked(typed=frozenset(train))
+        return set_up(*inputs, grow_config, train_config, fixed=frozenset(probe), asked=asked)
+
+    run_new("grow", set_up_grow, lambda setup: create_run(setup, out), json=json, quiet=quiet)
 
 
 def open_inputs(

@@ -41,13 +41,25 @@ Seeds = Annotated[int | None, _option("--seeds", metavar="N", text="How many see
 Seed = Annotated[int | None, _option("--seed", metavar="N", text="The first seed (default: 0)")]
 SplitSeed = Annotated[int | None, _option("--split-seed", metavar="N", text="Seed of the data split (default: 0)")]
 Device = Annotated[str | None, _option("--device", text="auto, cpu, cuda or mps (default: auto)")]
-Precision = Annotated[str | None, _option("--precision", text="no or bf16 (default: no)")]
+Precision = Annotated[str | None, _option("--precision", text="no, bf16, or fp16 on a GPU (default: no)")]
 Threads = Annotated[int | None, _option("--threads", metavar="N", text="CPU threads of torch (default: torch's own)")]
 Steps = Annotated[
     int | None,
     _option("--steps", metavar="N", text="Updates of one conventional training (default: 10 epochs, at least 1500)"),
 ]
 BatchSize = Annotated[int | None, _option("--batch-size", metavar="N", text="Examples per update (default: 64)")]
+Accumulate = Annotated[
+    int | None,
+    _option("--accumulate", metavar="N", text="Compute each batch in N parts, one after another (default: 1)"),
+]
+Log = Annotated[
+    str | None, _option("--log", metavar="A,B", text="Trackers beside records.jsonl: tensorboard, wandb, mlflow, ...")
+]
+Compile = Annotated[bool, typer.Option("--compile", help="Compile the units of the network (torch.compile)")]
+Workers = Annotated[
+    int | None,
+    _option("--workers", metavar="N", text="Train seeds and arms side by side in N local processes (default: 1)"),
+]
 Tolerance = Annotated[
     str | None, _option("--tolerance", text="Smallest difference of the metric that matters, or auto (default: auto)")
 ]

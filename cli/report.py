@@ -10,7 +10,7 @@ from depthprobe.errors import ConfigError
 
 
 def report(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders of grow, shrink or width")],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders of grow, shrink, width or train")],
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", help="The page to write (default: RUN/report.html)", show_default=False),
@@ -33,20 +33,24 @@ def report(
             raise ConfigError(
                 f"the {option} exists already", where=str(path), expected="a new file: nothing is overwritten"
             )
-    from depthprobe.reports import read_runs, render_runs, view_runs
-    from depthprobe.reports.writing import write_page
-
-    found = read_runs(runs)
     if csv is not None:
+        from depthprobe.reports import read_runs
         from depthprobe.reports.records_csv import write_records
 
-        write_records(found, csv)
+        write_records(read_runs(runs), csv)
         print(csv, file=sys.stderr if text else sys.stdout)
     if text:
-        from depthprobe.cli.report_text import print_reports
-
-        print_reports(view_runs(found))
+        _print(runs)
         return
+    from depthprobe.reports import write_report
+
     target = out or runs[0] / "report.html"
-    write_page(render_runs(found), target)
+    write_report(runs, target)
     print(target)
+
+
+def _print(runs: list[Path]) -> None:
+    from depthprobe.cli.report_text import print_reports
+    from depthprobe.reports import read_runs, view_alone_or_beside
+
+    print_reports(view_alone_or_beside(read_runs(runs)))

@@ -12,6 +12,7 @@ from depthprobe.cli.answer import print_answer, print_summary
 from depthprobe.cli.live import LiveView, PlainView, Watcher
 from depthprobe.cli.tuned import continue_tune, finish_tune
 from depthprobe.errors import DepthprobeError, RunFolderError
+from depthprobe.probes.listener import Listener
 from depthprobe.runs import RunFolder
 
 
@@ -33,7 +34,8 @@ def watch(*, quiet: bool) -> Iterator[Watcher]:
         if not _is_memory(error):
             raise
         raise DepthprobeError(
-            "out of memory", where=watcher.folder and str(watcher.folder), found=str(error) or type(error).__name__,
+            "out of memory", where=str(watcher.folder or "before there is a run"),
+            found=str(error) or type(error).__name__,
             expected="room for one batch: end other programs and go on, or start anew with a smaller --batch-size",
             hint=_resume(watcher.folder),
         ) from error  # fmt: skip
@@ -73,29 +75,86 @@ def finish_train(folder: Path, summary: dict[str, Any], *, json: bool) -> None:
         print_summary(folder, summary)
 
 
+def run_new(
+    command: str, set_up: Callable[[], Any], create: Callable[[Any], RunFolder], *, json: bool, quiet: bool
+) -> None:
+    """Set up, create the folder, run, print the answer; of several processes the others follow the first, silently."""
+    from depthprobe.probes.crew import check_means
+    from depthprobe.probes.together import lead, open_team, telling
+    from depthprobe.probes.tracking import tracked
+
+    team = open_team()
+    if not team.first:
+        _follow(team)
+        return
+    _, run = _verbs(command)
+    with telling(team):
+        resolved = set_up()
+        check_means(resolved.to_json())
+    with watch(quiet=quiet) as watcher:
+        setup, folder = lead(team, lambda: (resolved, create(resolved)))
+        watcher.folder = folder.path
+        with folder, tracked(setup, folder.path, folder.config, watcher) as listener:
+            result = run(setup, folder, listener)
+    _finish(folder.path, command, result, json=json)
+
+
 def continue_run(path: Path, verb: str | None, *, json: bool, quiet: bool) -> None:
     """Go on with an interrupted run of `verb` (None: of any), or say that it is finished."""
-    with RunFolder.open(path, write=True) as folder:
+    from depthprobe.probes.together import open_team, telling
+
+    team = open_team()
+    if not team.first:
+        _follow(team)
+        return
+    with telling(team):
+        folder = RunFolder.open(path, write=True)
+    with folder:
         command = folder.config["command"]
-        if verb not in (None, command):
-            raise RunFolderError(
-                f"this is a run of {command}, not of {verb}", where=str(path), hint=f"depthprobe resume {path}"
-            )
+        with telling(team):
+            if verb not in (None, command):
+                raise RunFolderError(
+                    f"this is a run of {command}, not of {verb}", where=str(path), hint=f"depthprobe resume {path}"
+                )
+            if command == "tune" and team.size > 1:
+                raise RunFolderError("a study is not run by torchrun", where=str(path), hint="depthprobe worker STUDY")
         if folder.finished:
+            team.tell(None)
             _finished(folder, command, json)
         elif command == "tune":
             continue_tune(folder, json=json, quiet=quiet)
         else:
-            _continue(folder, command, json=json, quiet=quiet)
+            _continue(folder, command, team, json=json, quiet=quiet)
 
 
-def _continue(folder: RunFolder, command: str, *, json: bool, quiet: bool) -> None:
+def _continue(folder: RunFolder, command: str, team: Any, *, json: bool, quiet: bool) -> None:
+    from depthprobe.probes.together import lead, telling
+    from depthprobe.probes.tracking import tracked
+
+    with telling(team):
+        folder.check_config()
     reopen, run = _verbs(command)
     with watch(quiet=quiet) as watcher:
         watcher.folder = folder.path
-        result = run(_reopened(reopen, folder), folder, watcher)
+        setup, _ = lead(team, lambda: (_reopened(reopen, folder), folder))
+        with tracked(setup, folder.path, folder.config, watcher) as listener:
+            result = run(setup, folder, listener)
+    _finish(folder.path, command, result, json=json)
+
+
+def _follow(team: Any) -> None:
+    """Train what the first process trains, and leave the rest to it."""
+    from depthprobe.probes.together import follow
+
+    followed = follow(team, lambda folder, config: _verbs(config["command"])[0](folder))
+    if followed is not None:
+        setup, folder = followed
+        _verbs(folder.config["command"])[1](setup, folder, Listener())
+
+
+def _finish(folder: Path, command: str, result: Any, *, json: bool) -> None:
     if command == "train":
-        finish_train(folder.path, result, json=json)
+        finish_train(folder, result, json=json)
     else:
         finish_probe(result, json=json)
 

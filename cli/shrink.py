@@ -1,7 +1,7 @@
 """depthprobe shrink: which layers of a trained network can go, and what does it cost?"""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -44,9 +44,12 @@ def shrink(
     weight_decay: o.WeightDecay = None,
     clip: o.Clip = None,
     batch_size: o.BatchSize = None,
+    accumulate: o.Accumulate = None,
     augment: o.Augment = None,
     device: o.Device = None,
     precision: o.Precision = None,
+    compile: o.Compile = False,
+    log: o.Log = None,
     threads: o.Threads = None,
     max_params: o.MaxParams = None,
     max_macs: o.MaxMacs = None,
@@ -59,7 +62,7 @@ def shrink(
     quiet: o.Quiet = False,
 ) -> None:
     """Which layers can go? Ranks them, lets them leave one after another, measures every depth, keeps the network."""
-    from depthprobe.cli.running import continue_run, finish_probe, watch
+    from depthprobe.cli.running import continue_run, run_new
 
     if resume is not None:
         o.refuse_inputs_with_resume(str(checkpoint) if checkpoint else model, dataset)
@@ -73,7 +76,8 @@ def shrink(
     )  # fmt: skip
     train = o.given(
         steps=steps, optimizer=optimizer, weight_decay=weight_decay, clip=clip, batch_size=batch_size,
-        augment=augment, device=device, precision=precision, threads=threads,
+        accumulate=accumulate, augment=augment, device=device, precision=precision,
+        compile=compile or None, log=o.parse_names(log), threads=threads,
     )  # fmt: skip
     train |= o.parse_rate(lr)
     from depthprobe.config import ShrinkConfig, TrainConfig
@@ -85,32 +89,31 @@ def shrink(
     from depthprobe.inputs import parse_model_args
     from depthprobe.probes.own import Asked
     from depthprobe.probes.setup import DataSource
-    from depthprobe.probes.shrink import create_shrink, run_shrink, set_up_shrink
+    from depthprobe.probes.shrink import create_shrink, set_up_shrink
     from depthprobe.probes.trained import open_trained
     from depthprobe.runs import check_out
 
-    if out is not None:
-        check_out(out)
-    source = None
-    if dataset is None and (limit_train is not None or image_size is not None):
-        raise ConfigError(
-            "the checkpoint brings its own data, as it was trained on", where="--limit-train, --image-size",
-            expected="--dataset beside them", hint="leave them out, or name the data set",
-        )  # fmt: skip
-    if model is None and model_args:
-        raise ConfigError("--model-args without --model", where="--model-args", hint="--model file.py:name")
-    if dataset is not None:
-        source = DataSource(
-            spec=dataset,
-            data_dir=str(data_dir.absolute()) if data_dir else None,
-            limit_train=limit_train,
-            image_size=image_size,
+    def set_up() -> Any:
+        if out is not None:
+            check_out(out)
+        source = None
+        if dataset is None and (limit_train is not None or image_size is not None):
+            raise ConfigError(
+                "the checkpoint brings its own data, as it was trained on", where="--limit-train, --image-size",
+                expected="--dataset beside them", hint="leave them out, or name the data set",
+            )  # fmt: skip
+        if model is None and model_args:
+            raise ConfigError("--model-args without --model", where="--model-args", hint="--model file.py:name")
+        if dataset is not None:
+            source = DataSource(
+                spec=dataset,
+                data_dir=str(data_dir.absolute()) if data_dir else None,
+                limit_train=limit_train,
+                image_size=image_size,
+            )
+        trained, found = open_trained(
+            o.need_checkpoint(checkpoint), model, parse_model_args(model_args or []), source, data_dir=data_dir
         )
-    trained, source = open_trained(
-        o.need_checkpoint(checkpoint), model, parse_model_args(model_args or []), source, data_dir=data_dir
-    )
-    setup = set_up_shrink(trained, source, settings, train, asked=Asked(typed=frozenset(train)))
-    with watch(quiet=quiet) as listener, create_shrink(setup, out) as folder:
-        listener.folder = folder.path
-        result = run_shrink(setup, folder, listener)
-    finish_probe(result, json=json)
+        return set_up_shrink(trained, found, settings, train, asked=Asked(typed=frozenset(train)))
+
+    run_new("shrink", set_up, lambda setup: create_shrink(setup, out), json=json, quiet=quiet)

@@ -1,6 +1,6 @@
 """depthprobe train: one training, as it is, grown, or deep from the start."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -36,9 +36,12 @@ def train(
     new_lr_scale: o.NewLrScale = None,
     clip: o.Clip = None,
     batch_size: o.BatchSize = None,
+    accumulate: o.Accumulate = None,
     augment: o.Augment = None,
     device: o.Device = None,
     precision: o.Precision = None,
+    compile: o.Compile = False,
+    log: o.Log = None,
     threads: o.Threads = None,
     config: o.Config = None,
     resume: o.ResumeRun = None,
@@ -46,7 +49,7 @@ def train(
     quiet: o.Quiet = False,
 ) -> None:
     """Train once and save model.pt. With --grow the added layers grow in; with --deep they are there from the start."""
-    from depthprobe.cli.running import continue_run, finish_train, watch
+    from depthprobe.cli.running import continue_run, run_new
 
     if resume is not None:
         o.refuse_inputs_with_resume(model, dataset)
@@ -59,7 +62,8 @@ def train(
     settings = o.given(
         steps=steps, optimizer=optimizer, lr_shape=lr_shape, weight_decay=weight_decay, clip=clip,
         new_lr_scale=new_lr_scale,
-        batch_size=batch_size, augment=augment, device=device, precision=precision, threads=threads,
+        batch_size=batch_size, accumulate=accumulate, augment=augment, device=device, precision=precision,
+        compile=compile or None, log=o.parse_names(log), threads=threads,
     )  # fmt: skip
     settings |= o.parse_rate(lr)
     from depthprobe.config import TrainConfig, TrainingConfig
@@ -70,12 +74,11 @@ def train(
     train_config = TrainConfig.from_json({**o.in_words(file["train"]), **settings})
     from depthprobe.cli.grow import open_inputs
     from depthprobe.probes.own import Asked
-    from depthprobe.probes.train import create_training, run_training, set_up_training
+    from depthprobe.probes.train import create_training, set_up_training
 
-    opened, source = open_inputs(model, model_args, dataset, data_dir, limit_train, image_size, out, checkpoint)
-    asked = Asked(typed=frozenset({**file["train"], **settings}))
-    setup = set_up_training(opened, source, training_config, train_config, asked)
-    with watch(quiet=quiet) as listener, create_training(setup, out) as folder:
-        listener.folder = folder.path
-        summary = run_training(setup, folder, listener)
-    finish_train(folder.path, summary, json=json)
+    def set_up_train() -> Any:
+        inputs = open_inputs(model, model_args, dataset, data_dir, limit_train, image_size, out, checkpoint)
+        asked = Asked(typed=frozenset({**file["train"], **settings}))
+        return set_up_training(*inputs, training_config, train_config, asked)
+
+    run_new("train", set_up_train, lambda setup: create_training(setup, out), json=json, quiet=quiet)

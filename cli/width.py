@@ -1,7 +1,7 @@
 """depthprobe width: how narrow may each layer of a trained network be?"""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -52,10 +52,14 @@ def width(
     weight_decay: o.WeightDecay = None,
     clip: o.Clip = None,
     batch_size: o.BatchSize = None,
+    accumulate: o.Accumulate = None,
     augment: o.Augment = None,
     device: o.Device = None,
     precision: o.Precision = None,
+    compile: o.Compile = False,
+    log: o.Log = None,
     threads: o.Threads = None,
+    workers: o.Workers = None,
     max_params: o.MaxParams = None,
     max_macs: o.MaxMacs = None,
     max_latency_ms: o.MaxLatency = None,
@@ -67,7 +71,7 @@ def width(
     quiet: o.Quiet = False,
 ) -> None:
     """How narrow may each layer be? Cuts channels, fine-tunes, measures every width, keeps the network."""
-    from depthprobe.cli.running import continue_run, finish_probe, watch
+    from depthprobe.cli.running import continue_run, run_new
 
     if resume is not None:
         o.refuse_inputs_with_resume(str(checkpoint) if checkpoint else model, dataset)
@@ -81,7 +85,8 @@ def width(
     )  # fmt: skip
     train = o.given(
         steps=steps, optimizer=optimizer, weight_decay=weight_decay, clip=clip, batch_size=batch_size,
-        augment=augment, device=device, precision=precision, threads=threads,
+        accumulate=accumulate, augment=augment, device=device, precision=precision,
+        compile=compile or None, log=o.parse_names(log), threads=threads, workers=workers,
     )  # fmt: skip
     train |= o.parse_rate(lr)
     from depthprobe.config import TrainConfig, WidthConfig
@@ -94,24 +99,23 @@ def width(
     from depthprobe.probes.own import Asked
     from depthprobe.probes.setup import DataSource
     from depthprobe.probes.trained import open_trained
-    from depthprobe.probes.width import create_width, run_width, set_up_width
+    from depthprobe.probes.width import create_width, set_up_width
     from depthprobe.runs import check_out
 
-    if out is not None:
-        check_out(out)
-    source = None
-    if dataset is not None:
-        source = DataSource(
-            spec=dataset,
-            data_dir=str(data_dir.absolute()) if data_dir else None,
-            limit_train=limit_train,
-            image_size=image_size,
+    def set_up() -> Any:
+        if out is not None:
+            check_out(out)
+        source = None
+        if dataset is not None:
+            source = DataSource(
+                spec=dataset,
+                data_dir=str(data_dir.absolute()) if data_dir else None,
+                limit_train=limit_train,
+                image_size=image_size,
+            )
+        trained, found = open_trained(
+            o.need_checkpoint(checkpoint), model, parse_model_args(model_args or []), source, data_dir=data_dir
         )
-    trained, source = open_trained(
-        o.need_checkpoint(checkpoint), model, parse_model_args(model_args or []), source, data_dir=data_dir
-    )
-    setup = set_up_width(trained, source, settings, train, asked=Asked(typed=frozenset(train)))
-    with watch(quiet=quiet) as listener, create_width(setup, out) as folder:
-        listener.folder = folder.path
-        result = run_width(setup, folder, listener)
-    finish_probe(result, json=json)
+        return set_up_width(trained, found, settings, train, asked=Asked(typed=frozenset(train)))
+
+    run_new("width", set_up, lambda setup: create_width(setup, out), json=json, quiet=quiet)

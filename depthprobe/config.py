@@ -14,7 +14,7 @@ from depthprobe.settings import unknown_key as unknown_key
 
 OPTIMIZERS = ("sgd", "adam", "adamw")
 LR_SHAPES = ("constant", "cosine", "step")
-PRECISIONS = ("no", "bf16")  # fp16 needs a loss scaler that resumes
+PRECISIONS = ("no", "bf16", "fp16")
 CLOSINGS = ("alternate", "reverse", "forward")
 OPENINGS = ("forward", "reverse")
 SCHEDULES = ("staggered", "together")
@@ -31,6 +31,9 @@ class TrainConfig(_Settings):
     new_lr_scale: factor on the learning rate of added layers. steps: updates of one conventional training (None: chosen
     from the size of the data). lr_shape: of a whole
     conventional training; probes hold it constant and cool their branches. augment: None means for colour images.
+    accumulate: parts that a batch is computed in, one after another, before an update. workers: local processes that
+    train the arms of a probe side by side. compile: units run code that torch.compile makes of them.
+    log: names of trackers that hear what is recorded.
     """
 
     optimizer: str = "sgd"
@@ -46,6 +49,10 @@ class TrainConfig(_Settings):
     precision: str = "no"
     augment: bool | None = None
     threads: int = 0
+    accumulate: int = 1
+    workers: int = 1
+    compile: bool = False
+    log: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _one_of("optimizer", self.optimizer, OPTIMIZERS)
@@ -57,6 +64,10 @@ class TrainConfig(_Settings):
         _number("new_lr_scale", self.new_lr_scale, above=0.0, at_most=1000.0)
         _number("batch_size", self.batch_size, at_least=2, whole=True)
         _number("threads", self.threads, at_least=0, whole=True)
+        if not isinstance(self.compile, bool):
+            raise ConfigError("compile is on or off", where="--compile", found=repr(self.compile))
+        _number("workers", self.workers, at_least=1, at_most=1000, whole=True)
+        _number("accumulate", self.accumulate, at_least=1, whole=True)
         _optional("clip", self.clip, above=0.0)
         _optional("steps", self.steps, at_least=20, whole=True)
 
@@ -220,7 +231,7 @@ class ShrinkConfig(BudgetConfig):
     down_share: float = 0.03
     down_hold_share: float = 0.01
     cool_share: float = 0.10
-    branch_share: float = 0.8
+    branch_share: float = 1.0
     beyond: float = 0.05
     verify: bool = False
 

@@ -78,5 +78,9 @@ class TrainingError(DepthprobeError):
     """Training cannot go on: the loss is no longer finite, or every seed failed (exit code 3)."""
 
 
+class ProcessError(DepthprobeError):
+    """Another process of the same training, or a worker, ended before its work did (exit code 3)."""
+
+
 class KernelError(DepthprobeError):
     """The CUDA kernels were demanded and are not there, or cannot be built (exit code 3)."""

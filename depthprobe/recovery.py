@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from depthprobe.errors import RunFolderError
-from depthprobe.training.checkpoints import checkpoints, read_checkpoint, read_unsealed
+from depthprobe.training.checkpoints import checkpoints, read_checkpoint, read_seal, read_unsealed
 
 CONFIG, RECORDS, CHECKPOINTS = "config.json", "records.jsonl", "checkpoints"
 
@@ -62,6 +62,21 @@ def check_seal(path: Path, seal: Mapping[str, Any]) -> None:
     content = (path / RECORDS).read_bytes()[:size] if (path / RECORDS).exists() else b""
     if len(content) != size or hashlib.sha256(content).hexdigest() != digest:
         raise ValueError(f"{RECORDS} is not what was written")
+
+
+def check_config(path: Path) -> None:
+    """Raise RunFolderError when the configuration is not that of any checkpoint, before anything is made from it."""
+    known: list[Any] = []
+    for number in checkpoints(path / CHECKPOINTS):
+        try:
+            known.append(read_seal(path / CHECKPOINTS, number)["files"][CONFIG])
+        except (ValueError, KeyError, TypeError):
+            continue
+    if known and sha256_of(path / CONFIG) not in known:
+        raise RunFolderError(
+            f"{CONFIG} is not what it was when the run began", where=str(path), expected=f"sha256 {str(known[0])[:12]}",
+            found=f"sha256 {str(sha256_of(path / CONFIG))[:12]}", hint=f"put it back, or: {command_of(path)}",
+        )  # fmt: skip
 
 
 def before_damage(path: Path, kept: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None:

@@ -15,7 +15,16 @@ from typing import IO, Any, Self
 
 from depthprobe.errors import DepthprobeError, RunFolderError
 from depthprobe.locking import FolderLock, is_held, lock_run
-from depthprobe.recovery import CHECKPOINTS, CONFIG, RECORDS, before_damage, command_of, find_checkpoint, seal_of
+from depthprobe.recovery import (
+    CHECKPOINTS,
+    CONFIG,
+    RECORDS,
+    before_damage,
+    check_config,
+    command_of,
+    find_checkpoint,
+    seal_of,
+)
 from depthprobe.training.checkpoints import remove_after, save_checkpoint
 from depthprobe.training.writing import PARTIAL, read_torch, sync_folder, write_text, write_torch
 
@@ -94,6 +103,10 @@ class RunFolder:
     def config(self) -> dict[str, Any]:
         """What was asked for, resolved."""
         return self.read_json(CONFIG)
+
+    def check_config(self) -> None:
+        """Raise RunFolderError when config.json is not what the checkpoints were made with."""
+        check_config(self.path)
 
     @property
     def finished(self) -> bool:

@@ -9,29 +9,26 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from depthprobe.reports.reading import Run
+    from depthprobe.reports.training import TrainingView
     from depthprobe.reports.view import RunView
 
-__all__ = ["draw_curve", "read_runs", "render", "render_runs", "view_runs", "write_report"]
+__all__ = ["draw_curve", "read_runs", "render", "view_alone_or_beside", "view_runs", "write_report"]
 
 
 def render(runs: Sequence[Path]) -> str:
-    """The HTML page of one or several finished runs, complete in itself; one of tune stands alone.
+    """The HTML page of one or several finished runs, complete in itself; one of train or tune stands alone.
 
     Raises RunFolderError when a folder is no run, is not finished or is damaged.
     """
-    return render_runs(read_runs(runs))
-
-
-def render_runs(runs: "Sequence[Run]") -> str:
-    """The HTML page of runs that were read."""
-    if any(run.command == "tune" for run in runs):
-        from depthprobe.reports.study import only, view_study
-        from depthprobe.reports.study_page import render_study
-
-        return render_study(view_study(only(list(runs))))
     from depthprobe.reports.page import render_page
 
-    return render_page(view_runs(runs))
+    read = read_runs(runs)
+    if len(read) == 1 and read[0].command == "tune":
+        from depthprobe.reports.study import view_study
+        from depthprobe.reports.study_page import render_study
+
+        return render_study(view_study(read[0]))
+    return render_page(view_alone_or_beside(read))
 
 
 def write_report(runs: Sequence[Path], target: Path) -> None:
@@ -60,7 +57,28 @@ def read_runs(runs: Sequence[Path]) -> "list[Run]":
 
 
 def view_runs(runs: "Sequence[Run]") -> "list[RunView]":
-    """What their reports show. Raises RunFolderError when a file does not hold what it should, or for a study."""
+    """What the reports of probes show. Raises RunFolderError when a file does not hold what it should, or for a
+    training, which has no curve.
+    """
+    from depthprobe.errors import RunFolderError
+    from depthprobe.reports.reading import PROBES
     from depthprobe.reports.summary import view_run
 
+    for run in runs:
+        if run.command not in PROBES:
+            raise RunFolderError(
+                f"a run of {run.command} stands alone",
+                where=str(run.path),
+                expected=" or ".join(f"a run of depthprobe {command}" for command in PROBES),
+                hint=f"depthprobe report {run.path}",
+            )
     return [view_run(run) for run in runs]
+
+
+def view_alone_or_beside(runs: "Sequence[Run]") -> "list[RunView] | list[TrainingView]":
+    """Views of probes, or of one training. Raises RunFolderError as `view_runs` does."""
+    from depthprobe.reports.summary import view_train
+
+    if len(runs) == 1 and runs[0].command == "train":
+        return [view_train(runs[0])]
+    return view_runs(runs)

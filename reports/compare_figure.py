@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from depthprobe.reports.figures import Figure, frame, safe
+from depthprobe.reports.figures import NOTHING_ABOVE, Figure, frame, safe
 from depthprobe.reports.measured import DepthCurve
 from depthprobe.reports.numbers import axis_title
 from depthprobe.reports.palette import DASHES, SEEDS, seed_colour, wash
@@ -31,7 +31,7 @@ def draw_comparison(curves: Sequence[tuple[str, DepthCurve]]) -> Figure:
             },
             hovertemplate=f"{safe(label)}, %{{x}} {curve.axis.counted}: %{{y:.3f}}<extra></extra>",
         )
-    frame(figure, HEIGHT, hovermode="closest")
+    frame(figure, HEIGHT, hovermode="closest", margin=NOTHING_ABOVE)
     first = curves[0][1]
     figure.update_xaxes(title_text=first.axis.title)
     figure.update_yaxes(title_text=axis_title(first.units), tickformat=".3~f" if first.units.fraction else ".4~g")

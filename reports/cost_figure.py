@@ -2,7 +2,7 @@
 
 import plotly.graph_objects as go
 
-from depthprobe.reports.figures import Figure, frame
+from depthprobe.reports.figures import NOTHING_ABOVE, Figure, frame
 from depthprobe.reports.measured import Candidate, DepthCurve
 from depthprobe.reports.numbers import axis_title, count, fraction, milliseconds
 from depthprobe.reports.palette import BLUE, GREEN, INK, MUTED, wash
@@ -21,7 +21,7 @@ def draw_costs(curve: DepthCurve) -> Figure:
             name="Pareto front (metric, parameters, MACs)", line={"color": MUTED, "width": 1.5, "dash": "dot"},
         )  # fmt: skip
     _add_candidates(figure, curve)
-    frame(figure, HEIGHT, hovermode="closest", showlegend=len(front) > 1)
+    frame(figure, HEIGHT, hovermode="closest", showlegend=len(front) > 1, margin=NOTHING_ABOVE)
     most = max(candidate.latency_ms for candidate in curve.candidates)
     figure.update_xaxes(title_text="latency (ms per batch)", showgrid=True, range=(0, 1.12 * most))
     figure.update_yaxes(title_text=axis_title(curve.units), tickformat=".3~f" if curve.units.fraction else ".4~g")

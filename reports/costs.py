@@ -52,4 +52,5 @@ def _tile(
 
 def _pair(now: Candidate, then: Candidate, say: Callable[[Candidate], str]) -> str:
     """Before and after; one number where nothing changes."""
-    return say(now) if then == now else f"{say(now)} → {say(then)}"
+    before, after = (say(one).replace(" ", "\u00a0") for one in (now, then))
+    return before if then == now else f"{before} → {after}"

@@ -12,7 +12,7 @@ Table = list[tuple[int, list[float]]]
 
 def view_course(run: Run) -> Course:
     """Lines of every training, ratios of every gate (once for all seeds that share them), cooled measurements."""
-    seeds = run.recommendation["seeds"]
+    seeds = run.seeds
     lines = [_line(run, seed, arm, 2 * len(seeds)) for seed in seeds for arm in (run.command, "control")]
     return Course(
         lines=tuple(line for line in lines if line.steps),
@@ -43,7 +43,7 @@ def _line(run: Run, seed: int, arm: str, lines: int) -> Line:
     return Line(
         seed=seed,
         arm=arm,
-        failed=seed in run.recommendation["failed_seeds"],
+        failed=seed in run.recommendation.get("failed_seeds", ()),
         steps=pick(steps, shown),
         values=pick(values, shown),
         loss_steps=tuple(known[index][0] for index in lost),

@@ -28,17 +28,17 @@ def draw_course(course: Course) -> Figure:
     ranks = {seed: rank for rank, seed in enumerate(dict.fromkeys(line.seed for line in course.lines))}
     for line in course.lines:
         _add_line(figure, line, seed_colour(ranks[line.seed]))
-    _add_marks(figure, course, ranks)
+    if course.marks:
+        _add_marks(figure, course, ranks)
     for row, gates in enumerate(course.gates, start=2):
         _add_map(figure, gates, [safe(name) for name in gate_names(course, gates)], row)
     figure.update_yaxes(title_text=axis_title(course.units), **_heights(course), row=1, col=1)
     last = max((line.steps[-1] for line in course.lines), default=1)
     figure.update_xaxes(range=(0, 1.01 * last))
     figure.update_xaxes(title_text="step (updates)", tickformat=",d", row=len(rows), col=1)
-    label = (
-        f"Line chart of validation {course.units.metric} against the training step for {len(ranks)} seeds, growing and "
-        f"control, with heat maps of the ratio of {len(course.gates[0].ratios) if course.gates else 0} gates below."
-    )
+    maps = f", with heat maps of the ratio of {len(course.gates[0].ratios)} gates below" if course.gates else ""
+    seeds = f"{len(ranks)} seed{'' if len(ranks) == 1 else 's'}"
+    label = f"Line chart of validation {course.units.metric} against the training step for {seeds}{maps}."
     return Figure(figure, label, height)
 
 
@@ -46,7 +46,7 @@ def _heights(course: Course) -> dict[str, Any]:
     """Fractions from 0 to 1; of other metrics what was measured cooled, and the lines as far as that allows."""
     if course.units.fraction:
         return {"range": (0, 1.02), "tickformat": ".1f"}
-    values = [mark.value for mark in course.marks]
+    values = [mark.value for mark in course.marks] or [value for line in course.lines for value in line.values]
     low, high = min(values), max(values)
     margin = (high - low) or abs(high) or 1.0
     return {"range": (low - margin, high + 0.2 * margin)}
@@ -112,4 +112,6 @@ def _add_map(figure: go.Figure, gates: GateMap, names: Sequence[str], row: int) 
         row=row,
         col=1,
     )
-    figure.update_yaxes(autorange="reversed", showgrid=False, tickfont={"size": 11}, ticks="", row=row, col=1)
+    figure.update_yaxes(
+        type="category", autorange="reversed", showgrid=False, tickfont={"size": 11}, ticks="", row=row, col=1
+    )

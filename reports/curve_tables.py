@@ -11,7 +11,7 @@ def depth_table(curve: DepthCurve) -> Table:
     up, fitted = dict(curve.up), curve.fitted or [None] * len(curve.candidates)
     heads = [curve.axis.column, "Walk down", f"{percent(curve.confidence)} interval"]
     heads += ["Fitted"] if curve.fitted else []
-    heads += ["Way up"] if curve.up else []
+    heads += ["On the way"] if curve.up else []
     rows = []
     for candidate, smooth in zip(curve.candidates, fitted, strict=True):
         depth = candidate.depth
@@ -49,6 +49,8 @@ def candidate_table(curve: DepthCurve) -> Table:
     same = _costs(curve, now, None)
     rows.append(Row(cells=(same[0], control, *same[2:]), mark="control", tags=("control",)))
     caption = f"Factors are relative to the current {curve.axis.noun}."
+    if any(candidate.beaten for candidate in curve.candidates):
+        caption += " Beaten: another candidate is as good with fewer parameters and MACs."
     return Table(caption=caption, columns=tuple(heads), rows=tuple(rows))
 
 
@@ -85,4 +87,4 @@ def tags(curve: DepthCurve, depth: int) -> tuple[str, ...]:
 
 
 def _all_tags(curve: DepthCurve, candidate: Candidate) -> tuple[str, ...]:
-    return (*tags(curve, candidate.depth), *(("Pareto front",) if candidate.pareto else ()))
+    return (*tags(curve, candidate.depth), *(("beaten",) if candidate.beaten else ()))

@@ -4,7 +4,7 @@ import plotly.graph_objects as go
 
 from depthprobe.reports.measured import DepthCurve
 from depthprobe.reports.numbers import fraction, size
-from depthprobe.reports.palette import GREEN, INK, MUTED, ORANGE, wash
+from depthprobe.reports.palette import GOOD, INK, MUTED, ORANGE, wash
 
 
 def span(curve: DepthCurve) -> tuple[float, float]:
@@ -56,9 +56,9 @@ def add_depths(figure: go.Figure, curve: DepthCurve) -> None:
     advised = curve.best_guess if curve.recommended is None else curve.recommended
     word = "best guess" if curve.recommended is None else "recommended"
     if advised == curve.current:
-        marks[advised] = (f"current, {word}", GREEN)
+        marks[advised] = (f"current, {word}", GOOD)
     else:
-        marks[advised] = (word, MUTED if curve.recommended is None else GREEN)
+        marks[advised] = (word, MUTED if curve.recommended is None else GOOD)
     near = abs(advised - curve.current) < 0.25 * (span(curve)[1] - span(curve)[0])
     for depth, (text, colour) in marks.items():
         figure.add_shape(

@@ -11,6 +11,7 @@ from depthprobe.reports.palette import FAINT, INK, MUTED
 
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
 CLEAR = "rgba(0,0,0,0)"
+NOTHING_ABOVE = {"l": 62, "r": 16, "t": 14, "b": 48}  # margins of a figure without words above it
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,15 @@ class Figure:
 
     def to_json(self) -> str:
         """Plotly's JSON, numbers to five digits, safe inside a script element."""
-        return script_json(_shortened(self.drawing.to_plotly_json()))
+        return script_json(_shortened(json.loads(self.drawing.to_json())))
+
+
+def log_ticks(low: float, high: float) -> dict[str, Any]:
+    """Marks of a logarithmic axis, `low` and `high` positive: 1, 2 and 5 of every decade, 1 only of many decades."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    digits = (1, 2, 5) if last - first <= 3 else (1,)
+    values = [digit * 10.0**power for power in range(first, last + 1) for digit in digits]
+    return {"tickmode": "array", "tickvals": values, "ticktext": [f"{value:g}" for value in values]}
 
 
 def safe(name: str) -> str:

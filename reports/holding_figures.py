@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from depthprobe.reports.figures import Figure, frame, safe
+from depthprobe.reports.figures import NOTHING_ABOVE, Figure, frame, safe
 from depthprobe.reports.holding import PlaceGain, RateAnswer, Verified
 from depthprobe.reports.measured import DepthCurve, Estimate
 from depthprobe.reports.numbers import axis_title, fraction, gain_title, gained
@@ -31,7 +31,7 @@ def draw_rates(rates: Sequence[RateAnswer], curve: DepthCurve) -> Figure:
             marker={"size": 7},
             hovertemplate=f"{name}, %{{x}}: %{{y:.3f}}<extra></extra>",
         )
-    frame(figure, HEIGHT, hovermode="closest")
+    frame(figure, HEIGHT, hovermode="closest", margin=NOTHING_ABOVE)
     figure.update_xaxes(title_text=curve.axis.title, tickmode="array", tickvals=[depth for depth, _ in main])
     figure.update_yaxes(title_text=axis_title(curve.units), tickformat=".3~f" if curve.units.fraction else ".4~g")
     said = "; ".join(f"{row.name}: {row.verdict}" for row in rates)
@@ -44,8 +44,8 @@ def draw_places(places: Sequence[PlaceGain], curve: DepthCurve) -> Figure:
     names = [safe(f"{one.place} ({one.copies})") for one in places]
     colours = [PAYS.get(one.pays, MUTED) for one in places]
     figure = _intervals(names, [one.gain for one in places], colours, scale)
-    height = 130 + 44 * len(places)
-    frame(figure, height, showlegend=False)
+    height = 100 + 44 * len(places)
+    frame(figure, height, showlegend=False, margin=NOTHING_ABOVE)
     figure.add_shape(type="line", x0=0, x1=0, y0=0, y1=1, yref="paper", layer="below", line={"color": INK, "width": 1})
     figure.update_xaxes(title_text=gain_title(curve.units), showgrid=True)
     figure.update_yaxes(range=(len(places) - 0.4, -0.6), showgrid=False, ticks="")
@@ -56,14 +56,14 @@ def draw_places(places: Sequence[PlaceGain], curve: DepthCurve) -> Figure:
 def draw_verified(verified: Verified, curve: DepthCurve) -> Figure:
     """Both architectures, trained from scratch, with their intervals."""
     figure = _intervals(["current", "advised"], [verified.current, verified.advised], [MUTED, GREEN], 1)
-    frame(figure, 220, showlegend=False)
+    frame(figure, 190, showlegend=False, margin=NOTHING_ABOVE)
     figure.update_xaxes(
         title_text=axis_title(curve.units), showgrid=True, tickformat=".3~f" if curve.units.fraction else ".4~g"
     )
     figure.update_yaxes(range=(1.6, -0.6), showgrid=False, ticks="")
     pair = [fraction(one.value, curve.units) for one in (verified.current, verified.advised)]
     said = f"{curve.units.metric} of the current network {pair[0]}, of the advised one {pair[1]}"
-    return Figure(figure, f"Trained from scratch: {said}.", 220)
+    return Figure(figure, f"Trained from scratch: {said}.", 190)
 
 
 def _intervals(names: Sequence[str], scores: Sequence[Estimate], colours: Sequence[str], scale: int) -> go.Figure:

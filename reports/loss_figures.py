@@ -5,10 +5,10 @@ import math
 import plotly.graph_objects as go
 
 from depthprobe.reports.course_tables import name_of
-from depthprobe.reports.figures import Figure, frame
+from depthprobe.reports.figures import Figure, frame, log_ticks
 from depthprobe.reports.holding import RateTest
 from depthprobe.reports.measured import Course
-from depthprobe.reports.palette import BLUE, DASHES, GREEN, ORANGE, PINK, seed_colour
+from depthprobe.reports.palette import BLUE, DASHES, GOOD, GREEN, ORANGE, PINK, seed_colour
 
 HEIGHT = 340
 
@@ -30,12 +30,13 @@ def draw_losses(course: Course) -> Figure:
             legendgroup=f"seed {line.seed}",
             hovertemplate=f"{name_of(line)}<br>step %{{x:,}}: %{{y:.3g}}<extra></extra>",
         )
-    frame(figure, HEIGHT, hovermode="closest")
-    logarithmic = all(min(line.losses) > 0 for line in lines)
+    frame(figure, HEIGHT + 14 * len(ranks), hovermode="closest", legend={"y": 1, "yanchor": "bottom"})
+    low, high = min(min(line.losses) for line in lines), max(max(line.losses) for line in lines)
+    axis = {"type": "log", **log_ticks(low, high)} if low > 0 else {}
     figure.update_xaxes(title_text="step (updates)", tickformat=",d")
-    figure.update_yaxes(title_text="training loss", type="log" if logarithmic else "linear", dtick="D2")
+    figure.update_yaxes(title_text="training loss", **axis)
     label = f"Line chart of the training loss against the step for {len(ranks)} seeds, the probe and its control."
-    return Figure(figure, label, HEIGHT)
+    return Figure(figure, label, HEIGHT + 14 * len(ranks))
 
 
 def draw_range(test: RateTest) -> Figure:
@@ -56,10 +57,11 @@ def draw_range(test: RateTest) -> Figure:
         figure.add_vline(x=test.chosen, line={"color": GREEN, "width": 2})
         figure.add_annotation(
             x=math.log10(test.chosen), y=1, yref="paper", yanchor="bottom", showarrow=False,
-            text=f"chosen: {test.chosen:.2g}", font={"size": 12, "color": GREEN},
+            text=f"chosen: {test.chosen:.2g}", font={"size": 12, "color": GOOD},
         )  # fmt: skip
         chosen = f"; {test.chosen:.2g} was chosen"
-    figure.update_xaxes(title_text="learning rate", type="log", showgrid=True)
+    swept = [rate for rates, _ in test.sweeps for rate in rates]
+    figure.update_xaxes(title_text="learning rate", type="log", showgrid=True, **log_ticks(min(swept), max(swept)))
     figure.update_yaxes(title_text="training loss")
     label = f"Line chart of the training loss while the learning rate rises, {len(test.sweeps)} sweeps{chosen}."
     return Figure(figure, label, HEIGHT)

@@ -31,6 +31,11 @@ class Candidate:
     weight_bytes: int | None = None
     pareto: bool | None = None
 
+    @property
+    def beaten(self) -> bool:
+        """Whether another candidate is as good with fewer parameters and MACs."""
+        return self.pareto is False
+
 
 @dataclass(frozen=True, kw_only=True)
 class SeedWalk:

@@ -10,23 +10,25 @@ import jinja2
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from depthprobe.reports import numbers
 from depthprobe.reports.compare import comparison_exhibits, comparison_table
 from depthprobe.reports.exhibit import Exhibit
 from depthprobe.reports.figures import Figure, script_json
-from depthprobe.reports.numbers import capital
 from depthprobe.reports.palette import night_map
 from depthprobe.reports.sections import sections_of
+from depthprobe.reports.training import TrainingView
 from depthprobe.reports.unit_tables import network_table
 from depthprobe.reports.view import RunView
 
+_FILTERS = ("capital", "fraction", "gained", "points", "size", "percent", "count", "scaled", "times", "milliseconds")
 
-def render_page(views: Sequence[RunView]) -> str:
+
+def render_page(views: Sequence[RunView | TrainingView]) -> str:
     """The whole page. Names come from files of others: the template escapes everything that is not made here."""
     scripts = [get_plotlyjs(), resource("report.js.j2")]
-    template = open_template("report.html.j2")
-    page = template.render(
+    page = open_template("report.html.j2").render(
         pages=[_page(view, f"run-{rank}") for rank, view in enumerate(views, 1)],
-        comparison=_comparison(views) if len(views) > 1 else None,
+        comparison=_comparison([view for view in views if isinstance(view, RunView)]) if len(views) > 1 else None,
         title=_title(views),
         policy=page_policy(scripts),
         css=Markup(resource("report.css")),
@@ -36,13 +38,13 @@ def render_page(views: Sequence[RunView]) -> str:
     return page.strip() + "\n"
 
 
-def _title(views: Sequence[RunView]) -> str:
+def _title(views: Sequence[RunView | TrainingView]) -> str:
     if len(views) > 1:
         return f"depthprobe: {len(views)} runs"
     return f"depthprobe: {views[0].model} on {views[0].data}"
 
 
-def _page(view: RunView, name: str) -> dict[str, Any]:
+def _page(view: RunView | TrainingView, name: str) -> dict[str, Any]:
     """One run for the template."""
     sections = sections_of(view)
     return {
@@ -67,7 +69,7 @@ def _figures(exhibits: Sequence[Exhibit]) -> dict[str, dict[str, Any] | None]:
 
 
 def for_template(figure: Figure) -> dict[str, Any]:
-    """What the template needs of a figure."""
+    """What a template needs of a figure."""
     return {"json": Markup(figure.to_json()), "label": figure.label, "height": figure.height}
 
 
@@ -82,11 +84,11 @@ def page_policy(scripts: Sequence[str]) -> str:
 
 
 def open_template(name: str) -> jinja2.Template:
-    """A template that escapes everything."""
+    """A template that escapes everything, with the filters of numbers."""
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["capital"] = capital
+    environment.filters.update({name: getattr(numbers, name) for name in _FILTERS})
     return environment.from_string(resource(name))
 
 

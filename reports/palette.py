@@ -1,6 +1,7 @@
 """Colours of the figures (Okabe and Ito's colour-blind-safe set), by day and by night."""
 
 BLUE, ORANGE, GREEN, PINK, GOLD, SKY = "#0072b2", "#d55e00", "#009e73", "#b8568f", "#b07d00", "#3a9bd6"
+GOOD = "#00704f"  # green that can be read as text
 INK, MUTED, FAINT, EMPTY, PAPER = "#1f2733", "#5b6675", "#dfe4ea", "#eef2f6", "#fefefe"
 SEEDS = (BLUE, ORANGE, GREEN, PINK, GOLD, SKY)
 DASHES = ("solid", "dash", "dot")
@@ -9,6 +10,7 @@ NIGHT = {
     BLUE: "#5cb3ea",
     ORANGE: "#f08c4a",
     GREEN: "#3fc79b",
+    GOOD: "#5ed6ae",
     PINK: "#e39bc6",
     GOLD: "#e8b84a",
     SKY: "#a9dcf7",

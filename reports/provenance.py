@@ -25,6 +25,22 @@ def view_facts(run: Run) -> tuple[Fact, ...]:
     )
 
 
+def view_training_facts(run: Run) -> tuple[Fact, ...]:
+    """Of a single training: command, model, data, settings, machine and versions, in this order."""
+    data = run.config["data"]
+    return (
+        Fact(label="Command", value=shlex.join(map(str, run.environment["command_line"])), code=True),
+        *_model(run.config["model"]),
+        Fact(label="Data set", value=str(data["spec"])),
+        Fact(label="Data fingerprint", value=str(data["fingerprint"]), code=True),
+        Fact(label="Seed", value=listed(run.seeds)),
+        Fact(label="Training", value=_training(run.config["train"], run.config.get("own") or {})),
+        *_own(run.config),
+        Fact(label="Machine", value=_machine(run.environment)),
+        Fact(label="Versions", value=_versions(run.environment)),
+    )
+
+
 DRAWN = ("units", "lr_range_test", "ranking")
 
 

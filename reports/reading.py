@@ -11,13 +11,16 @@ from depthprobe.analysis.units import Units
 from depthprobe.errors import RunFolderError
 
 SCHEMAS = (1, 2)
-COMMANDS = ("grow", "shrink", "width", "tune")
+PROBES = ("grow", "shrink", "width")
+COMMANDS = (*PROBES, "train", "tune")
+FRACTIONS = ("accuracy", "top5")  # a training does not say which metrics are shares of the examples
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """What a report is made from: the JSON files of a run folder, and its records by kind. records: those of the
-    answer; everything: with those of arms at other learning rates and of trainings from scratch.
+    """What a report is made from: the JSON files of a run folder, and its records by kind. recommendation: of a
+    training its summary; records: those of the answer; everything: with those of arms at other learning rates and of
+    trainings from scratch.
     """
 
     path: Path
@@ -38,14 +41,18 @@ class Run:
         return dict(self.config[self.command])
 
     @property
+    def seeds(self) -> list[int]:
+        """The seeds; a training has one."""
+        found = self.recommendation["seeds"] if self.command in PROBES else [self.config["training"]["seed"]]
+        return [int(seed) for seed in found]
+
+    @property
     def units(self) -> Units:
         """How values of its metric are written; runs of version 0.1 measured accuracy only."""
-        answer = self.recommendation
-        return Units(
-            metric=str(answer["metric"]),
-            fraction=bool(answer.get("fraction", True)),
-            tolerance=float(answer["tolerance"]),
-        )
+        answer, metric = self.recommendation, str(self.recommendation["metric"])
+        if self.command not in PROBES:
+            return Units(metric=metric, fraction=metric in FRACTIONS)
+        return Units(metric=metric, fraction=bool(answer.get("fraction", True)), tolerance=float(answer["tolerance"]))
 
     def of(self, kind: str, **facts: Any) -> list[dict[str, Any]]:
         """Records of one kind ("trace", "measurement", "failure"), those that agree with `facts`."""
@@ -71,15 +78,16 @@ class Run:
 
 
 def read_run(path: Path) -> Run:
-    """Read a finished probe. Raises RunFolderError: no run folder, another format, unfinished, or damaged."""
+    """Read a finished run. Raises RunFolderError: no run folder, another format, unfinished, or damaged."""
     config = _read_config(path)
     records = _read_records(path)
-    if not (path / "recommendation.json").exists():
+    answer = "recommendation.json" if config["command"] in PROBES else "summary.json"
+    if not (path / answer).exists():
         failures = "; ".join(f"seed {r.get('seed')}: {r.get('what')}" for r in records if r["kind"] == "failure")
         raise RunFolderError(
             "this run is not finished",
             where=str(path),
-            expected="recommendation.json, the last file of a run",
+            expected=f"{answer}, the last file of a run",
             found=failures or f"{len(records)} records",
             hint=f"depthprobe resume {shlex.quote(str(path))}",
         )
@@ -87,7 +95,7 @@ def read_run(path: Path) -> Run:
         path=path,
         config=config,
         environment=_read_object(path, "environment.json"),
-        recommendation=_read_object(path, "recommendation.json"),
+        recommendation=_read_object(path, answer),
         records=tuple(r for r in records if _of_the_answer(r)),
         everything=tuple(records),
     )

@@ -14,13 +14,16 @@ from depthprobe.reports.loss_figures import draw_losses, draw_range
 from depthprobe.reports.numbers import capital, percent, size
 from depthprobe.reports.sure_figures import draw_gains, draw_shares
 from depthprobe.reports.sure_tables import gains_table, places_table, rates_table, shares_table, verified_table
+from depthprobe.reports.training import TrainingView
 from depthprobe.reports.unit_figures import draw_ranking, draw_widths
 from depthprobe.reports.unit_tables import ranking_table, untrained_table, widths_table
 from depthprobe.reports.view import RunView
 
 
-def sections_of(view: RunView) -> tuple[Section, ...]:
+def sections_of(view: RunView | TrainingView) -> tuple[Section, ...]:
     """Sections of a run; those without data are left out."""
+    if isinstance(view, TrainingView):
+        return tuple(section for section in [_training(view)] if section.exhibits)
     every = (_curve(view), _costs(view), _units(view), _sure(view), _holding(view), _training(view))
     return tuple(section for section in every if section.exhibits)
 
@@ -48,7 +51,8 @@ def _costs(view: RunView) -> Section:
 
 
 def _units(view: RunView) -> Section:
-    curve, shown, title, text = view.curve, [], "What is missed without each unit", ()
+    curve, shown, title = view.curve, [], "What is missed without each unit"
+    text: tuple[str, ...] = ()
     if view.ranking:
         drawn = partial(draw_ranking, view.ranking, curve) if any(r.loss is not None for r in view.ranking) else None
         table = ranking_table(view.ranking, curve)
@@ -107,17 +111,18 @@ def _holding(view: RunView) -> Section:
     return Section(title="Does it hold?", exhibits=tuple(shown))
 
 
-def _training(view: RunView) -> Section:
+def _training(view: RunView | TrainingView) -> Section:
     course, shown = view.course, []
     if course.lines:
-        caption = captions.COURSE + (captions.GATES if course.gates else "")
-        tables = (lines_table(course), holds_table(course), *(ratios_table(course, gates) for gates in course.gates))
+        caption = captions.COURSE + captions.HOLDS * bool(course.marks) + captions.GATES * bool(course.gates)
+        holds = (holds_table(course),) if course.marks else ()
+        tables = (lines_table(course), *holds, *(ratios_table(course, gates) for gates in course.gates))
         shown.append(Exhibit(name="course", caption=caption, tables=tables, draw=partial(draw_course, course)))
     if any(line.losses for line in course.lines):
         table, draw = losses_table(course), partial(draw_losses, course)
         shown.append(Exhibit(name="loss", caption=captions.LOSS, tables=(table,), draw=draw))
     if view.rate_test:
-        caption = f"{captions.RANGE} {view.rate_test.note}".strip()
+        caption = f"{captions.RANGE} How it was chosen: {view.rate_test.note or 'not said'}."
         table, draw = range_table(view.rate_test), partial(draw_range, view.rate_test)
         shown.append(Exhibit(name="range", caption=caption, tables=(table,), draw=draw))
     return Section(title="The training itself", exhibits=tuple(shown))

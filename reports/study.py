@@ -1,12 +1,11 @@
 """A run of tune as frozen values: the answer, what was confirmed, what mattered, Optuna's plots."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from depthprobe.errors import RunFolderError
 from depthprobe.reports.provenance import config_text, view_study_facts
 from depthprobe.reports.reading import Run, damaged
 from depthprobe.reports.summary import short_model
@@ -72,15 +71,6 @@ class StudyView:
     facts: tuple[Fact, ...]
     best_file: str
     config: str
-
-
-def only(runs: Sequence[Run]) -> Run:
-    """The one run. Raises RunFolderError when a study is to be shown beside others."""
-    if len(runs) > 1:
-        raise RunFolderError(
-            "a run of tune has a page of its own", where=", ".join(str(run.path) for run in runs), expected="one run"
-        )
-    return runs[0]
 
 
 def view_study(run: Run) -> StudyView:

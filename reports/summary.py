@@ -1,8 +1,8 @@
 """From a run to its view: every number of the page is chosen here, none is computed anew."""
 
-import shlex
+from collections.abc import Callable
 from pathlib import PurePath
-from typing import Any
+from typing import Any, TypeVar
 
 from depthprobe.errors import RunFolderError
 from depthprobe.reports.axis import axis_of, candidates_of
@@ -12,6 +12,7 @@ from depthprobe.reports.measured import Candidate, Certainty, DepthCurve, SeedWa
 from depthprobe.reports.network import view_network
 from depthprobe.reports.provenance import config_text, device_text, numbers_of, view_facts
 from depthprobe.reports.reading import Run, damaged
+from depthprobe.reports.training import TrainingView, view_training
 from depthprobe.reports.view import Ranking, RunView
 from depthprobe.reports.warning import view_warnings
 from depthprobe.reports.widths import view_widths
@@ -19,14 +20,21 @@ from depthprobe.reports.words import view_answer
 
 
 def view_run(run: Run) -> RunView:
-    """The view of a finished run. Raises RunFolderError when its files do not hold what they should, or for a study."""
-    if run.command == "tune":
-        raise RunFolderError(
-            "a run of tune has a page only", where=str(run.path), expected="a run of grow, shrink or width",
-            hint=f"depthprobe report {shlex.quote(str(run.path))}",
-        )  # fmt: skip
+    """The view of a finished probe. Raises RunFolderError when its files do not hold what they should."""
+    return _checked(run, _view)
+
+
+def view_train(run: Run) -> TrainingView:
+    """The view of a finished training. Raises RunFolderError as `view_run` does."""
+    return _checked(run, lambda training: view_training(training, short_model(training.config["model"])))
+
+
+V = TypeVar("V")
+
+
+def _checked(run: Run, view: Callable[[Run], V]) -> V:
     try:
-        return _view(run)
+        return view(run)
     except RunFolderError:
         raise
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:

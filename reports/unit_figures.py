@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from depthprobe.reports.figures import Figure, frame, safe
+from depthprobe.reports.figures import NOTHING_ABOVE, Figure, frame, safe
 from depthprobe.reports.measured import DepthCurve
 from depthprobe.reports.numbers import gain_title, gained
 from depthprobe.reports.palette import BLUE, GREEN, MUTED, ORANGE, wash
@@ -27,7 +27,7 @@ def draw_ranking(ranking: Sequence[Ranking], curve: DepthCurve) -> Figure:
         )
     )
     height = FRAME + ROW * len(rows)
-    frame(figure, height, bargap=0.3, showlegend=False)
+    frame(figure, height, bargap=0.3, showlegend=False, margin=NOTHING_ABOVE)
     title = gain_title(curve.units).replace("gain", "lost without it")
     figure.update_xaxes(title_text=title, showgrid=True, zeroline=True, zerolinecolor=MUTED)
     figure.update_yaxes(type="category", autorange="reversed", showgrid=False, ticks="")
@@ -49,7 +49,7 @@ def draw_widths(widths: Widths) -> Figure:
             x=names, y=values, name=name, marker={"color": colour},
             hovertemplate=f"%{{x}}, {name}: %{{y}} channels<extra></extra>",
         )  # fmt: skip
-    frame(figure, 360, barmode="group", bargap=0.25, bargroupgap=0.05)
+    frame(figure, 360, barmode="group", bargap=0.25, bargroupgap=0.05, margin=NOTHING_ABOVE)
     figure.update_xaxes(title_text="unit, in order of the data flow", type="category")
     figure.update_yaxes(title_text="channels", rangemode="tozero")
     said = ", ".join(f"{row.unit} {row.current} to {row.advised or 'undecided'}" for row in widths.units)

@@ -20,7 +20,7 @@ ALLOWED = {
     "exporting": {"graph", "errors"},
     "schedules": {"errors", "config"},
     "inputs": {"errors", "config"},
-    "training": {"inputs", "surgery", "schedules", "graph", "config", "errors"},
+    "training": {"inputs", "surgery", "schedules", "graph", "layers", "config", "errors"},
     "locking": {"errors"},
     "recovery": {"training", "errors"},
     "runs": {"training", "recovery", "locking", "config", "errors"},

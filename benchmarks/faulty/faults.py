@@ -23,7 +23,7 @@ def kill_run(place: Place, verb: str, kills: int, seed: str) -> Row:
     folder = place.folder / out
     while len(moments) < kills:
         words = place.resume(out) if folder.exists() else place.words(verb, out)
-        ended = wait(start(words, place.folder), kill_after=dice.uniform(0.0, place.seconds[verb] / 3))
+        ended = wait(start(words, place.folder), kill_after=dice.uniform(0.0, 0.8 * place.seconds[verb]))
         if ended.code >= 0:
             break
         moments.append(f"{ended.seconds:.2f} s ({where(folder)})")

@@ -19,11 +19,11 @@ model = nn.Sequential(
     nn.Flatten(), nn.Linear(24, 10),
 )
 """
-COMMON = ["--steps", "150", "--lr", "0.05", "--threads", "1", "--quiet", "--json"]
+COMMON = ["--steps", "60", "--lr", "0.05", "--threads", "1", "--quiet", "--json"]
 PROBE = ["--seeds", "2", "--tolerance", "0.02"]
 # A verb that is added here (tune) takes part in everything.
 VERBS = {
-    "grow": ["grow", "net.py", "-d", "digits", "--copies", "2", *COMMON, *PROBE],
+    "grow": ["grow", "net.py", "-d", "digits", "--copies", "1", *COMMON, *PROBE],
     "shrink": ["shrink", "trained.pt", *COMMON, *PROBE],
     "width": ["width", "trained.pt", *COMMON, *PROBE],
 }

@@ -2,15 +2,15 @@
 
 import json
 import math
+from functools import partial
 from pathlib import Path
 
 import torch
 
 import depthprobe as dp
-from depthprobe.graph.costs import count_macs
 from truth.cases import BATCH, SEEDS, STEPS
 from truth.sweep import Store
-from truth.widths import FINE, WIDTHS, WideCase, read_width_truth, train_width
+from truth.widths import FINE, SMOOTHED, WIDTHS, WideCase, read_width_truth, train_width
 
 # Of 64 channels, rounded up: 48, 32, 24, 16, 12, 8, 6, 4, 2, the widths of the sweep.
 RATIOS = (0.75, 0.5, 0.37, 0.25, 0.18, 0.12, 0.09, 0.06, 0.03)
@@ -42,20 +42,19 @@ def narrow_case(wide: WideCase, rate: float, seed: int, out: Path, data_dir: Pat
     return out
 
 
-def judge_width(wide: WideCase, store: Store, folder: Path, data_dir: Path | None) -> dict:
+def judge_width(wide: WideCase, store: Store, narrowed: Store, folder: Path, data_dir: Path | None) -> dict:
     """What the sweep says of the answer; the bill as a share of the sweep's, the checkpoint left out.
 
-    The width is that of a network whose layers keep the advised share together.
+    The width is that of a network whose layers keep the advised share together. narrowed: the second reading of the
+    sweep, empty where it was not trained.
     """
     answer = json.loads((folder / "recommendation.json").read_text())
-    split = wide.case.split(0, data_dir)
-    truth = read_width_truth(wide, store, answer["tolerance"], (len(split.valid), len(split.test)))
     part = answer["width"]
-    share = part["recommended"] or part["best_guess"]
-    width = width_of(share)
+    width = width_of(part["recommended"] or part["best_guess"])
     rows = [store.find(width=w, seed=s) for w in WIDTHS for s in SEEDS]
-    widest = count_macs(wide.build(WIDTHS[-1], 0, data_dir), split.train.x[:2]) * STEPS * BATCH
-    regret = truth.regret(width)
+    widest = wide.macs(WIDTHS[-1], data_dir) * STEPS * BATCH
+    split = wide.case.split(0, data_dir)
+    ask = partial(look, wide, tolerance=answer["tolerance"], sizes=(len(split.valid), len(split.test)), width=width)
     return {
         "case": wide.name,
         "verdict": answer["verdict"],
@@ -63,36 +62,32 @@ def judge_width(wide: WideCase, store: Store, folder: Path, data_dir: Path | Non
         "layers": [row["recommended"] for row in part["units"]],
         "profile": part["profile"],
         "tolerance": answer["tolerance"],
-        "sweep": truth.clears,
-        "guess": truth.guess,
-        "void": truth.void,
-        "regret": regret,
-        "hit": regret <= answer["tolerance"] and not (truth.clears is not None and truth.clears < width),
+        "scratch": {smoothed: ask(store, smoothed=smoothed) for smoothed in SMOOTHED},
+        "narrowed": {smoothed: ask(narrowed, smoothed=smoothed) for smoothed in SMOOTHED} if narrowed.rows else None,
         "cost": answer["cost"]["trainings"] * widest / sum(row["macs"] for row in rows),
         "seconds": answer["cost"]["wall_seconds"] / sum(row["seconds"] for row in rows),
         "test": answer["test"],
-        "scratch": {w: round(float(mean), 4) for w, mean in zip(WIDTHS, truth.means, strict=True)},
-        "failed": dict(zip(WIDTHS, truth.failed, strict=True)) if any(truth.failed) else {},
         "walk": [(width_of(row["ratio"]), round(row["value"], 4)) for row in part["candidates"]],
         "sentence": answer["sentence"],
         "torch": torch.__version__,
     }
 
 
-def width_of(share: float) -> int:
-    """Channels of a layer that keeps a share of the widest."""
-    return math.ceil(WIDTHS[-1] * share - 1e-9)
-
-
-def look_narrowed(wide: WideCase, store: Store, row: dict, data_dir: Path | None) -> dict:
-    """The same answer (a row of `judge_width`) in the light of the second reading."""
-    split = wide.case.split(0, data_dir)
-    truth = read_width_truth(wide, store, row["tolerance"], (len(split.valid), len(split.test)))
-    regret = truth.regret(row["width"])
+def look(wide: WideCase, store: Store, *, tolerance: float, sizes, width: int, smoothed: str) -> dict:
+    """One reading of truth: a hit is a regret within the tolerance and no smaller width that clears the rule."""
+    truth = read_width_truth(wide, store, tolerance, sizes, smoothed)
+    regret = truth.regret(width)
     return {
         "clears": truth.clears,
         "guess": truth.guess,
+        "void": truth.void,
         "regret": regret,
-        "hit": regret <= row["tolerance"] and not (truth.clears is not None and truth.clears < row["width"]),
+        "hit": regret <= tolerance and not (truth.clears is not None and truth.clears < width),
         "means": {w: round(float(mean), 4) for w, mean in zip(WIDTHS, truth.means, strict=True)},
+        "failed": {w: count for w, count in zip(WIDTHS, truth.failed, strict=True) if count},
     }
+
+
+def width_of(share: float) -> int:
+    """Channels of a layer that keeps a share of the widest."""
+    return math.ceil(WIDTHS[-1] * share - 1e-9)

@@ -105,11 +105,15 @@ def _train(wide: WideCase, width: int, seed: int, rate: float, data_dir: Path | 
     }
 
 
+# What the curve is smoothed over: A - B r^x in the logarithm of the width (a power law), in the width, or not at all.
+SMOOTHED = {"log": np.log2(WIDTHS), "linear": np.array(WIDTHS, float), "raw": None}
+
+
 @dataclass(frozen=True)
 class WidthTruth:
-    """Means and intervals per width on held-out data; curve: smoothed as the rule smooths; failed: seeds per width that
-    learned nothing; clears: the smallest width that the guarded rule accepts (None: none); guess: the smallest within
-    0.8 tolerance of the best of the curve.
+    """Means and intervals per width on held-out data; curve: smoothed where that is not rejected; failed: seeds per
+    width that learned nothing; clears: the smallest width that the guarded rule accepts (None: none); guess: the
+    smallest within 0.8 tolerance of the best of the curve.
     """
 
     means: np.ndarray
@@ -130,8 +134,8 @@ class WidthTruth:
         return float(self.curve.max() - np.interp(np.log(width), np.log(WIDTHS), self.curve))
 
 
-def read_width_truth(wide: WideCase, store: Store, tolerance: float, sizes) -> WidthTruth:
-    """sizes: (validation, test) examples."""
+def read_width_truth(wide: WideCase, store: Store, tolerance: float, sizes, smoothed: str = "log") -> WidthTruth:
+    """sizes: (validation, test) examples; smoothed: of SMOOTHED."""
     rows = [[store.find(width=width, seed=seed) for seed in SEEDS] for width in WIDTHS]
     missing = [width for width, three in zip(WIDTHS, rows, strict=True) if None in three]
     if missing:
@@ -148,13 +152,14 @@ def read_width_truth(wide: WideCase, store: Store, tolerance: float, sizes) -> W
         SeedScores(seed=seed, candidates=np.stack([t[k] for t in tables]), control=tables[0][k], examples="held out")
         for k, seed in enumerate(SEEDS)
     ]
-    return _judge(estimate_spread(scores), tuple(map(sum, bad)), tolerance)
+    return _judge(estimate_spread(scores), tuple(map(sum, bad)), tolerance, SMOOTHED[smoothed])
 
 
-def _judge(spread: Spread, failed: tuple[int, ...], tolerance: float) -> WidthTruth:
+def _judge(spread: Spread, failed: tuple[int, ...], tolerance: float, places) -> WidthTruth:
     cov, far = spread.cov[:-1, :-1], spread.far[:-1]
-    chooser = Chooser(WIDTHS, cov, spread.df, tolerance=tolerance, bias=0.0, confidence=CONFIDENCE, far=far)
-    choice = chooser.choose(spread.means[None, :-1])
+    over = list(WIDTHS if places is None else places)
+    chooser = Chooser(over, cov, spread.df, tolerance=tolerance, bias=0.0, confidence=CONFIDENCE, far=far)
+    choice = chooser.choose(spread.means[None, :-1], fitted=False if places is None else None)
     ends = np.array([spread.interval(column, CONFIDENCE) for column in range(len(WIDTHS))])
     chosen = int(choice.chosen[0])
     return WidthTruth(

@@ -28,6 +28,7 @@ def decide(
     floor: float | None = None,
     scale: float = 1.0,
     floor_is: str = "always naming the commonest class",
+    guard: float | None = None,
 ) -> Decision:
     """Decide between deepen, keep, shrink and inconclusive.
 
@@ -37,7 +38,8 @@ def decide(
     bound and of the intervals; resamples: 0 leaves `resamples` and `range95` None. The same input gives the
     same output, bit for bit. floor: what a network that learned nothing scores (always naming the commonest
     class); when no candidate is clearly above it, nothing can be said. floor_is: that, in words. scale: of the metric,
-    1 for a fraction: what is assumed of seeds before any data (`estimate_spread`) is meant in this unit.
+    1 for a fraction: what is assumed of seeds before any data (`estimate_spread`) is meant in this unit. guard:
+    confidence of the upper bound of a shortfall, two-sided, where it is not `confidence`.
 
     d* is the smallest candidate that is within 0.8 tolerance of the best on the estimated curve and whose
     shortfall has an upper bound within the tolerance. It is `keep` when d* is the current depth, `shrink`
@@ -55,7 +57,8 @@ def decide(
     spread, here = estimate_spread(scores, scale), depths.index(current)
     measured, cov = spread.means[None, :-1], spread.cov[:-1, :-1]
     far = spread.far[:-1]
-    chooser = Chooser(depths, cov, spread.df, tolerance=tolerance, bias=bias, confidence=confidence, far=far)
+    guard = confidence if guard is None else guard
+    chooser = Chooser(depths, cov, spread.df, tolerance=tolerance, bias=bias, confidence=guard, far=far)
     choice = chooser.choose(measured)
     chosen, guess = int(choice.chosen[0]), int(choice.guess[0])
     plateau = _plateau(choice, chosen if chosen >= 0 else guess, here, tolerance)

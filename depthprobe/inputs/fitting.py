@@ -55,7 +55,8 @@ def _wanted(source: ModelSource, data: Dataset) -> dict[str, object]:
     picture = (int(x.shape[1]), int(x.shape[2])) if x.ndim == 4 and x.shape[2] == x.shape[3] else None
     if prefix == "torchvision":
         fixed = {"image_size": picture[1]} if picture and name.startswith("vit_") else {}
-        return {"num_classes": outputs, **fixed}
+        grey = {"in_channels": picture[0]} if picture and picture[0] != 3 else {}
+        return {"num_classes": outputs, **grey, **fixed}
     if prefix == "timm":
         return {"num_classes": outputs, **(_timm_picture(name, *picture) if picture else {})}
     return {"num_labels": outputs, **(_hf_picture(source, *picture) if picture else {})}

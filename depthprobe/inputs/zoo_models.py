@@ -12,6 +12,7 @@ from typing import Any
 from torch import nn
 
 from depthprobe.errors import ModelError
+from depthprobe.inputs.first_layer import of_channels
 from depthprobe.inputs.zoo import import_zoo
 
 _PACKAGE = {"torchvision": "torchvision", "timm": "timm", "hf": "transformers"}
@@ -29,8 +30,9 @@ def is_zoo_spec(spec: str) -> bool:
 def find_in_zoo(spec: str, args: Iterable[str] = ()) -> Factory:
     """The function that builds the model that `spec` names, of keyword arguments; weights are drawn, never fetched.
 
-    For `hf:CLASS` the arguments are fields of the class's config. args: names of the arguments that will be given.
-    Raises ModelError for a missing package, an unknown name or field (with a close match), and for weights asked for.
+    For `hf:CLASS` the arguments are fields of the class's config; `torchvision:NAME` takes `in_channels` as well. args:
+    names of the arguments that will be given. Raises ModelError for a missing package, an unknown name or field (with a
+    close match), and for weights asked for.
     """
     prefix, _, name = spec.partition(":")
     package = import_zoo(_PACKAGE[prefix], spec)
@@ -64,7 +66,9 @@ def _from_torchvision(package: ModuleType, name: str, spec: str) -> Factory:
     _need(name, package.models.list_models(), spec)
     builder = package.models.get_model_builder(name)
     named = inspect.signature(builder).parameters
-    return partial(builder, **{word: None for word in ("weights", "weights_backbone") if word in named})
+    return of_channels(
+        partial(builder, **{word: None for word in ("weights", "weights_backbone") if word in named}), spec
+    )
 
 
 def _hf_class(package: ModuleType, name: str, spec: str) -> Any:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from depthprobe.layers.paper import mix_elements
+from depthprobe.layers.part import part_of
 from depthprobe.layers.ratio import RatioModule
 from depthprobe.ops import dropin_bernoulli, dropin_blend, dropin_prefix_whole
 
@@ -60,7 +61,7 @@ class DropIn(RatioModule):
         if self.mode == "prefix":
             return self._prefix(new, old, p)
         if self.mode == "bernoulli" and self.training:
-            return dropin_bernoulli(new, old, p, self._seed, self._next_call(), self.granularity, self.max_scale)
+            return dropin_bernoulli(new, old, p, self._seed, self._stream(len(new)), self.granularity, self.max_scale)
         return dropin_blend(new, old, p)
 
     def _prefix(self, new: Tensor, old: Tensor, p: float) -> Tensor:
@@ -69,6 +70,13 @@ class DropIn(RatioModule):
         dim = 0 if self.granularity == "sample" and self.training else 1
         k = skipped(p, new.shape[dim])
         return dropin_prefix_whole(new, old, k, dim)
+
+    def _stream(self, batch: int) -> Tensor | int:
+        """The stream of this call. Parts of a batch draw from streams of their own: other masks than the whole batch's,
+        but independent ones.
+        """
+        call, part = self._next_call(), None if torch.compiler.is_compiling() else part_of(batch)
+        return call if part is None else call * part.of + part.index
 
     def _next_call(self) -> Tensor | int:
         """The number of this call; while a backward pass recomputes, that of the latest call not yet redone."""

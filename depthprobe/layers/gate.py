@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from depthprobe.layers.channels import by_channels
 from depthprobe.layers.dropin import DropIn, skipped
+from depthprobe.layers.part import Part, part_of
 from depthprobe.ops import dropin_blend, dropin_prefix
 
 MIN_NORM_SAMPLES = 8
@@ -62,10 +63,21 @@ class Gate(nn.Module):
         return self.training and mix.mode == "prefix" and mix.granularity == "sample" and not self.coupled
 
     def skip(self, batch: int) -> int:
-        """How many of `batch` samples take the bypass; a unit with BatchNorm gets none or at least 8."""
+        """How many of `batch` samples take the bypass; a unit with BatchNorm gets none or at least 8.
+
+        Where `batch` is a part of a larger one, the samples that skip are the first ones of that.
+        """
+        part = part_of(batch)
+        return self._skip(batch, MIN_NORM_SAMPLES) if part is None else part.first(self._skip_of(part))
+
+    def _skip_of(self, part: Part) -> int:
+        """How many samples of the whole batch skip. Norms that see several parts at once need a sample in each."""
+        return self._skip(part.batch, max(MIN_NORM_SAMPLES * part.apart, part.of))
+
+    def _skip(self, batch: int, least: int) -> int:
         k = skipped(self.ratio, batch)
-        if self._norms and 0 < batch - k < MIN_NORM_SAMPLES:
-            k = batch if self.ratio < 0.5 * MIN_NORM_SAMPLES / batch else max(0, batch - MIN_NORM_SAMPLES)
+        if self._norms and 0 < batch - k < least:
+            k = batch if self.ratio < 0.5 * least / batch else max(0, batch - least)
         return k
 
     def around(self, x: Tensor) -> Tensor:
@@ -74,17 +86,26 @@ class Gate(nn.Module):
             return x.clone() if self.fresh else x
         return self.bypass(x)  # type: ignore[no-any-return]
 
-    def through(self, x: Tensor, share: float) -> Tensor:
-        """The unit on a part of the batch; running statistics weigh by the share of samples seen."""
+    def through(self, x: Tensor, k: int, batch: int) -> Tensor:
+        """The unit on all but the first `k` of `batch` samples; running statistics weigh by the share of samples."""
         x = x.clone() if self.spoils else x
-        if share >= 1.0 or not self._norms:
+        if k == 0 or not self._norms:
             return self.inside(x)  # type: ignore[no-any-return]
-        with _weighed(self._norms, share):
+        with self.weighed(k, batch):
             return self.inside(x)  # type: ignore[no-any-return]
 
-    def weighed(self, share: float) -> AbstractContextManager[None]:
-        """While it lasts, running statistics of the unit weigh by the share of samples seen."""
-        return _weighed(self._norms, share) if share < 1.0 and self._norms else nullcontext()
+    def _whole(self, x: Tensor) -> Tensor:
+        return self.through(x, 0, x.shape[0])
+
+    def weighed(self, k: int, batch: int) -> AbstractContextManager[None]:
+        """While it lasts, running statistics of the unit weigh by the share of samples that do not skip: of all
+        parts, so that they stay the same in every process.
+        """
+        if k == 0 or not self._norms:
+            return nullcontext()
+        part = part_of(batch)
+        share = 1.0 - (k / batch if part is None else self._skip_of(part) / part.batch)
+        return (_weighed if self.inside._compiled_call_impl is None else _weighed_after)(self._norms, share)
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, ...) the unit's input; returns the unit's output shape."""
@@ -95,7 +116,7 @@ class Gate(nn.Module):
             return self.inside(x)  # type: ignore[no-any-return]
         if self.mix.mode == "prefix":
             return self._prefix_samples(x) if self.splits_samples else self._prefix_channels(x, p)
-        return self.mix(self.through(x, 1.0), self.around(x))  # type: ignore[no-any-return]
+        return self.mix(self._whole(x), self.around(x))  # type: ignore[no-any-return]
 
     def _prefix_samples(self, x: Tensor) -> Tensor:
         batch = x.shape[0]
@@ -103,19 +124,19 @@ class Gate(nn.Module):
         if k == batch:
             return self.around(x)
         if k == 0:
-            return self.through(x, 1.0)
+            return self._whole(x)
         skipping, entering = x.split_with_sizes([k, batch - k])
-        return torch.cat((self.around(skipping), self.through(entering, 1.0 - k / batch)))
+        return torch.cat((self.around(skipping), self.through(entering, k, batch)))
 
     def _prefix_channels(self, x: Tensor, p: float) -> Tensor:
         old = self.around(x)
         if self.mix.granularity == "activation":
-            return self.mix(self.through(x, 1.0), old)  # type: ignore[no-any-return]
+            return self.mix(self._whole(x), old)  # type: ignore[no-any-return]
         split = by_channels(self.inside, x.ndim)
         if split is not None:
             k = skipped(p, old.shape[1])
             return old if k == old.shape[1] else dropin_prefix(split(x, k), old, k, 1)
-        return dropin_blend(self.through(x, 1.0), old, p)
+        return dropin_blend(self._whole(x), old, p)
 
     def extra_repr(self) -> str:
         """Shown by print(module)."""
@@ -149,7 +170,7 @@ class GateChain(nn.Module):
                 k = gate.skip(batch)
                 if k < batch:
                     waiting, x, count = _regroup(waiting, x, count, k, batch)
-                    x = gate.through(x, 1.0 - k / batch)
+                    x = gate.through(x, k, batch)
                 continue
             if waiting:
                 x, count, waiting = _join(waiting, x), batch, []
@@ -193,3 +214,14 @@ def _weighed(norms: list[nn.modules.batchnorm._BatchNorm], share: float) -> Iter
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
+
+
+@contextmanager
+def _weighed_after(norms: list[nn.modules.batchnorm._BatchNorm], share: float) -> Iterator[None]:
+    """The same, on the statistics themselves: a compiled unit would be compiled again for every momentum."""
+    tracked = [norm for norm in norms if norm.momentum is not None and norm.running_mean is not None and norm.training]
+    statistics = [b for norm in tracked for b in (norm.running_mean, norm.running_var) if b is not None]
+    before = [buffer.clone() for buffer in statistics]
+    yield
+    for buffer, old in zip(statistics, before, strict=True):
+        buffer.data.copy_(torch.lerp(old, buffer, share))  # autograd saved the buffer, though it reads batch statistics

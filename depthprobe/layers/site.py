@@ -32,7 +32,7 @@ class BlockGate(Gate):
         if self.splits_samples:
             return self._split(arguments)
         old = self.around(get_leaf(arguments, wiring.stream))
-        whole = self._inside(arguments, 1.0)
+        whole = self._inside(arguments)
         return put_leaf(whole, wiring.out, self.mix_streams(get_leaf(whole, wiring.out), old))
 
     def mix_streams(self, new: Tensor, old: Tensor) -> Tensor:
@@ -46,8 +46,8 @@ class BlockGate(Gate):
         if k == batch:
             return self._skipped(arguments)
         if k == 0:
-            return self._inside(arguments, 1.0)
-        entered = self._inside(wiring.split(arguments, k, batch - k), 1.0 - k / batch)
+            return self._inside(arguments)
+        entered = self._inside(wiring.split(arguments, k, batch - k), k, batch)
         return wiring.join(self._skipped(wiring.split(arguments, 0, k), entered), entered)
 
     def _skipped(self, arguments: Arguments, like: Any = None) -> Any:
@@ -63,11 +63,11 @@ class BlockGate(Gate):
             given = empty_state(self.inside, x, self.wiring.batch)
         return (out[0], given)
 
-    def _inside(self, arguments: Arguments, share: float) -> Any:
+    def _inside(self, arguments: Arguments, k: int = 0, batch: int = 0) -> Any:
         if self.spoils:
             x = get_leaf(arguments, self.wiring.stream)
             arguments = put_argument(arguments, self.wiring.stream, x.clone())
-        with self.weighed(share):
+        with self.weighed(k, batch):
             return self.inside(*arguments[0], **arguments[1])
 
 
@@ -82,13 +82,13 @@ class CopyGate(BlockGate):
             return output
         arguments = ((x,), {}) if wiring.states else wiring.following(arguments, output)
         if p < 1.0 and not self.splits_samples:
-            return put_leaf(output, wiring.out, self.mix_streams(get_leaf(self._inside(arguments, 1.0), wiring.out), x))
+            return put_leaf(output, wiring.out, self.mix_streams(get_leaf(self._inside(arguments), wiring.out), x))
         batch = x.shape[wiring.batch]
         k = 0 if p >= 1.0 else self.skip(batch)
         if k == batch:
             return output
         entering = wiring.split(arguments, k, batch - k) if k else arguments
-        return self._merge(output, self._inside(entering, 1.0 - k / batch), k)
+        return self._merge(output, self._inside(entering, k, batch), k)
 
     def _merge(self, output: Any, new: Any, k: int) -> Any:
         wiring = self.wiring

@@ -8,8 +8,13 @@ from depthprobe.errors import ModelError
 from depthprobe.inputs.arrays import check_memory
 from depthprobe.surgery import recipe_from_json
 
-_DATA = {"spec": str, "data_dir": (str, type(None)), "limit_train": (int, type(None))}
-_DATA |= {"image_size": (int, type(None)), "fingerprint": str}
+_DATA: dict[str, tuple[type, ...]] = {
+    "spec": (str,),
+    "data_dir": (str, type(None)),
+    "limit_train": (int, type(None)),
+    "image_size": (int, type(None)),
+    "fingerprint": (str,),
+}
 
 
 def check_about(about: Mapping[str, Any], where: Path) -> None:

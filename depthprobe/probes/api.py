@@ -6,27 +6,31 @@ import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import nn
 
 from depthprobe.config import GrowConfig, ShrinkConfig, TrainConfig, WidthConfig, unknown_key
-from depthprobe.errors import ConfigError
+from depthprobe.errors import ConfigError, ProcessError
 from depthprobe.inputs import Dataset, InMemoryModel, as_dataset, as_tokens, open_model
 from depthprobe.inputs.memory_model import check_network
 from depthprobe.inputs.overrides import NAMES
 from depthprobe.probes.bench import undisturbed
+from depthprobe.probes.crew import check_means
 from depthprobe.probes.grow import Setup, create_run, run_grow, set_up
 from depthprobe.probes.listener import Listener
 from depthprobe.probes.own import Asked
 from depthprobe.probes.result import Result
 from depthprobe.probes.setup import IN_MEMORY, DataSource
 from depthprobe.probes.shrink import ShrinkSetup, create_shrink, run_shrink, set_up_shrink
+from depthprobe.probes.together import check_same, follow, lead, open_team, telling
+from depthprobe.probes.tracking import tracked
 from depthprobe.probes.trained import TrainedModel, open_trained
 from depthprobe.probes.width import WidthSetup, create_width, run_width, set_up_width
 from depthprobe.runs import RunFolder
 from depthprobe.training.metrics import PYTHON
+from depthprobe.training.team import Team
 
 
 def grow(
@@ -172,6 +176,13 @@ def sort_settings(settings: dict[str, Any], kinds: Mapping[str, type]) -> Settin
     return Settings(sections=sections, training=asked)
 
 
+class Described(Protocol):
+    """A setup that says what config.json will say."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+
+
 def _source(
     data: str | Dataset | Mapping[str, Any],
     data_dir: str | Path | None,
@@ -187,7 +198,7 @@ def _source(
     )
 
 
-S = TypeVar("S")
+S = TypeVar("S", bound=Described)
 
 
 def _run(
@@ -200,15 +211,20 @@ def _run(
     """Set up, run in `out` or in a temporary folder that lives as long as the result; random states and the number of
     threads are left as found.
     """
-    threads = torch.get_num_threads()
+    threads, team = torch.get_num_threads(), open_team()
     try:
         with undisturbed(torch.device("cuda" if torch.cuda.is_available() else "cpu")):
-            setup = set_up_probe()
+            if not team.first:
+                return _follow(team, set_up_probe, run)
+            with telling(team):
+                setup = set_up_probe()
+                check_means(setup.to_json())
             scratch = None if out is not None else tempfile.mkdtemp(prefix="depthprobe-")
             try:
                 place = Path(out) if out is not None else Path(str(scratch)) / "run"
-                with create(setup, place) as folder:
-                    result = run(setup, folder, listener)
+                joined, folder = lead(team, lambda: (setup, create(setup, place)))
+                with folder, tracked(joined, folder.path, folder.config, listener) as hearing:
+                    result = run(joined, folder, hearing)
             except BaseException:
                 if scratch is not None:
                     shutil.rmtree(scratch, ignore_errors=True)
@@ -218,3 +234,17 @@ def _run(
     if scratch is not None:
         weakref.finalize(result, shutil.rmtree, scratch, ignore_errors=True)
     return result
+
+
+def _follow(team: Team, set_up_probe: Callable[[], S], run: Callable[[S, RunFolder, Listener], Result]) -> Result:
+    """In all but the first of several processes: the same choices from the same objects, then the same training."""
+
+    def set_up_alike(_: RunFolder, config: dict[str, Any]) -> S:
+        setup = set_up_probe()
+        check_same(setup.to_json(), config)
+        return setup
+
+    followed = follow(team, set_up_alike)
+    if followed is None:
+        raise ProcessError("the first process had nothing to do")
+    return run(*followed, Listener())

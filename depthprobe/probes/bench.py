@@ -23,6 +23,7 @@ from depthprobe.training.learner import Learner
 from depthprobe.training.metrics import ACCURACY, Metric
 from depthprobe.training.rates import Rates
 from depthprobe.training.teacher import Teacher
+from depthprobe.training.team import ALONE, Team
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,8 @@ P_co = TypeVar("P_co", bound=Plan, covariant=True)
 @dataclass(frozen=True, kw_only=True)
 class Bench(Generic[P_co]):
     """What every arm of one probe shares. build: seed -> fresh base network; split: rank -> data. own, rates, metric:
-    the user's functions, learning-rate factors and what is measured. teacher: of every arm that begins.
+    the user's functions, learning-rate factors and what is measured. teacher: of every arm that begins. team: the
+    processes that train each arm together.
     """
 
     build: Callable[[int], nn.Module]
@@ -90,6 +92,7 @@ class Bench(Generic[P_co]):
     rates: Rates = field(default_factory=Rates)
     metric: Metric = ACCURACY
     teacher: Teacher | None = None
+    team: Team = ALONE
 
 
 class Notebook(Protocol):
@@ -160,10 +163,12 @@ def undisturbed(device: torch.device) -> Iterator[None]:
 def begin_training(net: nn.Module, bench: Bench[Plan], split: Split, arm: Arm) -> Learner:
     """The training of one arm, at step 0; the generators of torch, numpy and Python are seeded."""
     seed = mix_seed(arm.seed, 3)
-    torch.manual_seed(seed)
+    bench.team.seed(arm.seed, 3)
     np.random.seed(seed % 2**32)
     random.seed(seed)
     batches = Batches(
         split.train, bench.train.batch_size, mix_seed(arm.seed, 4), bench.augment, bench.accelerator.device
     )
-    return Learner(net, batches, bench.train, bench.accelerator, bench.own, arm.rate, teacher=bench.teacher)
+    return Learner(
+        net, batches, bench.train, bench.accelerator, bench.own, arm.rate, teacher=bench.teacher, team=bench.team
+    )

@@ -17,19 +17,21 @@ from depthprobe.probes.notebook import RunNotebook
 from depthprobe.probes.result import Result
 from depthprobe.probes.runner import run_arms
 from depthprobe.probes.setup import recipe_network
+from depthprobe.probes.together import answer, decide
 from depthprobe.probes.verify import ADVISED, CURRENT, verify
 from depthprobe.runs import RunFolder
 
-__all__ = ["Setup", "create_run", "reopen", "run_grow", "set_up"]
+__all__ = ["Setup", "collapse", "create_run", "reopen", "run_grow", "run_grow_arm", "set_up"]
 
 
 def run_grow(setup: Setup, folder: RunFolder, listener: Listener) -> Result:
     """Train what is left to train, decide, and write the answer into the run folder."""
-    seconds = run_arms(setup, folder, listener, run_grow_arm, find_failure=_collapse, stops=_stops)
-    weighed, verified = weigh(setup, folder), None
+    seconds = run_arms(setup, folder, listener, run_grow_arm, find_failure=collapse, stops=_stops)
+    team, verified = setup.bench.team, None
+    weighed = decide(team, lambda: weigh(setup, folder))
     if setup.config.verify and weighed.decision.recommended not in (None, weighed.decision.current):
         verified, seconds = _verify(setup, folder, listener, weighed)
-    return conclude(setup, folder, seconds, weighed, verified)
+    return answer(team, folder, lambda: conclude(setup, folder, seconds, weighed, verified))
 
 
 def _verify(
@@ -55,7 +57,8 @@ def _verify(
     )
 
 
-def _collapse(setup: Setup, arm: Arm, records: list[Mapping[str, Any]]) -> Failure | None:
+def collapse(setup: Setup, arm: Arm, records: list[Mapping[str, Any]]) -> Failure | None:
+    """The failure of an arm that lost what the base network had learned; None where there is none."""
     return find_collapse(records, arm.seed, chance(setup.bench, arm.rank), setup.bench.metric.name)
 
 

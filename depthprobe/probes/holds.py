@@ -14,8 +14,7 @@ from depthprobe.probes.places import Place, leave_alone
 from depthprobe.probes.plan import grown
 from depthprobe.schedules import Hold
 from depthprobe.surgery import Edited, settle_with_map
-from depthprobe.training.batches import mix_seed
-from depthprobe.training.learner import Learner, predict, refresh_batch_norm
+from depthprobe.training.learner import Learner, predict_together, refresh_batch_norm
 from depthprobe.training.metrics import ACCURACY, Metric, Scored
 from depthprobe.training.rates import Rates
 
@@ -117,9 +116,8 @@ def pack_scores(scored: Scored) -> dict[str, str]:
 
 def measure(learner: Learner, split: Split, metric: Metric = ACCURACY) -> Scored:
     """Re-estimate BatchNorm, then score the validation examples. Raises TrainingError when a score is not finite."""
-    device = learner.accelerator.device
     refresh_batch_norm(learner.net, (learner.batches.at(learner.step + i, plain=True)[0] for i in range(NORM_BATCHES)))
-    return metric.score(predict(learner.net, split.valid.x, device), split.valid.y)
+    return metric.score(predict_together(learner, split.valid.x), split.valid.y)
 
 
 def branch_and_cool(learner: Learner, edited: Edited, steps: int, seed: int, rates: Rates | None = None) -> Learner:
@@ -140,6 +138,7 @@ def branch_and_cool(learner: Learner, edited: Edited, steps: int, seed: int, rat
         learner.rate,
         new,
         learner.teacher,
+        learner.team,
     )
     for parameter, twin in became.items():
         state = learner.optimizer.state.get(parameter)
@@ -151,8 +150,9 @@ def branch_and_cool(learner: Learner, edited: Edited, steps: int, seed: int, rat
     groups, old = branch.optimizer.param_groups, learner.optimizer.param_groups
     for group, other in zip(groups, old, strict=True) if len(groups) == len(old) else []:
         group.update({key: copy.deepcopy(value) for key, value in other.items() if key not in ("params", "lr")})
-    begin = branch.step = learner.step
-    torch.manual_seed(mix_seed(seed, begin, 2))
+    branch.branch_from(learner)
+    begin = branch.step
+    learner.team.seed(seed, begin, 2)
     shape = rates or Rates()
     branch.run(begin + steps, lambda step: shape.cool(step - begin, steps))
     return branch

@@ -1,16 +1,21 @@
 """Running the arms of a probe one after another, from where the run folder stands."""
 
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from depthprobe.errors import TrainingError
 from depthprobe.probes.answer import Failure, read_failures
 from depthprobe.probes.arms import run_control_arm
 from depthprobe.probes.bench import Arm, Bench, Plan
+from depthprobe.probes.crew import Crew, run_side_by_side
 from depthprobe.probes.listener import Listener
 from depthprobe.probes.notebook import RunNotebook
 from depthprobe.probes.sensitivity import at_rate
+from depthprobe.probes.together import decide, restore
+from depthprobe.probes.worker import Order
 from depthprobe.runs import RunFolder
 from depthprobe.training.learner import Learner
 
@@ -57,10 +62,15 @@ def run_arms(
     ended; stops: whether the run ends before an arm, so many seeds being finished; arms: more than those of the setup,
     which they begin with.
     """
-    payload = folder.restore()
+    team = setup.bench.team
+    payload = restore(folder, team)
     begun = time.monotonic() - float(payload["seconds"])
-    arms = setup.arms if arms is None else list(arms)
+    extra, arms = arms is not None, setup.arms if arms is None else list(arms)
     listener.begun(setup, payload["arm"], arms)
+    if setup.bench.train.workers > 1 and not extra:
+        crew = Crew(folder, listener, arms, payload["arm"], begun)
+        run_side_by_side(crew, order_of(folder), setup.bench.train.workers, stops and partial(stops, setup))
+        return setup.setup_seconds + time.monotonic() - begun
     for index in range(payload["arm"], len(arms)):
         arm = arms[index]
         state = payload["learner"] if index == payload["arm"] else None
@@ -71,15 +81,24 @@ def run_arms(
         failed = frozenset(f.seed - setup.seeds[0] for f in failures)
         start = payload.get("start") if state else None
         notebook = RunNotebook(folder, listener, begun, index, failed, arm.rate, start)
-        if stops is not None and arm.kind != "control" and state is None and stops(setup, arm, index // 2, notebook):
+        ask = None if stops is None or arm.kind == "control" or state else partial(stops, setup, arm, index // 2)
+        if ask is not None and decide(team, partial(ask, notebook)):  # by the clock of one process
             break
         listener.arm_begun(arm, state["step"] if state else 0)
-        _run_arm(setup, arm, notebook, state, control if arm.kind == "control" else walk, find_failure)
+        run_one(setup, arm, notebook, state, control if arm.kind == "control" else walk, find_failure)
         notebook.close_arm()
     return setup.setup_seconds + time.monotonic() - begun
 
 
-def _run_arm(
+def order_of(folder: RunFolder) -> Order:
+    """What the workers of a run are told: the same run, with their share of the threads."""
+    config = folder.config
+    train = config["train"]
+    alone = {**train, "workers": 1, "threads": max(1, train["threads"] // train["workers"])}
+    return Order(run=folder.path.absolute(), config={**config, "train": alone}, search=tuple(sys.path))
+
+
+def run_one(
     setup: S,
     arm: Arm,
     notebook: RunNotebook,
@@ -87,6 +106,7 @@ def _run_arm(
     train: Walk,
     find_failure: Callable[[S, Arm, list[Mapping[str, Any]]], Failure | None] | None,
 ) -> None:
+    """Train one arm to its end, and write down how it ended."""
     failure = None
     try:
         train(setup.bench, arm, notebook, state)

@@ -15,6 +15,7 @@ from depthprobe.probes.shrink_course import REACH, compared_with, next_arms
 from depthprobe.probes.shrink_plan import ShrinkPlan
 from depthprobe.probes.shrink_scores import finished_arms, read_measured
 from depthprobe.probes.shrink_setup import ShrinkSetup, create_shrink, reopen_shrink, set_up_shrink
+from depthprobe.probes.together import answer, decide
 from depthprobe.probes.verify import ADVISED, CURRENT, verify
 from depthprobe.runs import RunFolder
 from depthprobe.training.learner import Learner
@@ -25,7 +26,8 @@ __all__ = ["ShrinkSetup", "create_shrink", "is_beyond", "reopen_shrink", "run_sh
 def run_shrink(setup: ShrinkSetup, folder: RunFolder, listener: Listener) -> Result:
     """Train what is left to train, decide, and write the answer into the run folder."""
     setup, seconds = run_course(setup, folder, listener)
-    weighed, verified = weigh_shrink(setup, folder), None
+    team, verified = setup.bench.team, None
+    weighed = decide(team, lambda: weigh_shrink(setup, folder))
     if setup.config.verify and weighed.removed:
         verified, seconds = verify(
             setup,
@@ -42,7 +44,7 @@ def run_shrink(setup: ShrinkSetup, folder: RunFolder, listener: Listener) -> Res
             seeds=weighed.seeds,
             limits=setup.config.limits,
         )
-    return conclude_shrink(setup, folder, seconds, weighed, verified)
+    return answer(team, folder, lambda: conclude_shrink(setup, folder, seconds, weighed, verified))
 
 
 def run_course(setup: ShrinkSetup, folder: RunFolder, listener: Listener) -> tuple[ShrinkSetup, float]:
@@ -56,17 +58,24 @@ def run_course(setup: ShrinkSetup, folder: RunFolder, listener: Listener) -> tup
         setup = replace(setup, ran=(*done, *coming))
         if not coming:
             return setup, seconds
-        control = partial(run_control, setup=setup)
-        seconds = run_arms(setup, folder, listener, partial(run_arm, beyond=_beyond(setup)), control=control)
+        control, walk = (partial(train, setup=setup) for train in (run_control, run_arm))
+        seconds = run_arms(setup, folder, listener, walk, control=control)
 
 
 def run_arm(
-    bench: Bench[ShrinkPlan], arm: Arm, notebook: RunNotebook, state: dict[str, Any] | None, *, beyond: float | None
+    bench: Bench[ShrinkPlan], arm: Arm, notebook: RunNotebook, state: dict[str, Any] | None, *, setup: ShrinkSetup
 ) -> Learner:
     """The walk, or the long branch of a candidate."""
     if arm.kind == "shrink":
-        return run_walk_arm(bench, arm, notebook, state, beyond=beyond)
-    return run_branch_arm(bench, arm, notebook, state)
+        return run_walk_arm(bench, arm, notebook, state, beyond=_beyond(setup))
+    return run_branch_arm(
+        bench,
+        arm,
+        notebook,
+        state,
+        fresh=lambda opened, seed: setup.model.fresh(bench.plan.recipe(opened, 0), seed),
+        scratch=replace(bench.train, lr=setup.scratch_rate),
+    )
 
 
 def run_control(

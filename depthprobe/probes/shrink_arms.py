@@ -1,13 +1,15 @@
 """The arms of a shrink probe: the walk with a look at every hold, the long branch that decides, the control."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import torch
+from torch import nn
 
+from depthprobe.config import TrainConfig
 from depthprobe.errors import TrainingError
 from depthprobe.inputs import Split
 from depthprobe.probes.arms import (
@@ -28,19 +30,23 @@ from depthprobe.schedules import Hold
 from depthprobe.surgery import Edited, settle
 from depthprobe.training.learner import Learner, predict
 
-AT = "at "  # an arm's kind: the long branches at so many layers
+AT = "at "  # an arm's kind: a long branch at so many layers
+ANEW = ", drawn anew"  # its end, where the weights are not the walk's
 AS_IT_IS, LOOK, DOWN = "as it is", "look", "down"  # ways in which a network was measured
 WALK = "checkpoints/walk"
 
 
-def branch_kind(plan: ShrinkPlan, opened: int) -> str:
-    """Kind of the arms that train the candidate with `opened` open gates."""
-    return f"{AT}{plan.depth_of(opened)} layers"
+Fresh = Callable[[int, int], nn.Module]
+
+
+def branch_kind(plan: ShrinkPlan, opened: int, *, anew: bool = False) -> str:
+    """Kind of the arms that train the candidate with `opened` open gates, from the walk's weights or from new ones."""
+    return f"{AT}{plan.depth_of(opened)} layers{ANEW if anew else ''}"
 
 
 def branched(plan: ShrinkPlan, kind: str) -> int:
     """Open gates of the candidate that arms of this kind train."""
-    return next(opened for opened in plan.opened if branch_kind(plan, opened) == kind)
+    return next(opened for opened in plan.opened if branch_kind(plan, opened) == kind.removesuffix(ANEW))
 
 
 def run_walk_arm(
@@ -120,14 +126,27 @@ def look_at_hold(
     )
 
 
-def run_branch_arm(bench: Bench[ShrinkPlan], arm: Arm, notebook: RunNotebook, state: dict[str, Any] | None) -> Learner:
-    """From where the walk had so many layers left, at the rate of training again and down to zero; then measured. A
-    divergence is noted, and the candidate has no measurement.
+def run_branch_arm(
+    bench: Bench[ShrinkPlan],
+    arm: Arm,
+    notebook: RunNotebook,
+    state: dict[str, Any] | None,
+    *,
+    fresh: Fresh,
+    scratch: TrainConfig,
+) -> Learner:
+    """A candidate, as long as a conventional training: from where the walk had so many layers left, or drawn anew; then
+    measured. A divergence is noted, and there is no measurement.
+
+    fresh: (open gates, seed) -> the candidate with new weights; scratch: settings of a training from scratch.
     """
     plan, split = bench.plan, bench.split(arm.rank)
-    opened, steps = branched(plan, arm.kind), plan.branch
-    network = recipe_network(bench.build(arm.seed), plan.recipe(opened, arm.rank), split.train.x[:2])
-    network.load_state_dict(read_walk(notebook.folder, opened))
+    opened, steps, anew = branched(plan, arm.kind), plan.branch, arm.kind.endswith(ANEW)
+    if anew:
+        network, bench = fresh(opened, arm.seed), replace(bench, train=scratch)
+    else:
+        network = recipe_network(bench.build(arm.seed), plan.recipe(opened, arm.rank), split.train.x[:2])
+        network.load_state_dict(read_walk(notebook.folder, opened))
     learner = begin_training(network, bench, split, arm)
     notebook.watch(learner)
     if state is not None:
@@ -151,7 +170,9 @@ def run_branch_arm(bench: Bench[ShrinkPlan], arm: Arm, notebook: RunNotebook, st
         what = f"seed {arm.seed}, {plan.depth_of(opened)} layers: {error.what}"
         notebook.record({"kind": "note", "arm": arm.kind, "seed": arm.seed, "what": what})
         return learner
-    notebook.keep(arm, opened, learner.net)
+    others = notebook.measurements(arm.seed, branch_kind(plan, opened)) if anew else []
+    if all(scores.value > other["value"] for other in others):
+        notebook.keep(arm, opened, learner.net)
     depth = plan.depth_of(opened)
     notebook.record(measurement(arm, learner, scores, walk=DOWN, opened=opened, depth=depth, valid_id=split.valid_id))
     return learner

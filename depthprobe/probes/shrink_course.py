@@ -1,12 +1,15 @@
 """What a shrink probe trains next: a walk, then candidates from the smallest that may do, then the control."""
 
+import math
 from collections.abc import Mapping, Sequence
 
+from depthprobe.analysis.choice import POINT_SHARE
 from depthprobe.probes.bench import Arm
-from depthprobe.probes.shrink_arms import branch_kind
-from depthprobe.probes.shrink_scores import Measured, Records, decide_on, finished_arms, read_measured
+from depthprobe.probes.shrink_arms import AT, branch_kind, branched
+from depthprobe.probes.shrink_scores import Measured, Records, better_kind, decide_on, finished_arms, read_measured
 from depthprobe.probes.shrink_setup import ShrinkSetup
 
+HOPELESS = 1.5  # tolerances below the present network with the first seed: the other seeds are not asked
 REACH = 4.0  # tolerances that a network may lie below the best at its short look and still be worth a long branch
 
 
@@ -24,26 +27,57 @@ def next_arms(setup: ShrinkSetup, records: Records) -> list[Arm]:
 
 
 def climb(setup: ShrinkSetup, measured: Measured, done: Sequence[Arm]) -> list[Arm]:
-    """The seeds that a candidate still lacks, from the smallest one that may do until one is as good as the present
-    network; under a budget all of them.
+    """What the next candidate lacks, from the smallest one that may do until one is as good as the present network;
+    under a budget all of them.
     """
-    ended = {(arm.seed, arm.kind) for arm in done}
-    for opened in worth_training(setup, measured.looks):
-        kind = branch_kind(setup.bench.plan, opened)
-        missing = [seed for seed in measured.seeds if (seed, kind) not in ended]
-        if missing:
-            found = bool(measured.opened[:-1]) and decide_on(setup, measured).verdict == "shrink"
-            if found and not setup.config.limits and len(missing) == len(measured.seeds):
-                return []
-            return [Arm(seed, setup.seeds.index(seed), kind) for seed in missing]
+    candidates, plan = worth_training(setup, measured.looks), setup.bench.plan
+    begun = max((branched(plan, arm.kind) for arm in done if arm.kind.startswith(AT)), default=0)
+    for opened in candidates:
+        if opened < begun and not setup.config.limits:
+            continue  # given up before the larger one was begun
+        first = not any(arm.kind == branch_kind(plan, opened) for arm in done)
+        if first and not setup.config.limits and does(setup, measured):
+            return []
+        final = opened == candidates[-1] or bool(setup.config.limits)
+        if lacking := train_candidate(setup, measured, done, opened, final=final):
+            return lacking
     return []
+
+
+def does(setup: ShrinkSetup, measured: Measured) -> bool:
+    """Whether a smaller network that every seed measured is as good as the present one."""
+    return len(measured.opened) > 1 and decide_on(setup, measured).verdict == "shrink"
+
+
+def train_candidate(
+    setup: ShrinkSetup, measured: Measured, done: Sequence[Arm], opened: int, *, final: bool
+) -> list[Arm]:
+    """What a candidate lacks: with the first seed a branch from the walk's weights and, where that is not good enough,
+    one from new weights; then, unless both were hopeless, the better one with the other seeds; new weights last where
+    the walk's were good enough for the first seed only. final: hope or not.
+    """
+    plan, tolerance = setup.bench.plan, setup.config.tolerance or 0.0
+    ended, walker = {(arm.seed, arm.kind) for arm in done}, measured.walker or 0
+    walked, anew = ([Arm(walker, setup.seeds.index(walker), branch_kind(plan, opened, anew=a))] for a in (False, True))
+    if (walker, walked[0].kind) not in ended:
+        return walked
+    tried = (walker, anew[0].kind) in ended
+    if not tried and measured.tried.get(walked[0].kind, -math.inf) < measured.whole - POINT_SHARE * tolerance:
+        return anew
+    kind = better_kind(plan, measured.tried, opened)
+    if kind is None or (measured.tried[kind] < measured.whole - HOPELESS * tolerance and not final):
+        return []
+    missing = [seed for seed in measured.seeds if (seed, kind) not in ended]
+    if not missing and not tried and not does(setup, measured):
+        return anew
+    return [Arm(seed, setup.seeds.index(seed), kind) for seed in missing]
 
 
 def weigh_whole(setup: ShrinkSetup, measured: Measured, done: Sequence[Arm]) -> list[Arm]:
     """The control, where a smaller network would win without it."""
-    if any(arm.kind == "control" for arm in done) or not measured.opened[:-1] or measured.walker is None:
+    if any(arm.kind == "control" for arm in done) or measured.walker is None or len(measured.opened) < 2:
         return []
-    if decide_on(setup, measured).verdict != "shrink" and not setup.config.limits:
+    if not does(setup, measured) and not setup.config.limits:
         return []
     return [Arm(measured.walker, setup.seeds.index(measured.walker), "control")]
 

@@ -16,10 +16,14 @@ from depthprobe.probes.answer import read_failures, unpack_scores
 from depthprobe.probes.bench import Arm
 from depthprobe.probes.conclusion import FLOORS, highest_chance
 from depthprobe.probes.sensitivity import at_rate
-from depthprobe.probes.shrink_arms import AS_IT_IS, DOWN, LOOK
+from depthprobe.probes.shrink_arms import AS_IT_IS, DOWN, LOOK, branch_kind
+from depthprobe.probes.shrink_plan import ShrinkPlan
 from depthprobe.probes.shrink_setup import ShrinkSetup
 
 Records = Sequence[Mapping[str, Any]]
+# One-sided 80 %: with two or three candidates there is no curve that steadies the estimate, and at 95 % networks one to
+# two layers too large would be advised (benchmarks/shrink_rule.py).
+GUARD = 0.6
 PRESENT = {
     AS_IT_IS: "as the checkpoint has it",
     LOOK: "fine-tuned up to the first hold",
@@ -30,7 +34,8 @@ PRESENT = {
 @dataclass(frozen=True, kw_only=True)
 class Measured:
     """What the finished arms measured. seeds: those that count; walker: the seed whose walk the others branch from
-    (None: every walk failed, or none ended yet); looks: open gates -> metric, of the walk; opened: open gates,
+    (None: every walk failed, or none ended yet); looks: open gates -> metric, of the walk; whole: the best that the
+    present network was measured at; tried: kind of a long branch -> its metric with that seed; opened: open gates,
     ascending, of the candidates that every seed measured, the present network last; scores: of those, by seed; present:
     how the present network was measured at its best.
     """
@@ -38,6 +43,8 @@ class Measured:
     seeds: list[int]
     walker: int | None
     looks: dict[int, float]
+    whole: float
+    tried: dict[str, float]
     opened: list[int]
     scores: list[SeedScores]
     present: str
@@ -60,10 +67,12 @@ def read_measured(setup: ShrinkSetup, records: Records) -> Measured:
     walked = [r for r in mine if r["seed"] == walker]
     looks = {r["opened"]: float(r["value"]) for r in walked if r["walk"] == LOOK}
     if walker is None:
-        return Measured(seeds=seeds, walker=None, looks={}, opened=[], scores=[], present="")
+        return Measured(seeds=seeds, walker=None, looks={}, whole=0.0, tried={}, opened=[], scores=[], present="")
     whole = {r["walk"]: r for r in walked if r["opened"] == plan.base.opened and r["walk"] in PRESENT}
     best = max(whole, key=lambda way: whole[way]["value"])
-    tables = {seed: {r["opened"]: r for r in mine if (r["seed"], r["walk"]) == (seed, DOWN)} for seed in seeds}
+    tried = {r["arm"]: float(r["value"]) for r in walked if r["walk"] == DOWN}
+    chosen = {better_kind(plan, tried, opened) for opened in plan.opened}
+    tables = {seed: {r["opened"]: r for r in mine if r["seed"] == seed and r["arm"] in chosen} for seed in seeds}
     opened = [count for count in plan.opened if all(count in table for table in tables.values())]
     here, control = (unpack_scores(whole[way]) for way in (best, "control" if "control" in whole else best))
     scores = [
@@ -79,10 +88,20 @@ def read_measured(setup: ShrinkSetup, records: Records) -> Measured:
         seeds=seeds,
         walker=walker,
         looks=looks,
+        whole=float(whole[best]["value"]),
+        tried=tried,
         opened=[*opened, plan.base.opened],
         scores=scores,
         present=PRESENT[best],
     )
+
+
+def better_kind(plan: ShrinkPlan, tried: Mapping[str, float], opened: int) -> str | None:
+    """From where a candidate is trained: from what was better with the first seed, the walk's weights or new ones;
+    None where neither was tried to its end.
+    """
+    kinds = [branch_kind(plan, opened, anew=anew) for anew in (False, True)]
+    return max((kind for kind in kinds if kind in tried), key=lambda kind: tried[kind], default=None)
 
 
 def decide_on(setup: ShrinkSetup, measured: Measured) -> Decision:
@@ -100,5 +119,6 @@ def decide_on(setup: ShrinkSetup, measured: Measured) -> Decision:
         floor=highest_chance(setup.bench, 1),
         scale=1.0 if metric.known_scale else tolerance / TARGET,
         floor_is=FLOORS.get(metric.spec, ""),
+        guard=GUARD,
     )
     return ask(measured.scores)

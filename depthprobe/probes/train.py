@@ -34,6 +34,7 @@ from depthprobe.probes.setup import (
     other_model,
     split_by_rank,
 )  # fmt: skip
+from depthprobe.probes.together import decide, restore
 from depthprobe.runs import RunFolder
 from depthprobe.schedules import Schedule, staggered, together
 from depthprobe.surgery import Duplicate, Edited, recipe_to_json, settle, settle_with_map
@@ -41,6 +42,7 @@ from depthprobe.surgery.optimizer import new_parameters
 from depthprobe.training.batches import Batches, mix_seed
 from depthprobe.training.device import open_device
 from depthprobe.training.learner import Learner, predict
+from depthprobe.training.team import ALONE, Team
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +61,7 @@ class TrainSetup:
     fitted: tuple[str, ...] = ()
     lr_note: str
     range_test: list[dict[str, list[float]]]
+    team: Team = ALONE
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -169,12 +172,13 @@ def run_training(setup: TrainSetup, folder: RunFolder, listener: Listener) -> di
 
     Raises TrainingError when the loss is no longer finite.
     """
-    payload = folder.restore()
+    team = setup.team
+    payload = restore(folder, team)
     begun = time.monotonic() - payload["seconds"]
     listener.begun(setup, 0, [setup.arm])
     split = split_by_rank(setup.data, setup.config.split_seed, 1)(0)
     net, new = build_network(setup, split.train.x[:2])
-    torch.manual_seed(mix_seed(setup.config.seed, 3))
+    team.seed(setup.config.seed, 3)
     batches = Batches(
         split.train,
         setup.train.batch_size,
@@ -182,7 +186,7 @@ def run_training(setup: TrainSetup, folder: RunFolder, listener: Listener) -> di
         setup.own.augment(bool(setup.train.augment)),
         setup.accelerator.device,
     )
-    learner = Learner(net, batches, setup.train, setup.accelerator, setup.own.functions, new=new)
+    learner = Learner(net, batches, setup.train, setup.accelerator, setup.own.functions, new=new, team=team)
     if payload["learner"] is not None:
         learner.load(payload["learner"])
     notebook = RunNotebook(folder, listener, begun)
@@ -193,7 +197,7 @@ def run_training(setup: TrainSetup, folder: RunFolder, listener: Listener) -> di
         net.set_ratio(1.0)
         learner.net = settle(net)
     valid = measure(learner, split, setup.own.metric).value
-    return _conclude(setup, folder, learner, valid, split, time.monotonic() - begun)
+    return decide(team, lambda: _conclude(setup, folder, learner, valid, split, time.monotonic() - begun))
 
 
 def _walk(setup: TrainSetup, learner: Learner, notebook: RunNotebook, split: Any) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 from depthprobe.probes.arms import GiveUp
 from depthprobe.probes.listener import Listener
 from depthprobe.probes.result import Result
-from depthprobe.probes.runner import run_arms
+from depthprobe.probes.runner import Walk, run_arms
 from depthprobe.probes.shrink import is_beyond
+from depthprobe.probes.together import answer, decide
 from depthprobe.probes.verify import ADVISED, CURRENT, verify
 from depthprobe.probes.width_answer import conclude_width
 from depthprobe.probes.width_arm import run_width_arm
@@ -21,11 +22,17 @@ __all__ = ["WidthSetup", "create_width", "reopen_width", "run_width", "set_up_wi
 
 def run_width(setup: WidthSetup, folder: RunFolder, listener: Listener) -> Result:
     """Train what is left to train, decide, and write the answer into the run folder."""
-    seconds = run_arms(setup, folder, listener, partial(run_width_arm, give_up=_give_up(setup)))
-    weighed, verified = weigh_width(setup, folder), None
+    seconds = run_arms(setup, folder, listener, width_walk(setup))
+    team, verified = setup.bench.team, None
+    weighed = decide(team, lambda: weigh_width(setup, folder))
     if setup.config.verify and weighed.kept < setup.bench.plan.base.opened:
         verified, seconds = _verify(setup, folder, listener, weighed)
-    return conclude_width(setup, folder, seconds, weighed, verified)
+    return answer(team, folder, lambda: conclude_width(setup, folder, seconds, weighed, verified))
+
+
+def width_walk(setup: WidthSetup) -> Walk:
+    """What trains the walk of a seed."""
+    return partial(run_width_arm, give_up=_give_up(setup))
 
 
 def _give_up(setup: WidthSetup) -> GiveUp:

@@ -4,7 +4,6 @@ import copy
 import time
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from depthprobe.inputs import Split
@@ -18,7 +17,6 @@ from depthprobe.schedules import Hold
 from depthprobe.surgery import carry_state
 from depthprobe.surgery.channels import find_channels
 from depthprobe.surgery.narrowing import cut_to
-from depthprobe.training.batches import mix_seed
 from depthprobe.training.learner import Learner
 
 
@@ -74,11 +72,14 @@ def continue_with(learner: Learner, network: nn.Module, became: dict[str, Tensor
     """Another network trained on as `learner` would have been. became: name of a parameter -> flat indices of the old
     one's elements that it holds; parameters that are not named hold all.
     """
-    twin = Learner(network, learner.batches, learner.config, learner.accelerator, learner.own, learner.rate)
+    twin = Learner(
+        network, learner.batches, learner.config, learner.accelerator, learner.own, learner.rate, team=learner.team
+    )
     new = dict(network.named_parameters())
     twins = [(old, new[name], became.get(name)) for name, old in learner.net.named_parameters()]
     carry_state(learner.optimizer, twin.optimizer, twins)
-    twin.step, twin.samples, twin.updates = learner.step, learner.samples, learner.updates
+    twin.branch_from(learner)
+    twin.samples, twin.updates = learner.samples, learner.updates
     return twin
 
 
@@ -90,7 +91,7 @@ def measure_width(
     with undisturbed(bench.accelerator.device):
         branch = continue_with(learner, copy.deepcopy(learner.net), {})
         begin = learner.step
-        torch.manual_seed(mix_seed(arm.seed, begin, 2))
+        learner.team.seed(arm.seed, begin, 2)
         branch.run(begin + cool, lambda step: bench.rates.cool(step - begin, cool))
         scores = measure(branch, split, bench.metric)
     learner.samples, learner.updates = branch.samples, branch.updates

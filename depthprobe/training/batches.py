@@ -9,6 +9,7 @@ from depthprobe.errors import UserCodeError
 from depthprobe.inputs import Examples
 from depthprobe.inputs.augment import flip_and_crop
 from depthprobe.inputs.isolation import seeded
+from depthprobe.layers.part import Part
 
 Augment = Callable[[Tensor], Tensor]
 
@@ -30,17 +31,21 @@ class Batches:
         self.seed, self.augment, self.device = seed, augment, device
         self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
 
-    def at(self, step: int, *, plain: bool = False) -> tuple[Tensor, Tensor]:
+    def at(self, step: int, *, plain: bool = False, part: Part | None = None) -> tuple[Tensor, Tensor]:
         """Batch of step `step`: x (B, ...) float32, y int64 or float32 as in `Examples`, on the device; `plain` leaves
-        augmentation out.
+        augmentation out, `part` all samples but its own. What augmentation draws belongs to the whole batch.
         """
         index = self.index(step)
-        x, y = self.x[index], self.y[index]
+        mine = index if part is None else index[part.select]
         if plain or not self.augment:
-            return x, y
+            return self.x[mine], self.y[mine]
+        x = self._augmented(self.x[index], mix_seed(self.seed, step, 1))
+        return x if part is None else x[part.select], self.y[mine]
+
+    def _augmented(self, x: Tensor, seed: int) -> Tensor:
         if callable(self.augment):
-            return self._apply(self.augment, x, mix_seed(self.seed, step, 1)), y
-        return flip_and_crop(x, torch.Generator().manual_seed(mix_seed(self.seed, step, 1))), y
+            return self._apply(self.augment, x, seed)
+        return flip_and_crop(x, torch.Generator().manual_seed(seed))
 
     def index(self, step: int) -> Tensor:
         """Which examples step `step` takes, (B,) int64 on the device."""

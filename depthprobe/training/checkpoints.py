@@ -30,15 +30,18 @@ def save_checkpoint(folder: Path, payload: dict[str, Any], seal: Mapping[str, An
 
 def read_checkpoint(folder: Path, number: int) -> tuple[dict[str, Any], dict[str, Any]]:
     """The payload and the seal of a checkpoint. Raises ValueError, saying what is wrong, when a byte of it is."""
-    try:
-        seal = dict(json.loads((folder / f"{number:08d}.json").read_text(encoding="utf-8")))
-        expected = seal["sha256"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ValueError("its manifest is damaged") from error
-    content = _content(folder, number)
-    if hashlib.sha256(content).hexdigest() != expected:
+    seal, content = read_seal(folder, number), _content(folder, number)
+    if hashlib.sha256(content).hexdigest() != seal.get("sha256"):
         raise ValueError("its bytes are not those that were written")
     return read_torch(content), seal
+
+
+def read_seal(folder: Path, number: int) -> dict[str, Any]:
+    """What the manifest of a checkpoint says. Raises ValueError when it is damaged."""
+    try:
+        return dict(json.loads((folder / f"{number:08d}.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise ValueError("its manifest is damaged") from error
 
 
 def read_unsealed(folder: Path, number: int) -> dict[str, Any]:

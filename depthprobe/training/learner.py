@@ -3,6 +3,8 @@
 import math
 import random
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -13,13 +15,18 @@ from torch import Tensor, nn
 from depthprobe.config import TrainConfig
 from depthprobe.errors import TrainingError, UserCodeError
 from depthprobe.inputs.overrides import Overrides, call_user, move_modules
+from depthprobe.layers.part import Part, taking
 from depthprobe.surgery import Edited
 from depthprobe.surgery.optimizer import new_parameters
 from depthprobe.training.batches import Batches
+from depthprobe.training.compiling import compile_units, compiled_units
+from depthprobe.training.gradients import add_gradients
 from depthprobe.training.metrics import default_loss
 from depthprobe.training.optimizers import make_optimizer, make_own_optimizer, scale_new
 from depthprobe.training.outputs import main_output
+from depthprobe.training.parts import parts_of, synchronise_norms
 from depthprobe.training.teacher import Teacher
+from depthprobe.training.team import ALONE, Team
 
 CHECK_EVERY = 20
 
@@ -45,8 +52,12 @@ class Learner:
         rate: float = 1.0,
         new: Sequence[nn.Parameter] | None = None,
         teacher: Teacher | None = None,
+        team: Team = ALONE,
     ) -> None:
         self.net, self.teacher = net.to(accelerator.device), teacher
+        self.team, self.parts = team, parts_of(batches.size, team, config.accumulate, accelerator.device)
+        if team.size > 1 and accelerator.device.type == "cuda":
+            synchronise_norms(net)
         self.batches, self.config, self.accelerator, self.rate = batches, config, accelerator, rate
         self.own = move_modules(own or Overrides(), accelerator.device)
         self.optimizer = (
@@ -60,6 +71,11 @@ class Learner:
         self._parameters = [p for p in net.parameters() if p.requires_grad]
         if not net.training:  # given in eval mode as a whole; single frozen modules keep their flag
             net.train()
+        if config.compile:
+            compile_units(net)
+        fp16 = config.precision == "fp16"
+        self.scaler = torch.amp.GradScaler(accelerator.device.type) if fp16 else None
+        self._part: Part | None = None
         self.step = 0
         self.updates = 0
         self.samples = 0
@@ -97,22 +113,40 @@ class Learner:
                 total, count = torch.zeros_like(total), 0
                 if progress is not None:
                     progress(self.step, mean)
+        self.team.even_out(self.net)
         return mean
 
     def _update(self) -> Tensor:
-        x, y = self.batches.at(self.step)
-        self.samples += len(y)
+        """One update on the mean loss of a batch, which is computed in parts."""
+        self.samples += self.batches.size
         self.updates += 1
         self.optimizer.zero_grad(set_to_none=True)
-        with self.accelerator.autocast():
-            loss = self.loss(x, y)
-        self.accelerator.backward(loss)
+        losses = [self._backward(part) for part in self.parts]
+        loss = losses[0] if len(losses) == 1 else torch.stack(losses).sum()
+        loss = add_gradients(self._parameters, loss, self.team)
+        if self.scaler is not None:
+            self.scaler.unscale_(self.optimizer)
         if self.config.clip is not None:
             torch.nn.utils.clip_grad_norm_(self._parameters, self.config.clip)
+        step = self.optimizer.step if self.scaler is None else partial(self.scaler.step, self.optimizer)
         if self.own.optimizer:
-            call_user(self.optimizer.step, "optimizer.step", path=self.own.path, error=UserCodeError)
+            call_user(step, "optimizer.step", path=self.own.path, error=UserCodeError)
         else:
-            self.optimizer.step()
+            step()
+        if self.scaler is not None:
+            self.scaler.update()
+        return loss
+
+    def _backward(self, part: Part | None) -> Tensor:
+        """Gradients of one part, in `.grad`; returns what it adds to the loss of the batch."""
+        self._part = part
+        x, y = self.batches.at(self.step, part=part)
+        with taking(part), compiled_units() if self.config.compile else nullcontext():
+            with self.accelerator.autocast():
+                loss = self.loss(x, y)
+            if part is not None:
+                loss = loss * (part.size / part.batch)
+            (loss if self.scaler is None else self.scaler.scale(loss)).backward()
         return loss.detach()
 
     def loss(self, x: Tensor, y: Tensor) -> Tensor:
@@ -121,7 +155,9 @@ class Learner:
             return cast(Tensor, self.own.call("training_step", self.net, (x, y)))
         output = self.net(x)
         loss = cast(Tensor, self.own.call("loss", output, y)) if self.own.loss else default_loss(main_output(output), y)
-        return loss if self.teacher is None else self.teacher.mix(loss, main_output(output), x, self.batches, self.step)
+        if self.teacher is None:
+            return loss
+        return self.teacher.mix(loss, main_output(output), x, self.batches, self.step, self._part)
 
     def state(self) -> dict[str, Any]:
         """Everything a resumed training needs, tensors and plain values only."""
@@ -132,14 +168,25 @@ class Learner:
             "net": self.net.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "rng": random_state(),
+            **({} if self.scaler is None else {"scaler": self.scaler.state_dict()}),
         }
+
+    def branch_from(self, trunk: "Learner") -> None:
+        """Go on from where `trunk` stands, whose weights and momenta are here already."""
+        self.step = trunk.step
+        if self.scaler is not None and trunk.scaler is not None:
+            self.scaler.load_state_dict(trunk.scaler.state_dict())
 
     def load(self, state: dict[str, Any]) -> None:
         """Continue from what `state` gave, bit for bit."""
         self.net.load_state_dict(state["net"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.samples, self.updates = state["step"], state["samples"], state["updates"]
+        if self.scaler is not None and "scaler" in state:
+            self.scaler.load_state_dict(state["scaler"])
         restore_random_state(state["rng"])
+        if self.team.rank:  # drawn from what all have restored: draws of its own
+            self.team.seed(int(torch.randint(2**62, ())))
 
 
 def smaller_rate(config: TrainConfig, own: Overrides, rate: float = 1.0) -> str:
@@ -159,6 +206,14 @@ def predict(net: nn.Module, x: Tensor, device: torch.device, batch_size: int = 1
     finally:
         for module, mode in modes:
             module.training = mode
+
+
+def predict_together(learner: Learner, x: Tensor) -> Tensor:
+    """`predict` of the learner's network, each process computing its share; the same outputs come to all."""
+    team, device = learner.team, learner.accelerator.device
+    if len(x) < team.size:
+        return predict(learner.net, x, device)
+    return team.join(predict(learner.net, x[team.rank :: team.size], device), len(x))
 
 
 @torch.no_grad()
@@ -188,7 +243,7 @@ def random_state() -> dict[str, Any]:
         "python": [version, torch.tensor(internal, dtype=torch.int64), gauss],
     }
     if torch.cuda.is_available():
-        state["cuda"] = torch.cuda.get_rng_state_all()
+        state["cuda"] = [torch.cuda.get_rng_state()]  # of this process's device: another machine may have fewer
     return state
 
 
@@ -201,4 +256,4 @@ def restore_random_state(state: dict[str, Any]) -> None:
         version, internal, gauss = state["python"]
         random.setstate((version, tuple(internal.tolist()), gauss))
     if "cuda" in state and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(state["cuda"])
+        torch.cuda.set_rng_state(state["cuda"][0])

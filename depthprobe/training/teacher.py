@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from depthprobe.layers.part import Part
 from depthprobe.training.batches import Batches
 from depthprobe.training.outputs import main_output
 
@@ -26,12 +27,15 @@ class Teacher:
     share: float
     kept: Tensor | None = None
 
-    def mix(self, loss: Tensor, output: Tensor, x: Tensor, batches: Batches, step: int) -> Tensor:
-        """`loss` of the targets and the distance to the teacher's outputs, by share. x, output: of the batch of
-        `step`.
+    def mix(
+        self, loss: Tensor, output: Tensor, x: Tensor, batches: Batches, step: int, part: Part | None = None
+    ) -> Tensor:
+        """`loss` of the targets and the distance to the teacher's outputs, by share. x, output: of the batch of `step`,
+        or of its `part`.
         """
         if self.kept is not None:
-            taught = self.kept[batches.index(step)]
+            index = batches.index(step)
+            taught = self.kept[index if part is None else index[part.select]]
         else:
             with torch.no_grad():
                 taught = main_output(self.network(x))

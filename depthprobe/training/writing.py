@@ -5,7 +5,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import torch
 
@@ -25,7 +25,7 @@ def write_torch(target: Path, payload: dict[str, Any]) -> str:
     with replacing(target) as file:
         sink = _Hashed(file)
         try:
-            torch.save(payload, sink)
+            torch.save(payload, cast("IO[bytes]", sink))
         except RuntimeError as error:  # torch's writer hides what the file said
             raise sink.problem or error from error
     return sink.digest.hexdigest()
@@ -74,7 +74,8 @@ class _Hashed:
     """A file for torch.save: what passes is hashed, and the error of a failed write is kept."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        self.file, self.digest, self.problem = file, hashlib.sha256(), None
+        self.file, self.digest = file, hashlib.sha256()
+        self.problem: OSError | None = None
 
     def write(self, data: bytes) -> int:
         """Write and hash."""

@@ -184,3 +184,14 @@ def test_a_network_that_learned_nothing_gets_no_advice():
     told = decide(guess, depths=[2, 3, 4], current=2, tolerance=0.02, floor=0.11)
     assert told.verdict == "inconclusive"
     assert "nothing was learned" in told.reasons[0]
+
+
+def test_a_weaker_guard_never_asks_for_more_and_sometimes_for_less():
+    less = 0
+    for seed in range(20):
+        scores = probe([0.966, 0.97], rng_seed=seed)
+        strict, weak = (decide(scores, depths=[3, 8], current=8, tolerance=0.01, guard=g) for g in (None, 0.6))
+        assert weak.best_guess <= strict.best_guess
+        assert weak.candidates == strict.candidates  # intervals are those of `confidence` all the same
+        less += weak.verdict == "shrink" and strict.verdict != "shrink"
+    assert less > 0

@@ -131,3 +131,17 @@ def test_a_real_process_gets_sigterm(tmp_path):
     assert err.splitlines() == ["interrupted; go on with:", "depthprobe resume run"]
     with RunFolder.open(tmp_path / "run", write=True) as folder:
         folder.restore()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")  # noqa: PTH110
+def test_an_answer_that_cannot_be_printed(cli, tmp_path):
+    assert cli(*WORDS, "--out", "run")[0] == 0
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        done = subprocess.run(
+            [sys.executable, "-m", "depthprobe", "resume", "run", "--json"],
+            cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert done.returncode == 3
+    assert "No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr

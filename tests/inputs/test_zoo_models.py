@@ -69,6 +69,20 @@ def test_torchvision_head_fits_the_data_and_says_so():
 
 
 @needs_torchvision
+@pytest.mark.parametrize("channels", [1, 2, 5])
+def test_torchvision_model_takes_pictures_of_any_channels_and_says_so(channels):
+    source, said = fit_to_data(open_model("torchvision:squeezenet1_1"), pictures(channels=channels))
+    assert said == (f"torchvision:squeezenet1_1 is built with num_classes=4, in_channels={channels}, to fit <python>",)
+    net, three = source.build(0), open_model("torchvision:squeezenet1_1", {"num_classes": 4}).build(0)
+    assert net(torch.rand(2, channels, 32, 32)).shape == (2, 4)
+    assert [name for name, _ in net.named_parameters()] == [name for name, _ in three.named_parameters()]
+    assert torch.equal(net.features[0].bias, three.features[0].bias)
+    assert torch.equal(net.features[3].squeeze.weight, three.features[3].squeeze.weight)
+    ratio = net.features[0].weight[:, 0].std() / three.features[0].weight[:, 0].std()
+    assert ratio.item() == pytest.approx((3 / channels) ** 0.5, rel=1e-4)
+
+
+@needs_torchvision
 def test_what_the_user_asked_for_stays():
     source, said = fit_to_data(open_model("torchvision:squeezenet1_1", {"num_classes": 9}), pictures())
     assert source.args == {"num_classes": 9}

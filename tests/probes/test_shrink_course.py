@@ -10,7 +10,7 @@ from torch import nn
 from depthprobe.config import ShrinkConfig
 from depthprobe.inputs import InMemoryModel, as_dataset
 from depthprobe.probes.setup import IN_MEMORY, DataSource
-from depthprobe.probes.shrink_arms import AS_IT_IS, DOWN, LOOK, branch_kind, branched, is_beyond
+from depthprobe.probes.shrink_arms import ANEW, AS_IT_IS, DOWN, LOOK, branch_kind, branched, is_beyond
 from depthprobe.probes.shrink_cost import forecast_shrink, shrink_cost
 from depthprobe.probes.shrink_course import REACH, compared_with, next_arms, worth_training
 from depthprobe.probes.shrink_scores import decide_on, read_measured
@@ -68,7 +68,8 @@ def write(setup, arm, looks, longs, control):
     if arm.kind == "control":
         return [measured(setup, arm, "control", plan.base.opened, control), *ended]
     opened = branched(plan, arm.kind)
-    value = longs[opened]
+    walked, anew = longs[opened] if isinstance(longs[opened], tuple) else (longs[opened], 0.5)
+    value = anew if arm.kind.endswith(ANEW) else walked(arm.seed) if callable(walked) else walked
     return ended if value is None else [measured(setup, arm, DOWN, opened, value), *ended]
 
 
@@ -87,27 +88,54 @@ def play(setup, looks, longs, control=0.9):
     return kinds, records
 
 
-def at(setup, *opened):
-    return [branch_kind(setup.bench.plan, count) for count in opened]
+def at(setup, opened, anew=False):
+    return branch_kind(setup.bench.plan, opened, anew=anew)
+
+
+def count(records, kind):
+    return sum(r["kind"] == "arm" and r["arm"] == kind for r in records)
 
 
 def test_from_the_smallest_within_reach_upwards_until_one_will_do(setup):
     looks = {5: 0.9, 4: 0.89, 3: 0.86, 2: 0.84, 1: 0.7, 0: 0.5}
-    kinds, records = play(setup, looks, {2: 0.87, 3: 0.9, 4: 0.9})
-    assert kinds == ["shrink", *at(setup, 2, 3), "control"]
-    assert sum(r["kind"] == "arm" for r in records) == 1 + 2 * setup.config.seeds + 1
+    kinds, records = play(setup, looks, {2: 0.88, 3: 0.9, 4: 0.9})
+    assert kinds == ["shrink", at(setup, 2), at(setup, 2, True), at(setup, 2), at(setup, 3), "control"]
+    assert count(records, at(setup, 2)) == count(records, at(setup, 3)) == setup.config.seeds
+    assert count(records, at(setup, 2, True)) == 1
     decision = decide_on(setup, read_measured(setup, records))
     assert (decision.verdict, decision.recommended) == ("shrink", setup.bench.plan.depth_of(3))
 
 
 def test_the_first_that_will_do_ends_the_search(setup):
     kinds, _ = play(setup, {5: 0.9, 4: 0.9, 3: 0.9, 2: 0.88, 1: 0.87, 0: 0.5}, {1: 0.9})
-    assert kinds == ["shrink", *at(setup, 1), "control"]
+    assert kinds == ["shrink", at(setup, 1), "control"]
+
+
+def test_new_weights_are_tried_where_the_walks_are_not_good_enough_and_the_better_count(setup):
+    kinds, records = play(setup, {5: 0.9, 4: 0.9, 3: 0.88, 2: 0.85}, {2: (0.88, 0.9)})
+    assert kinds == ["shrink", at(setup, 2), at(setup, 2, True), "control"]
+    assert count(records, at(setup, 2)) == 1
+    assert count(records, at(setup, 2, True)) == setup.config.seeds
+    decision = decide_on(setup, read_measured(setup, records))
+    assert (decision.verdict, decision.recommended) == ("shrink", setup.bench.plan.depth_of(2))
+
+
+def test_new_weights_are_tried_too_where_the_walks_were_good_with_the_first_seed_only(setup):
+    longs = {2: lambda seed: 0.89 if seed == 0 else 0.87, 3: 0.9}
+    kinds, _ = play(setup, {5: 0.9, 4: 0.9, 3: 0.88, 2: 0.85}, longs)
+    assert kinds == ["shrink", at(setup, 2), at(setup, 2, True), at(setup, 3), "control"]
+
+
+def test_the_other_seeds_are_not_asked_about_what_is_hopeless(setup):
+    kinds, records = play(setup, {5: 0.9, 4: 0.9, 3: 0.88, 2: 0.85}, {2: 0.8, 3: 0.9})
+    assert kinds == ["shrink", at(setup, 2), at(setup, 2, True), at(setup, 3), "control"]
+    assert count(records, at(setup, 2)) == count(records, at(setup, 2, True)) == 1
+    assert read_measured(setup, records).opened == [3, 5]
 
 
 def test_where_nothing_can_go_one_candidate_is_asked_and_no_control_needed(setup):
     kinds, records = play(setup, {5: 0.9, 4: 0.6, 3: 0.5}, {4: 0.8})
-    assert kinds == ["shrink", *at(setup, 4)]
+    assert kinds == ["shrink", at(setup, 4), at(setup, 4, True), at(setup, 4)]
     assert decide_on(setup, read_measured(setup, records)).verdict == "keep"
 
 
@@ -115,23 +143,35 @@ def test_a_whole_network_that_longer_training_makes_better_is_what_counts(setup)
     """Without the control 2 would do; against it only 4 does."""
     looks, longs = {5: 0.9, 4: 0.9, 3: 0.88, 2: 0.88}, {2: 0.9, 3: 0.91, 4: 0.95}
     kinds, records = play(setup, looks, longs, control=0.95)
-    assert kinds == ["shrink", *at(setup, 2), "control", *at(setup, 3, 4)]
+    assert kinds == [
+        *("shrink", at(setup, 2), "control", at(setup, 2, True)),
+        *(at(setup, 3), at(setup, 3, True), at(setup, 4)),
+    ]
     found = read_measured(setup, records)
     assert "control" in found.present
     assert decide_on(setup, found).recommended == setup.bench.plan.depth_of(4)
 
 
 def test_the_control_is_as_long_as_what_would_be_advised_saw(setup):
-    _, records = play(setup, {5: 0.9, 4: 0.9, 3: 0.88, 2: 0.85}, {2: 0.85, 3: 0.9}, control=0.9)
+    _, records = play(setup, {5: 0.9, 4: 0.9, 3: 0.88, 2: 0.85}, {2: 0.88, 3: 0.9}, control=0.9)
     before = [r for r in records if r["arm"] != "control"]
     assert compared_with(setup, read_measured(setup, before)) == 3
     plan = setup.bench.plan
     assert plan.seen(3) == plan.reached(3) + plan.branch < plan.seen(2)
 
 
+def test_a_candidate_that_was_given_up_is_not_asked_again(setup):
+    """1 would do but for the upper bound, then 2 does; after the control nothing smaller is tried again."""
+    looks, longs = {5: 0.9, 4: 0.9, 3: 0.9, 2: 0.9, 1: 0.88}, {1: 0.885, 2: 0.9, 3: 0.93}
+    kinds, _ = play(setup, looks, longs, control=0.93)
+    assert kinds[:4] == ["shrink", at(setup, 1), at(setup, 2), "control"] or kinds.count(at(setup, 1)) == 1
+    after = kinds[kinds.index("control") :]
+    assert at(setup, 1, True) not in after
+
+
 def test_a_candidate_that_diverges_is_passed_over(setup):
-    kinds, records = play(setup, {5: 0.9, 4: 0.9, 3: 0.9, 2: 0.88}, {2: None, 3: 0.9})
-    assert kinds == ["shrink", *at(setup, 2, 3), "control"]
+    kinds, records = play(setup, {5: 0.9, 4: 0.9, 3: 0.9, 2: 0.88}, {2: (None, None), 3: 0.9})
+    assert kinds == ["shrink", at(setup, 2), at(setup, 2, True), at(setup, 3), "control"]
     assert read_measured(setup, records).opened == [3, 5]
 
 

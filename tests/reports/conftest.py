@@ -1,5 +1,6 @@
 """Runs made from the golden one: a copy with some facts changed."""
 
+import importlib.util
 import json
 import shutil
 from pathlib import Path
@@ -17,9 +18,28 @@ def golden():
 
 
 @pytest.fixture(scope="session")
+def chromium():
+    """A running browser; skips where there is none."""
+    spec = importlib.util.spec_from_file_location("devtools", Path(__file__).with_name("devtools.py"))
+    devtools = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(devtools)
+    if devtools.BROWSER is None:
+        pytest.skip("no chromium or chromium-browser on PATH")
+    browser = devtools.Browser()
+    yield browser
+    browser.close()
+
+
+@pytest.fixture(scope="session")
 def finished():
     """Small real runs without the scores of examples: grow, full (--by, --sensitivity, --verify), shrink, width."""
-    return {path.name: path for path in sorted(FINISHED.iterdir())}
+    return {path.name: path for path in sorted(FINISHED.iterdir()) if path.name != "train"}
+
+
+@pytest.fixture(scope="session")
+def trained():
+    """A finished training."""
+    return FINISHED / "train"
 
 
 @pytest.fixture

@@ -66,8 +66,8 @@ def test_no_measurement(make_run):
 def test_other_schema_and_other_verb(make_run):
     with pytest.raises(RunFolderError, match=r"another format(.|\n)*99"):
         render([make_run("a", config={"schema": 99})])
-    with pytest.raises(RunFolderError, match=r"a run of depthprobe train"):
-        render([make_run("b", config={"command": "train"})])
+    with pytest.raises(RunFolderError, match=r"a run of depthprobe bake"):
+        render([make_run("b", config={"command": "bake"})])
 
 
 def test_a_torn_last_record_is_left_out(make_run):

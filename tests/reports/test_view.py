@@ -88,11 +88,11 @@ def test_costs_before_and_after(view, finished):
     assert {tile.label: tile.value for tile in view.answer.costs} == {
         "Accuracy": "0.938 → 0.979",
         "Parameters": "2,650 → 7,290",
-        "MACs": "157 k → 452 k",
+        "MACs": "157\u00a0k → 452\u00a0k",
         "Latency": "0.374 → 0.824",
     }
     full = {tile.label: tile for tile in view_run(read_run(finished["full"])).answer.costs}
-    assert full["Memory"].value == "8.14 kB → 27.9 kB"
+    assert full["Memory"].value == "8.14\u00a0kB → 27.9\u00a0kB"
     assert full["Memory"].detail == "×3.4, weights, counted"
 
 

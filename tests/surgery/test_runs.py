@@ -148,6 +148,20 @@ def test_half_open_networks_train_every_live_parameter(routed):
     assert all(p.grad is None for p in routed.parameters())
 
 
+def test_copies_of_an_edited_network_stand_alone(routed):
+    edited = apply_seeded(routed, [dp.Duplicate(unit="stages.0.0", ratio=1.0), dp.Gate(unit="head.1")], IMAGES).eval()
+    other = copy.deepcopy(edited)
+    other.load_state_dict(edited.state_dict(), strict=True)
+    assert torch.equal(run(other, IMAGES), run(edited, IMAGES))
+    for parameter in other.parameters():
+        parameter.data.zero_()
+    assert not torch.equal(run(other, IMAGES), run(edited, IMAGES))
+    for network in (edited.double(), dp.settle(edited), dp.undo(edited)):
+        assert {p.dtype for p in network.parameters()} == {torch.float64}
+    other.set_ratio(0.0)
+    assert torch.equal(run(dp.settle(other), IMAGES), run(other, IMAGES))
+
+
 def test_a_half_open_copy_sees_half_the_batch_and_a_shut_one_nothing(routed):
     edited = apply_seeded(routed, [dp.Duplicate(unit="stages.1.0", ratio=0.5)], IMAGES).train()
     seen = []

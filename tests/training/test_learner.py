@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 import depthprobe as dp
 from depthprobe.config import TrainConfig
-from depthprobe.errors import TrainingError
+from depthprobe.errors import ConfigError, TrainingError
 from depthprobe.inputs import Examples, Split
 from depthprobe.inputs.overrides import Overrides
 from depthprobe.probes.bench import undisturbed
@@ -234,3 +234,36 @@ def test_own_augmentation_is_a_function_of_seed_and_step(batches):
     assert torch.equal(one, own.at(7)[0])
     assert not torch.equal(one, own.at(8)[0])
     assert torch.equal(own.at(7, plain=True)[0], batches.at(7)[0])
+
+
+def test_a_loss_scaler_changes_nothing_but_the_way_and_resumes(accelerator, batches):
+    """What fp16 does on a GPU, with float32 numbers: scaling by powers of two is exact."""
+
+    def learner(scaled):
+        found = Learner(net(), batches, TrainConfig(lr=0.01, clip=1.0), accelerator)
+        found.scaler = torch.amp.GradScaler("cpu", init_scale=4.0, growth_interval=5) if scaled else None
+        torch.manual_seed(7)
+        return found
+
+    plain, scaled = learner(False), learner(True)
+    plain.run(12, lambda step: 1.0)
+    torch.manual_seed(7)
+    scaled.run(7, lambda step: 1.0)
+    state = copy.deepcopy(scaled.state())
+    assert state["scaler"]["scale"] == 8.0
+    resumed = learner(True)
+    resumed.load(state)
+    resumed.run(12, lambda step: 1.0)
+    assert resumed.state()["scaler"]["scale"] == 16.0
+    pairs = zip(plain.net.state_dict().values(), resumed.net.state_dict().values(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+    branch = learner(True)
+    branch.branch_from(resumed)
+    assert branch.scaler.get_scale() == 16.0
+    branch.run(22, lambda step: 1.0)
+    assert (branch.scaler.get_scale(), resumed.scaler.get_scale()) == (64.0, 16.0)
+
+
+def test_fp16_is_refused_where_it_does_not_pay():
+    with pytest.raises(ConfigError, match="fp16 needs a CUDA device"):
+        open_device("cpu", "fp16")

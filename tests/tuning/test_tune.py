@@ -95,7 +95,7 @@ def test_a_finished_study_says_so_and_its_report_is_written_anew(cli, net, tmp_p
     assert (run / "report.html").stat().st_size > 100_000
     code, _, err = cli("report", run, run, "--out", tmp_path / "both.html")
     assert code == 2
-    assert "page of its own" in err
+    assert "stands alone" in err
     assert cli("worker", run, "--quiet")[0] == 0  # nothing is left
 
 
