@@ -141,7 +141,7 @@ TrialSeeds = Annotated[
 ]
 ConfirmSeeds = Annotated[
     int | None,
-    _option("--confirm-seeds", metavar="N", text="Fresh seeds for the best trials and the default (default: 3)"),
+    _option("--confirm-seeds", metavar="N", text="Fresh seeds for the best trials and the default (default: 5)"),
 ]
 SpaceFile = Annotated[
     Path | None, _option("--space", metavar="FILE", text="TOML file that narrows or widens what is searched")

@@ -75,6 +75,16 @@ class Spread:
             variance = max(variance, blended)
         return float(stats.t.ppf(0.5 + confidence / 2, df)) * float(np.sqrt(variance))
 
+    def paired_margin(self, contrast: FloatArray, confidence: float) -> float:
+        """`margin`, but never less than what the scatter of the contrast over the seeds says on its own (paired t).
+
+        For trainings whose scatter is not known beforehand: the assumed variance is that of well-trained networks.
+        Needs two seeds.
+        """
+        own = (self.by_seed @ contrast).std(ddof=1) / np.sqrt(self.seeds)
+        paired = float(stats.t.ppf(0.5 + confidence / 2, self.seeds - 1)) * float(own)
+        return max(self.margin(contrast, confidence), paired)
+
     def interval(self, column: int, confidence: float) -> tuple[float, float]:
         """Two-sided interval (low, high) of one mean, seed and example variance together."""
         seed_part, noise = float(self.total_seed_variance[column]) / self.seeds, float(self.example_cov[column, column])

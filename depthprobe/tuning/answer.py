@@ -85,24 +85,25 @@ def say(setup: TuneSetup, contenders: Sequence[Contender], best: Contender) -> s
         metric=setup.bench.metric.name, fraction=setup.bench.metric.fraction,
         tolerance=setup.base.config.tolerance or TARGET,
     )  # fmt: skip
-    default, count = contenders[0], setup.config.confirm_seeds
+    default, count, level = contenders[0], setup.config.confirm_seeds, setup.base.config.confidence
     on = f"on {count} fresh seed{'' if count == 1 else 's'}"
     if best is not default:
         exceeds = best.gain is not None and best.gain["low"] > 0.0
         why = "the gain exceeds the noise" if exceeds else "it is no worse than the tolerance"
         return (
             f"Use trial {best.slot}: {units.metric} {_value(default, units)} -> {_value(best, units)} {on}"
-            f"{_gain(best, units)}; {why}, at {best.cost / default.cost:.2f} times the cost of the default."
+            f"{_gain(best, units, level)}; {why}, at {best.cost / default.cost:.2f} times the cost of the default."
         )
     start = f"Keep the default: {units.metric} {_value(default, units)} {on}"
     rivals = [one for one in contenders[1:] if one.gain is not None]
     if not rivals:
-        return f"{start}; no other trial could be compared with it."
+        why = "one seed cannot tell a gain from chance" if count == 1 else "no other trial could be compared with it"
+        return f"{start}; {why}."
     rival = max(rivals, key=lambda one: one.gain["value"] if one.gain else -math.inf)
     worse = rival.gain is not None and rival.gain["high"] < 0.0
     return (
         f"{start}; the best of {setup.config.trials} trials, {rival.slot}, has {_value(rival, units)}"
-        f"{_gain(rival, units)}: {'worse' if worse else 'within the noise'}."
+        f"{_gain(rival, units, level)}: {'worse' if worse else 'within the noise'}."
     )
 
 
@@ -112,13 +113,11 @@ def _value(one: Contender, units: Units) -> str:
     return text + (f" ({failed} of {len(one.values)} diverged)" if failed else "")
 
 
-def _gain(one: Contender, units: Units) -> str:
+def _gain(one: Contender, units: Units, confidence: float) -> str:
     if one.gain is None:
         return ""
-    value, low, high = (one.gain[name] for name in ("value", "low", "high"))
-    return (
-        f" (gain {units.signed(value)}, interval {units.signed(low, unit=False)} to {units.signed(high, unit=False)})"
-    )
+    low, high = (units.signed(one.gain[name], unit=False) for name in ("low", "high"))
+    return f" (gain {units.signed(one.gain['value'])}, {confidence:.0%} bounds {low} and {high})"
 
 
 def count_trials(search: Queue) -> dict[str, int]:

@@ -26,7 +26,7 @@ class TuneConfig(Settings):
     pruner: str = "none"
     trial_seeds: int | None = None
     confirm_top: int = 3
-    confirm_seeds: int = 3
+    confirm_seeds: int = 5
     workers: int = 1
     heartbeat: int = 10
 

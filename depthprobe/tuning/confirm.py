@@ -80,15 +80,17 @@ def weigh(
     """What came of the confirmation, the default first. trained: its trials; fraction: of the metric, whose worst value
     stands in for a training that diverged; scale: of the metric, as for `estimate_spread`.
 
-    Gains are paired over seeds and examples. All of them hold together with `confidence`: the best of several is looked
-    at, so each interval is that much wider (Bonferroni).
+    Gains are paired over seeds and examples. "low" and "high" of a gain are one-sided bounds, as the rule of grow has
+    them; all of them hold together with `confidence`: the best of several is looked at, so each is that much wider
+    (Bonferroni). With one seed there is none.
     """
     runs = {(t.user_attrs["of"], t.user_attrs["rank"]): _run(t) for t in trained}
     ranks = sorted({rank for _, rank in runs})
     table = {t.user_attrs["slot"]: [runs.get((t.user_attrs["slot"], rank)) for rank in ranks] for t in top}
     kept = [slot for slot, row in table.items() if fraction or all(_scored(run) for run in row)]
     spread = _spread(table, kept, scale) if len(kept) > 1 and kept[0] == top[0].user_attrs["slot"] else None
-    each = 1.0 - (1.0 - confidence) / max(1, len(top) - 1)
+    spread = spread if spread is not None and spread.seeds > 1 else None  # one seed says nothing of the next
+    each = 1.0 - 2.0 * (1.0 - confidence) / max(1, len(top) - 1)
     return [
         Contender(
             slot=slot,
@@ -128,7 +130,7 @@ def _spread(table: Mapping[int, Sequence[Run | None]], kept: Sequence[int], scal
 def _gain(spread: Spread, column: int, confidence: float) -> dict[str, float]:
     contrast = np.zeros(len(spread.means))
     contrast[0], contrast[column] = -1.0, 1.0
-    value, margin = float(contrast @ spread.means), spread.margin(contrast, confidence)
+    value, margin = float(contrast @ spread.means), spread.paired_margin(contrast, confidence)
     return {"value": value, "low": value - margin, "high": value + margin}
 
 
