@@ -1,6 +1,8 @@
 """Losses: of every training against the step, and of the range test against the rate."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import plotly.graph_objects as go
 
@@ -31,8 +33,7 @@ def draw_losses(course: Course) -> Figure:
             hovertemplate=f"{name_of(line)}<br>step %{{x:,}}: %{{y:.3g}}<extra></extra>",
         )
     frame(figure, HEIGHT + 14 * len(ranks), hovermode="closest", legend={"y": 1, "yanchor": "bottom"})
-    low, high = min(min(line.losses) for line in lines), max(max(line.losses) for line in lines)
-    axis = {"type": "log", **log_ticks(low, high)} if low > 0 else {}
+    axis = _loss_axis([loss for line in lines for loss in line.losses])
     figure.update_xaxes(title_text="step (updates)", tickformat=",d")
     figure.update_yaxes(title_text="training loss", **axis)
     label = f"Line chart of the training loss against the step for {len(ranks)} seeds, the probe and its control."
@@ -62,6 +63,13 @@ def draw_range(test: RateTest) -> Figure:
         chosen = f"; {test.chosen:.2g} was chosen"
     swept = [rate for rates, _ in test.sweeps for rate in rates]
     figure.update_xaxes(title_text="learning rate", type="log", showgrid=True, **log_ticks(min(swept), max(swept)))
-    figure.update_yaxes(title_text="training loss")
+    figure.update_yaxes(
+        title_text="training loss", **_loss_axis([loss for _, losses in test.sweeps for loss in losses])
+    )
     label = f"Line chart of the training loss while the learning rate rises, {len(test.sweeps)} sweeps{chosen}."
     return Figure(figure, label, HEIGHT)
+
+
+def _loss_axis(losses: Sequence[float]) -> dict[str, Any]:
+    """A logarithmic axis where all losses are positive: they fall by decades, and blow up by as many."""
+    return {"type": "log", **log_ticks(min(losses), max(losses))} if min(losses) > 0 else {}

@@ -15,7 +15,10 @@ from depthprobe.reports.view import Answer, Fact, Step, Tile
 
 NEXT = (
     Step(text="Would more depth pay?", code="depthprobe grow MODEL --dataset ..."),
-    Step(text="What can go, and how narrow may it be? In the run folder:", code="depthprobe shrink model.pt"),
+    Step(
+        text="What can go? In the run folder; with width instead: how narrow may it be?",
+        code="depthprobe shrink model.pt",
+    ),
 )
 
 
