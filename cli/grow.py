@@ -44,7 +44,7 @@ def grow(
     compile: o.Compile = False,
     log: o.Log = None,
     threads: o.Threads = None,
-    workers: o.Workers = None,
+    workers: o.ArmWorkers = None,
     sensitivity: o.Sensitivity = False,
     time_budget: o.TimeBudget = None,
     max_params: o.MaxParams = None,

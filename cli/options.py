@@ -56,7 +56,7 @@ Log = Annotated[
     str | None, _option("--log", metavar="A,B", text="Trackers beside records.jsonl: tensorboard, wandb, mlflow, ...")
 ]
 Compile = Annotated[bool, typer.Option("--compile", help="Compile the units of the network (torch.compile)")]
-Workers = Annotated[
+ArmWorkers = Annotated[
     int | None,
     _option("--workers", metavar="N", text="Train seeds and arms side by side in N local processes (default: 1)"),
 ]

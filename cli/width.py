@@ -59,7 +59,7 @@ def width(
     compile: o.Compile = False,
     log: o.Log = None,
     threads: o.Threads = None,
-    workers: o.Workers = None,
+    workers: o.ArmWorkers = None,
     max_params: o.MaxParams = None,
     max_macs: o.MaxMacs = None,
     max_latency_ms: o.MaxLatency = None,

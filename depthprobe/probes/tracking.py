@@ -36,7 +36,7 @@ def check_trackers(names: Sequence[str]) -> None:
 
 def _is_built_in(name: str) -> bool:
     """Whether accelerate brings the tracker; one that was registered from Python is there."""
-    return LOGGER_TYPE_TO_CLASS[name].__module__ == GeneralTracker.__module__
+    return bool(LOGGER_TYPE_TO_CLASS[name].__module__ == GeneralTracker.__module__)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ whenever a gate begins to move, opens or shuts; a unit sees nothing of that but 
 """
 
 import functools
+import importlib
 import re
 import types
 from collections.abc import Callable, Iterator
@@ -57,7 +58,7 @@ def compiled_units() -> Iterator[None]:
 def _dispatch(module: nn.Module, code: Callable[..., Any]) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
         if not _running[0]:
-            return module._call_impl(*args, **kwargs)
+            return module._call_impl(*args, **kwargs)  # type: ignore[no-untyped-call]
         return code(module, *map(_prepared, args), **{name: _prepared(arg) for name, arg in kwargs.items()})
 
     return call
@@ -73,7 +74,7 @@ def _prepared(arg: Any) -> Any:
 
 
 def _call(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
-    return module._call_impl(*args, **kwargs)
+    return module._call_impl(*args, **kwargs)  # type: ignore[no-untyped-call]
 
 
 def _compiled(number: int) -> Callable[..., Any]:
@@ -87,7 +88,7 @@ def check_compiler(device: str) -> None:
     """Raise ConfigError where nothing can be compiled for `cpu | cuda | mps`."""
     try:
         if device == "cuda":
-            import triton  # noqa: F401
+            importlib.import_module("triton")
         else:
             from torch._inductor.cpp_builder import get_cpp_compiler
 

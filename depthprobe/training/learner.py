@@ -146,7 +146,7 @@ class Learner:
                 loss = self.loss(x, y)
             if part is not None:
                 loss = loss * (part.size / part.batch)
-            (loss if self.scaler is None else self.scaler.scale(loss)).backward()
+            torch.autograd.backward(loss if self.scaler is None else self.scaler.scale(loss))
         return loss.detach()
 
     def loss(self, x: Tensor, y: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from depthprobe.probes.worker import arm_place
 from depthprobe.runs import RunFolder
 
 MODEL = """
-import os, signal
+import os, signal, sys
 from pathlib import Path
 from torch import nn
 from torch.nn import functional as F
@@ -32,7 +32,7 @@ calls = 0
 def loss(output, target):
     global calls
     calls += 1
-    flag = os.environ.get("DIES", "")
+    flag = os.environ.get("DIES", "") if "depthprobe.probes.worker" in sys.orig_argv else ""
     if flag and calls == int(os.environ["DIES_AT"]) and not Path(flag).exists():
         if not flag.endswith("always"):
             Path(flag).touch()
