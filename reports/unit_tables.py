@@ -78,4 +78,4 @@ def untrained_table(widths: Widths, curve: DepthCurve) -> Table:
         "Chosen\nuneven, at that cost",
         "Drawn\nas dropout would",
     )
-    return plain(f"{capital(curve.units.metric)} without any training", heads, rows)
+    return plain(f"Without any training: {capital(curve.units.metric)}", heads, rows)
