@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -22,7 +23,9 @@ def print_answer(recommendation: Any, page: Path) -> None:
         soft_wrap=True,
     )
     console.print()
-    console.print(candidate_table(recommendation))
+    table = candidate_table(recommendation)
+    console.width = max(console.width, Measurement.get(console, console.options.update(width=999), table).maximum)
+    console.print(table)  # whole, where the terminal is narrower: a number that is cut off is none
     for line in facts(recommendation):
         console.print(Text(printable(line)), soft_wrap=True)
     console.print(Text(f"report: {printable(str(page))}"), soft_wrap=True)
