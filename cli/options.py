@@ -151,7 +151,7 @@ Storage = Annotated[
     _option("--storage", metavar="URL", text="SQLAlchemy URL of the study (default: in the run folder)"),
 ]
 Study = Annotated[str | None, _option("--study", metavar="NAME", text="Name of the study (default: the folder's)")]
-Workers = Annotated[int | None, _option("--workers", metavar="N", text="Local processes (default: 1)")]
+LocalWorkers = Annotated[int | None, _option("--workers", metavar="N", text="Local processes (default: 1)")]
 Heartbeat = Annotated[
     int | None, _option("--heartbeat", metavar="S", text="Seconds between two signs of life of a trial (default: 10)")
 ]

@@ -16,7 +16,7 @@ def tune(
     trial_seeds: o.TrialSeeds = None,
     confirm_seeds: o.ConfirmSeeds = None,
     space: o.SpaceFile = None,
-    workers: o.Workers = None,
+    workers: o.LocalWorkers = None,
     storage: o.Storage = None,
     study: o.Study = None,
     heartbeat: o.Heartbeat = None,

@@ -81,7 +81,7 @@ def read_run(path: Path) -> Run:
     """Read a finished run. Raises RunFolderError: no run folder, another format, unfinished, or damaged."""
     config = _read_config(path)
     records = _read_records(path)
-    answer = "recommendation.json" if config["command"] in PROBES else "summary.json"
+    answer = "summary.json" if config["command"] == "train" else "recommendation.json"
     if not (path / answer).exists():
         failures = "; ".join(f"seed {r.get('seed')}: {r.get('what')}" for r in records if r["kind"] == "failure")
         raise RunFolderError(
