@@ -207,10 +207,8 @@ class ShrinkConfig(BudgetConfig):
     the metric, None is "auto". units: names of those that may leave (None: all that can). candidates: numbers of
     removed units to measure, 0 always among them (None: at most 8). lengths: ramp of a unit in updates, by name, where
     it is not the common one. lr_share: of the learning rate of training, for fine-tuning. distill: share of the loss
-    that is the distance to the whole network's outputs. Lengths are shares of `steps`: first_share before the first
-    removal, down_share of a ramp, down_hold_share of a hold, cool_share of the short branch that is looked at there,
-    branch_share of the long one that decides. beyond: a loss of the metric that ends the walk. verify: the advised and
-    the present architecture are also trained from scratch.
+    that is the distance to the whole network's outputs. Lengths (before the first removal, ramp, hold, its look, long
+    branch) are shares of `steps`. beyond: a loss that ends the walk. verify: advised and present also from scratch.
     """
 
     seeds: int = 3
