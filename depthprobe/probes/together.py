@@ -1,7 +1,7 @@
 """A run by several processes: the first one sets up, decides and writes; the others train with it."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -22,10 +22,10 @@ T = TypeVar("T")
 class FollowerFolder(RunFolder):
     """What all but the first process have for a run folder: settings and records in memory; nothing is written."""
 
-    def __init__(self, path: Path, config: dict[str, Any]) -> None:
+    def __init__(self, path: Path, config: dict[str, Any], records: Sequence[dict[str, Any]] = ()) -> None:
         super().__init__(path)
         self._config = config
-        self._kept: list[dict[str, Any]] = []
+        self._kept: list[dict[str, Any]] = list(records)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -62,7 +62,8 @@ def lead(team: Team, open_run: Callable[[], tuple[S, RunFolder]]) -> tuple[S, Ru
     """In the first process: setup and folder of a run, and the others are told of it, or of what is wrong with it."""
     with telling(team):
         setup, folder = open_run()
-    team.tell((folder.path, folder.config))
+    if team.size > 1:
+        team.tell((folder.path, folder.config, list(folder.records())))
     return join_team(setup, team), folder
 
 
