@@ -64,7 +64,7 @@ class Worker:
     def __init__(self, order: Order) -> None:
         mine, other = socket.socketpair()
         with other:
-            words = [sys.executable, "-m", "depthprobe.probes.worker", str(other.fileno())]
+            words = [sys.executable, "-P", "-m", "depthprobe.probes.worker", str(other.fileno())]
             self.process = subprocess.Popen(words, pass_fds=[other.fileno()], stdin=subprocess.DEVNULL)
         self.connection = Connection(mine.detach())
         self.connection.send(order)
@@ -103,6 +103,7 @@ class Crew:
         self.tries: dict[int, int] = {}
         self.stop: dict[str, Any] | None = None  # the record of a time budget that ended the run
         self.heard: set[int] = set()
+        self.furthest = -1  # of the arms that were handed out
 
     def next_arm(self, stops: Stops | None) -> int | None:
         """The first waiting arm that can begin: a control waits for the walk of its seed."""
@@ -115,12 +116,17 @@ class Crew:
                     self.waiting.remove(index)
                     self.records[index] = None
                     continue
-            elif stops is not None and not arm_place(self.folder.path, index).exists() and self._must_stop(arm, stops):
-                self.waiting.clear()
+            elif self._is_new(index) and stops is not None and self._must_stop(arm, stops):
+                self.waiting = [before for before in self.waiting if before < index]  # controls of walks under way
                 return None
             self.waiting.remove(index)
+            self.furthest = max(self.furthest, index)
             return index
         return None
+
+    def _is_new(self, index: int) -> bool:
+        """Whether an arm is the first of its seed to begin, and nothing ended the run yet."""
+        return self.stop is None and index > self.furthest and not arm_place(self.folder.path, index).exists()
 
     @staticmethod
     def _beside(one: Arm, other: Arm) -> bool:
@@ -194,6 +200,8 @@ class Crew:
             if index not in self.heard:
                 self.listener.recorded(record)
         wanted = arm.rate == 1.0 and not read_failures(records)
+        if arm.rate == 1.0 and not wanted:
+            self.folder.forget(arm.seed)
         if wanted and all(other.seed in failed for other in self.arms if other.rank < arm.rank):
             with RunFolder.open(arm_place(self.folder.path, index), write=True) as own:
                 own.restore()

@@ -15,7 +15,7 @@ from depthprobe.probes.shrink_course import REACH, compared_with, next_arms
 from depthprobe.probes.shrink_plan import ShrinkPlan
 from depthprobe.probes.shrink_scores import finished_arms, read_measured
 from depthprobe.probes.shrink_setup import ShrinkSetup, create_shrink, reopen_shrink, set_up_shrink
-from depthprobe.probes.together import answer, decide
+from depthprobe.probes.together import answer, decide, restore
 from depthprobe.probes.verify import ADVISED, CURRENT, verify
 from depthprobe.runs import RunFolder
 from depthprobe.training.learner import Learner
@@ -51,11 +51,12 @@ def run_course(setup: ShrinkSetup, folder: RunFolder, listener: Listener) -> tup
     """Train one arm after another, each chosen by what the earlier ones measured; returns the setup with all of them
     and the seconds that the probe took so far.
     """
-    folder.restore()  # cuts the records back to the checkpoint: what comes next depends on them
-    seconds = setup.setup_seconds
+    team = setup.bench.team
+    saved = restore(folder, team)  # cuts the records back to the checkpoint: what comes next depends on them
+    seconds = float(saved.get("seconds", setup.setup_seconds))
     while True:
         records = list(folder.records())
-        done, coming = finished_arms(records, setup.seeds), next_arms(setup, records)
+        done, coming = finished_arms(records, setup.seeds), decide(team, partial(next_arms, setup, records))
         setup = replace(setup, ran=(*done, *coming))
         if not coming:
             return setup, seconds

@@ -39,8 +39,9 @@ from depthprobe.probes.notebook import CANDIDATES
 from depthprobe.probes.result import Result
 from depthprobe.probes.sensitivity import at_rate
 from depthprobe.probes.setup import about_model, recipe_network
+from depthprobe.probes.shrink_arms import LOOK
 from depthprobe.probes.shrink_cost import shrink_cost
-from depthprobe.probes.shrink_scores import decide_on, read_measured
+from depthprobe.probes.shrink_scores import PRESENT, decide_on, read_measured
 from depthprobe.probes.shrink_setup import ShrinkSetup
 from depthprobe.probes.trained import compose, removals
 from depthprobe.runs import RunFolder
@@ -125,12 +126,14 @@ def conclude_shrink(
     """Write recipe, model and, last, the recommendation of a completed probe. verified: what came of `--verify`."""
     config, metric, decision = setup.config, setup.bench.metric, weighed.decision
     failed, removed = {failure.seed for failure in weighed.failures}, weighed.removed
+    records, trained = list(folder.records()), sorted({*weighed.seeds, *failed})
     net, rank = kept_network(setup, folder, weighed)
     units = units_of(setup.bench, decision)
     notes = [f"seed {f.seed}: {f.what}" for f in weighed.failures] + list(decision.reasons) + list(setup.notes)
     notes += [setup.lr_note, *say_coarser(decision, weighed.planned, units)]
-    notes += _say_course(setup, weighed)
-    notes += say_unverified(config.verify, verified, list(folder.records()))
+    noted = [record for record in at_rate(records, 1.0) if record["kind"] == "note"]
+    notes += [*(str(record["what"]) for record in noted), *_say_course(setup, weighed, noted)]
+    notes += say_unverified(config.verify, verified, records)
     ended = ([] if weighed.sentence and not config.limits else _say_removed(setup.model.idle, removed)) + (
         [say_verified(verified, units)] if verified else []
     )
@@ -141,7 +144,7 @@ def conclude_shrink(
         or say(
             decision,
             metric=metric.name,
-            seeds=len(weighed.seeds),
+            seeds=len(trained),
             failed_seeds=len(failed),
             notes=ended,
             fraction=metric.fraction,
@@ -150,7 +153,7 @@ def conclude_shrink(
         tolerance=decision.tolerance,
         confidence=decision.confidence,
         resolution=decision.resolution,
-        seeds=weighed.seeds,
+        seeds=trained,
         failed_seeds=sorted(failed),
         depth=weighed.depth,
         width={"units": []},
@@ -160,7 +163,7 @@ def conclude_shrink(
         verified=verified,
         cost=shrink_cost(
             setup.bench,
-            list(folder.records()),
+            records,
             seconds,
             verified=verify_macs(weighed.depth),
         ),
@@ -184,13 +187,15 @@ def measured_by_all(records: Records, plan: Plan, seeds: Sequence[int]) -> list[
 
 
 def kept_network(setup: ShrinkSetup, folder: RunFolder, weighed: Weighed) -> tuple[nn.Module, int]:
-    """The fine-tuned network of the advice, of the first seed that did not fail; the checkpoint's where nothing was
-    measured to leave.
+    """The network that was measured: of the advice, by the first seed that did not fail; where nothing leaves the
+    control, where that was better than the checkpoint's own.
     """
-    if not weighed.removed:
-        return setup.model.whole(), 0
     if weighed.kept == setup.bench.plan.base.opened:
-        return setup.model.build(), 0
+        if weighed.present != PRESENT["control"]:
+            return (setup.model.build() if weighed.removed else setup.model.whole()), 0
+        net, saved = setup.model.build(), folder.read_torch(f"{CANDIDATES}/control.pt")
+        net.load_state_dict(saved["state_dict"])
+        return net, int(saved["rank"])
     saved = folder.read_torch(f"{CANDIDATES}/{weighed.kept}.pt")
     rank = int(saved["rank"])
     recipe = setup.bench.plan.recipe(weighed.kept, rank)
@@ -209,10 +214,12 @@ def say_coarser(decision: Decision, planned: float, units: Units) -> list[str]:
     ]
 
 
-def _say_course(setup: ShrinkSetup, weighed: Weighed) -> list[str]:
+def _say_course(setup: ShrinkSetup, weighed: Weighed, noted: Sequence[Mapping[str, Any]]) -> list[str]:
     plan, least, knee = setup.bench.plan, min(weighed.looks), weighed.depth["accelerates_at"]
     notes = [f"the network as it is counts {weighed.present}"]
-    if least > plan.depths[0]:
+    if weighed.present == PRESENT[LOOK] and weighed.kept == plan.base.opened:
+        notes.append("model.pt is the network of the checkpoint, not the one that was fine-tuned for that")
+    if least > plan.depths[0] and not any(record["arm"] == "shrink" for record in noted):
         notes.append(f"the walk was given up below {least} layers: the loss was beyond recovery")
     if knee is not None:
         notes.append(f"below {knee} layers the loss grows fastest")
@@ -244,7 +251,10 @@ def _write(
         setup.data_source,
         setup.data,
         split=setup.split_of,
-        train=replace(setup.bench.train, lr=setup.model.rate or setup.bench.train.lr),
+        train=replace(
+            setup.bench.train,
+            lr=setup.model.rate_for(setup.bench.train.optimizer) or setup.bench.train.lr,
+        ),
         recipe=text,
         device=str(setup.bench.accelerator.device),
     )

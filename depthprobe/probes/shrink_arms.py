@@ -182,15 +182,22 @@ def run_whole_arm(
     bench: Bench[ShrinkPlan], arm: Arm, notebook: RunNotebook, state: dict[str, Any] | None, *, opened: int
 ) -> Learner:
     """The control: the whole network without a teacher, for as many updates as the candidate with `opened` open gates
-    sees.
+    sees. A divergence is noted, and the present network counts as it was measured before.
     """
     plan = bench.plan
     course = (plan.reached(opened), plan.seen(opened))
-    return run_control_arm(replace(bench, teacher=None), arm, notebook, state, course)
+    try:
+        return run_control_arm(replace(bench, teacher=None), arm, notebook, state, course)
+    except TrainingError as error:
+        if notebook.learner is None:
+            raise
+        what = f"seed {arm.seed}, the control: {error.what}"
+        notebook.record({"kind": "note", "arm": arm.kind, "seed": arm.seed, "what": what})
+        return notebook.learner
 
 
 def read_walk(folder: RunFolder, opened: int) -> dict[str, torch.Tensor]:
     """Weights of the walk's network with `opened` open gates, as it was before its look."""
-    saved = torch.load(folder.path / f"{WALK}/{opened}.pt", map_location="cpu", weights_only=True)
+    saved = folder.read_torch(f"{WALK}/{opened}.pt")
     state: dict[str, torch.Tensor] = saved["state_dict"]
     return state

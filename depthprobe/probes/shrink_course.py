@@ -19,7 +19,7 @@ def next_arms(setup: ShrinkSetup, records: Records) -> list[Arm]:
     """
     measured, done = read_measured(setup, records), finished_arms(records, setup.seeds)
     if measured.walker is None:
-        walked = {arm.seed for arm in done}
+        walked = {arm.seed for arm in done if arm.kind == "shrink"}
         left = [Arm(seed, rank, "shrink") for rank, seed in enumerate(setup.seeds) if seed not in walked]
         return left[:1]
     climbed = climb(setup, measured, done)

@@ -27,7 +27,7 @@ GUARD = 0.6
 PRESENT = {
     AS_IT_IS: "as the checkpoint has it",
     LOOK: "fine-tuned up to the first hold",
-    "control": "fine-tuned as long as the smallest (the control)",
+    "control": "fine-tuned as long as what would be advised without that (the control)",
 }
 
 

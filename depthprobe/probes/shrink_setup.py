@@ -78,8 +78,8 @@ class ShrinkSetup:
     @property
     def scratch_rate(self) -> float | None:
         """The rate for a training from scratch: that of the checkpoint, or the one that fine-tuning has a share of."""
-        lr = self.bench.train.lr
-        return self.model.rate or (None if lr is None else lr / self.config.lr_share)
+        lr, before = self.bench.train.lr, self.model.rate_for(self.bench.train.optimizer)
+        return before or (None if lr is None else lr / self.config.lr_share)
 
     @property
     def seeds(self) -> list[int]:
@@ -251,7 +251,7 @@ def choose_rate(
     own: Own,
 ) -> tuple[float | None, str, list[dict[str, list[float]]]]:
     """(rate of fine-tuning, how it came about, curves of the range test): a share of the rate of training."""
-    before = model.rate
+    before = model.rate_for(train.optimizer)
     if own.functions.optimizer or typed.get("lr") is not None:
         choice = find_rate(model.source.build, split.train, train, augment=augment, accelerator=accelerator, own=own)
         return choice.lr, choice.note, []

@@ -82,7 +82,7 @@ def values_of(record: Mapping[str, Any]) -> dict[str, float]:
     """Names and numbers of a record: loss and value of a trace, the value of a measurement with its depth."""
     if record["kind"] not in ("trace", "measurement"):
         return {}
-    place = f"seed {record['seed']}/{record['arm']}" + (f" lr*{record['rate']:.2g}" if "rate" in record else "")
+    place = f"seed {record['seed']}/{record['arm']}" + (f" lr x {record['rate']:.2g}" if "rate" in record else "")
     if record["kind"] == "trace":
         return {f"{place}/loss": record["loss"], f"{place}/value": record["value"], f"{place}/step": record["step"]}
     return {f"{place}/{record['walk']}/value": record["value"], f"{place}/{record['walk']}/depth": record["depth"]}

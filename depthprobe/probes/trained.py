@@ -65,10 +65,10 @@ class TrainedModel:
         """The training functions of the model's file."""
         return self.source.overrides()
 
-    @property
-    def rate(self) -> float | None:
-        """The learning rate it was trained with, where the checkpoint says it."""
-        return (self.trained.get("train") or {}).get("lr")
+    def rate_for(self, optimizer: str) -> float | None:
+        """The learning rate it was trained with, where the checkpoint says it: a rate of another optimizer is none."""
+        train = self.trained.get("train") or {}
+        return train.get("lr") if train.get("optimizer", optimizer) == optimizer else None
 
     @property
     def where(self) -> str:

@@ -142,7 +142,10 @@ def _write(setup: WidthSetup, folder: RunFolder, percent: int, net: nn.Module, r
         setup.data_source,
         setup.data,
         split=setup.split_of,
-        train=replace(setup.bench.train, lr=setup.model.rate or setup.bench.train.lr),
+        train=replace(
+            setup.bench.train,
+            lr=setup.model.rate_for(setup.bench.train.optimizer) or setup.bench.train.lr,
+        ),
         recipe=text,
         device=str(setup.bench.accelerator.device),
     )

@@ -69,8 +69,8 @@ class WidthSetup:
     @property
     def scratch_rate(self) -> float | None:
         """The rate for a training from scratch: that of the checkpoint, or the one that fine-tuning has a share of."""
-        lr = self.bench.train.lr
-        return self.model.rate or (None if lr is None else lr / self.config.lr_share)
+        lr, before = self.bench.train.lr, self.model.rate_for(self.bench.train.optimizer)
+        return before or (None if lr is None else lr / self.config.lr_share)
 
     @property
     def seeds(self) -> list[int]:

@@ -76,11 +76,13 @@ class Team:
         return torch.stack(found, 1).flatten(0, 1)[:count]
 
     def even_out(self, net: nn.Module) -> None:
-        """Running statistics that every process has of its own samples become their mean."""
-        buffers = [b for b in net.buffers() if b.is_floating_point() and b.numel()]
+        """Running statistics that every process has of its own samples become their mean; other buffers are alike."""
+        norms = [layer for layer in net.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+        buffers = [b for norm in norms for b in (norm.running_mean, norm.running_var) if b is not None]
         if self.size == 1 or not buffers:
             return
-        flat = self.add(torch.cat([buffer.detach().flatten().float() for buffer in buffers])) / self.size
+        wide = torch.float64 if any(b.dtype == torch.float64 for b in buffers) else torch.float32
+        flat = self.add(torch.cat([buffer.detach().flatten().to(wide) for buffer in buffers])) / self.size
         for buffer, mean in zip(buffers, flat.split_with_sizes([b.numel() for b in buffers]), strict=True):
             buffer.copy_(mean.view_as(buffer))
 

@@ -53,6 +53,8 @@ class Queue(optuna.Study):
         raise NothingWaits
 
     def _claim(self, trial: FrozenTrial) -> bool:
+        if isinstance(self.storage, optuna.storages.RDBStorage):  # one that runs without a beat is never found lost
+            self.storage.record_heartbeat(trial._trial_id)
         try:
             return self.storage.set_trial_state_values(trial._trial_id, state=TrialState.RUNNING)
         except UpdateFinishedTrialError:

@@ -66,7 +66,7 @@ def write(setup, arm, looks, longs, control):
         walked = [measured(setup, arm, LOOK, opened, mine[opened]) for opened in sorted(mine, reverse=True)]
         return [measured(setup, arm, AS_IT_IS, plan.base.opened, mine[WHOLE]), *walked, *ended]
     if arm.kind == "control":
-        return [measured(setup, arm, "control", plan.base.opened, control), *ended]
+        return ended if control is None else [measured(setup, arm, "control", plan.base.opened, control), *ended]
     opened = branched(plan, arm.kind)
     walked, anew = longs[opened] if isinstance(longs[opened], tuple) else (longs[opened], 0.5)
     value = anew if arm.kind.endswith(ANEW) else walked(arm.seed) if callable(walked) else walked
@@ -173,6 +173,14 @@ def test_a_candidate_that_diverges_is_passed_over(setup):
     kinds, records = play(setup, {5: 0.9, 4: 0.9, 3: 0.9, 2: 0.88}, {2: (None, None), 3: 0.9})
     assert kinds == ["shrink", at(setup, 2), at(setup, 2, True), at(setup, 3), "control"]
     assert read_measured(setup, records).opened == [3, 5]
+
+
+def test_a_control_that_diverges_leaves_the_present_network_as_it_was_measured(setup):
+    kinds, records = play(setup, {5: 0.9, 4: 0.9, 3: 0.9, 2: 0.88}, {2: 0.9}, control=None)
+    found = read_measured(setup, records)
+    assert kinds.count("control") == 1
+    assert (found.walker, found.whole) == (0, pytest.approx(0.9, abs=0.002))
+    assert decide_on(setup, found).verdict == "shrink"
 
 
 def test_a_walk_that_fails_is_walked_with_the_next_seed(setup):

@@ -91,5 +91,5 @@ def test_a_registered_tracker_is_known():
 def test_every_arm_has_names_of_its_own():
     record = {"kind": "measurement", "seed": 1, "arm": "grow", "walk": "down", "value": 0.5, "depth": 3, "step": 9}
     assert values_of(record) == {"seed 1/grow/down/value": 0.5, "seed 1/grow/down/depth": 3}
-    assert next(iter(values_of({**record, "rate": 3.0}))).startswith("seed 1/grow lr*3/")
+    assert next(iter(values_of({**record, "rate": 3.0}))).startswith("seed 1/grow lr x 3/")
     assert values_of({"kind": "arm", "seed": 1, "arm": "grow"}) == {}

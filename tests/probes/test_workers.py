@@ -104,9 +104,9 @@ def test_an_interrupt_ends_the_workers_too(model, serial, tmp_path):
     run = tmp_path / "run"
     command = [sys.executable, "-m", "depthprobe", "grow", model, *OPTIONS, "--threads", "2", "--workers", "2"]
     process = subprocess.Popen([*command, "--out", str(run)], stderr=subprocess.PIPE, text=True)
-    while not list(run.glob("checkpoints/arms/*/records.jsonl")):
+    while not list(run.glob("checkpoints/arms/*")):
         assert process.poll() is None, process.communicate()[1]
-        time.sleep(0.05)
+        time.sleep(0.005)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 130, err
