@@ -45,12 +45,17 @@ VERBS = {
 SHARES = (1.0, 0.3)  # of the rate of training: those of the two probes, both tried on torch-pruning's networks
 
 
+def kept(folder: Path, kind: str, seed: int, opened: int) -> Path:
+    """Where the measured network of an arm lies."""
+    return folder / "checkpoints" / f"{kind} {opened} seed {seed}.pt"
+
+
 class KeepAll(RunNotebook):
     """Also saves the measured networks of the other seeds, which the product throws away."""
 
     def keep(self, arm, opened, net) -> None:
         super().keep(arm, opened, net)
-        torch.save(net.state_dict(), self.folder.path / "checkpoints" / f"seed{arm.seed}-{opened}.pt")
+        torch.save(net.state_dict(), kept(self.folder.path, arm.kind, arm.seed, opened))
 
 
 def main() -> None:
@@ -108,8 +113,7 @@ def compare(verb: str, chosen, source, split, base) -> list[dict]:
     ours = describe(f"{verb}: {label}", base, nets[0], split)
     ours |= {"sentence": answer["sentence"], **scores_of(nets, split)}
     print(say(ours), flush=True)
-    hold = next(h for h in setup.bench.plan.schedule(0).holds if h.opened == opened and h.walk == "down")
-    updates, rows = hold.end + setup.bench.plan.cool, [ours]
+    updates, rows = updates_seen(verb, setup.bench.plan, opened), [ours]
     for importance in ("magnitude", "taylor"):
         cut, ratio = at_latency(base, nets[0], split, importance, chosen.round_to)
         name = f"{verb}-{importance}"
@@ -149,29 +153,48 @@ def probe(verb: str, chosen, source):
         return setup, folder.read_json("recommendation.json")
 
 
+def updates_seen(verb: str, plan, opened: int) -> int:
+    """Updates that the candidate had when it was measured."""
+    if verb == "shrink":
+        return plan.seen(opened)
+    hold = next(h for h in plan.schedule(0).holds if h.opened == opened and h.walk == "down")
+    return hold.end + plan.cool
+
+
 def pick(plan, answer) -> tuple[int, str]:
     """(open gates or percent of the network to compare, how it was chosen): the advised one, or the best guess; where
-    that is the network as it is, the candidate in the middle, said so.
+    that is the network as it is, the middle one of the candidates that all seeds trained, said so.
     """
     part, key = (answer["width"], "ratio") if answer["command"] == "width" else (answer["depth"], "depth")
     sizes = [row[key] for row in part["candidates"]]
-    places = {size: plan.opened[-len(sizes) :][rank] for rank, size in enumerate(sizes)}
+    if answer["command"] == "width":
+        places = {size: plan.opened[-len(sizes) :][rank] for rank, size in enumerate(sizes)}
+    else:
+        places = {size: plan.opened[plan.depths.index(size)] for size in sizes}
     for word, label in (("recommended", "advised"), ("best_guess", "best guess, not advised")):
         if part[word] is not None and part[word] < part["current"]:
             return places[part[word]], label
-    return places[sizes[len(sizes) // 2]], "in the middle of the walk, not advised"
+    return places[sizes[(len(sizes) - 1) // 2]], "in the middle of what was trained, not advised"
 
 
 def load(verb: str, setup, opened: int, rank: int, split):
     """The cooled network of one seed."""
-    plan, net, x = setup.bench.plan, setup.model.build(), split.train.x[:2]
+    plan, net, x, kind = setup.bench.plan, setup.model.build(), split.train.x[:2], kind_of(setup, opened)
     if verb == "width":
         net = skeleton(net, plan.units, plan.widths[opened], x)
     else:
         net = recipe_network(net, plan.recipe(opened, rank), x)
-    place = chosen_folder(setup) / "checkpoints" / f"seed{setup.seeds[rank]}-{opened}.pt"
-    net.load_state_dict(torch.load(place, weights_only=True))
+    net.load_state_dict(torch.load(kept(chosen_folder(setup), kind, setup.seeds[rank], opened), weights_only=True))
     return net
+
+
+def kind_of(setup, opened: int) -> str:
+    """The kind of arm that every seed ran for this candidate (a first seed may have tried two starts)."""
+    ran = [
+        {path.name.partition(f" {opened} seed ")[0] for path in (chosen_folder(setup) / "checkpoints").glob(pattern)}
+        for pattern in (f"* {opened} seed {seed}.pt" for seed in setup.seeds)
+    ]
+    return max(set.intersection(*ran))
 
 
 def chosen_folder(setup) -> Path:
