@@ -6,6 +6,7 @@ is taken, and nothing else. What forward does with yet other inputs is not seen.
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 
 from torch import Tensor, nn
 
@@ -21,19 +22,15 @@ from depthprobe.layers.wiring import map_leaves
 
 @dataclass(frozen=True)
 class _Link:
-    """A layer of a chain, or a function as the layer it stands for (made). drops: of a functional dropout, whether it
-    drops in this forward.
-    """
+    """A layer of a chain, or a function as the layer it stands for (made)."""
 
     step: Step
     made: nn.Module
     role: str
-    drops: bool | None = None
 
-    def alike(self, other: "_Link", training: bool) -> bool:
-        """Whether another forward has the same link here; functional dropout must know its mode."""
-        same = self.step.module is other.step.module and repr(self.made) == repr(other.made)
-        return same and (self.drops is None or (not self.drops and other.drops == training))
+    def alike(self, other: "_Link") -> bool:
+        """Whether another forward has the same link here."""
+        return self.step.module is other.step.module and repr(self.made) == repr(other.made)
 
 
 def find_chains(model: nn.Module, example: Example, lone: Sequence[Run], blocks: Iterable[nn.Module]) -> dict[str, Run]:
@@ -85,15 +82,12 @@ class _Chain:
         if reason:
             return replace(self.bare, reason=reason)
         links, agreed = self._links(self.trails[0]), True
-        for rank, trail in enumerate(self.trails):
+        for trail in self.trails[1:]:
             if trail.of(self.layer):
-                others = self._links(trail)
-                count = next(
-                    (n for n, (a, b) in enumerate(zip(links, others, strict=False)) if not a.alike(b, rank == 2)),
-                    min(len(links), len(others)),
-                )
-                agreed = agreed and count == len(links)
-                links = links[:count]
+                pairs = zip(links, self._links(trail), strict=False)
+                alike = [one for one, _ in takewhile(lambda pair: pair[0].alike(pair[1]), pairs)]
+                agreed = agreed and len(alike) == len(links)
+                links = alike
         if not agreed and not squashes([link.role for link in links]):
             return replace(self.bare, reason="forward goes on in another way in train mode, or for other inputs")
         return self._judged(self._held(links))
@@ -125,8 +119,9 @@ class _Chain:
             role = role_of(made)
             if made is None or role is None or not fits(role, [link.role for link in links]):
                 break
-            dropping = is_dropping(step.args, step.kwargs) if role == "dropout" and step.module is None else None
-            links.append(_Link(step, made, role, dropping))
+            if role == "dropout" and step.module is None and is_dropping(step.args, step.kwargs) != trail.training:
+                break  # it does not know its mode
+            links.append(_Link(step, made, role))
         return links
 
     def _often(self, module: nn.Module) -> bool:

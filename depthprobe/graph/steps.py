@@ -39,10 +39,11 @@ class Step:
 
 @dataclass
 class Trail:
-    """One forward. calls: the steps of a layer, by its id. readers: number of a value -> the steps that read it.
+    """One forward, in train or eval mode. calls: the steps of a layer, by its id. readers: number of a value -> the steps that read it.
     outputs: values that the model returns; touched: ids of the tensors that functions read (weights among them).
     """
 
+    training: bool
     calls: dict[int, list[Step]] = field(default_factory=dict)
     readers: dict[int, list[Step]] = field(default_factory=dict)
     outputs: set[int] = field(default_factory=set)
@@ -58,7 +59,7 @@ def follow(model: nn.Module, example: Example, layers: Collection[nn.Module], tr
 
     The model is left as found. Raises whatever forward raises.
     """
-    notes = _Notes()
+    notes = _Notes(training)
     with evaluating(model), ExitStack() as stack:
         model.train(training)
         torch.manual_seed(0)
@@ -73,8 +74,8 @@ def follow(model: nn.Module, example: Example, layers: Collection[nn.Module], tr
 class _Notes:
     """Numbers values by the tensor that holds them; a tensor that is written to, or handed on, holds a new one."""
 
-    def __init__(self) -> None:
-        self.trail = Trail()
+    def __init__(self, training: bool) -> None:
+        self.trail = Trail(training)
         self.numbers: dict[int, int] = {}
         self.alive: list[Tensor] = []  # ids are good as long as the tensors live
         self.given: list[tuple[Step, Tensor, int]] = []
