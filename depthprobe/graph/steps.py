@@ -39,8 +39,9 @@ class Step:
 
 @dataclass
 class Trail:
-    """One forward, in train or eval mode. calls: the steps of a layer, by its id. readers: number of a value -> the steps that read it.
-    outputs: values that the model returns; touched: ids of the tensors that functions read (weights among them).
+    """One forward, in train or eval mode. calls: the steps of a layer, by its id. readers: number of a value -> the
+    steps that read it. outputs: values that the model returns; touched: ids of the tensors that functions read
+    (weights among them).
     """
 
     training: bool
@@ -170,11 +171,11 @@ class _Functions(TorchFunctionMode):
         return self.notes.call(func, args, kwargs or {})
 
 
-class _Core(TorchDispatchMode):
+class _Core(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Sees what functions do not announce, scripted ones for instance."""
 
     def __init__(self, notes: _Notes) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.notes = notes
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
