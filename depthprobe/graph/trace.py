@@ -24,7 +24,8 @@ from depthprobe.graph.example import (
 from depthprobe.graph.functional import as_module
 from depthprobe.graph.layer_types import ACTIVATIONS, DROPOUTS, NORMS, WEIGHT_LAYERS
 from depthprobe.graph.purity import differing, plain_attributes, same_output
-from depthprobe.graph.runs import NO_RUNS, Runs, find_runs
+from depthprobe.graph.run import NO_RUNS, Runs
+from depthprobe.graph.runs import find_runs
 from depthprobe.graph.unused import drop_unused
 
 TRACERS = ("auto", "fx", "modules")

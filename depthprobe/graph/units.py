@@ -11,7 +11,7 @@ from depthprobe.graph.blocks import Block, Shape
 from depthprobe.graph.functional import as_module
 from depthprobe.graph.layer_types import DROPOUTS, REMIXES, WEIGHT_LAYERS
 from depthprobe.graph.roles import fits, has_weights, role_of, squashes
-from depthprobe.graph.runs import Run
+from depthprobe.graph.run import Run
 from depthprobe.graph.trace import Traced, trace
 
 _WRITERS = ("iadd", "isub", "imul", "itruediv", "setitem")
@@ -108,8 +108,14 @@ def unit_nodes(traced: Traced, unit: Unit) -> list[fx.Node]:
 def layers_of(traced: Traced, unit: Unit) -> list[nn.Module | None]:
     """The layers of a stretch in order, one per role; a functional call as the module it stands for (None: unknown)."""
     if unit.name in traced.runs.found:
-        return [place.module for place in traced.runs.found[unit.name].places]
+        return list(traced.runs.found[unit.name].layers)
     return [module_of(traced, node) for node in unit_nodes(traced, unit)]
+
+
+def tail_of(traced: Traced, unit: Unit) -> int:
+    """How many of its last layers forward calls by itself, behind whatever stands in the unit's place."""
+    run = traced.runs.found.get(unit.name)
+    return 0 if run is None else run.tail
 
 
 def is_overwritten(traced: Traced, unit: Unit) -> bool:

@@ -77,8 +77,13 @@ def bad_modes(self, x):
 )
 def test_forwards_that_cannot_be_traced(function, words):
     with pytest.raises(GraphError) as caught:
-        dp.units(body(function), X)
+        dp.units(body(function), X, "fx")
     assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+@pytest.mark.parametrize("function", [bad_modes, lambda self, x: self.b(self.a(x) * (2 if self.training else 1))])
+def test_forwards_with_other_paths_in_train_mode_are_run_instead(function):
+    assert trace(body(function), X).tracer == "modules"
 
 
 def defaults(self, x, y=None, z=0.5):
