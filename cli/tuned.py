@@ -137,7 +137,8 @@ def _print(folder: Path, answer: Mapping[str, Any], page: Path) -> None:
 def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     gain = row["gain"]
     name = "default" if row["trial"] == 0 else f"trial {row['trial']}"
-    shown = "diverged" if row["value"] is None else f"{row['value']:.3f}"
+    nothing = "diverged" if row["values"] else "lost"
+    shown = nothing if row["value"] is None else f"{row['value']:.3f}"
     between = "" if gain is None else f"{gain['value']:+.3f} ({gain['low']:+.3f} to {gain['high']:+.3f})"
     searched = "" if row["searched"] is None else f"{row['searched']:.3f}"
     return name, shown, between, searched, f"{row['cost']:.2f}"

@@ -13,7 +13,7 @@ from depthprobe.analysis.tolerance import TARGET
 from depthprobe.analysis.units import Units
 from depthprobe.config import GrowConfig, TrainConfig
 from depthprobe.runs import RunFolder
-from depthprobe.tuning.confirm import Contender, pick
+from depthprobe.tuning.confirm import Contender, lost_note, pick
 from depthprobe.tuning.plots import draw_plots
 from depthprobe.tuning.queue import Queue, by_slot, last_attempts
 from depthprobe.tuning.quiet import quietly
@@ -36,6 +36,8 @@ def conclude_tuning(
     """Write best.toml, plots.json and, last, recommendation.json; returns the last."""
     tolerance = setup.base.config.tolerance or TARGET
     best = pick(contenders, pareto=setup.config.pareto, tolerance=tolerance)
+    first = setup.base.config.seed
+    lost = lost_note(contenders, first)
     document = {
         "schema": SCHEMA,
         "command": "tune",
@@ -44,15 +46,15 @@ def conclude_tuning(
         "fraction": setup.bench.metric.fraction,
         "tolerance": tolerance,
         "confidence": setup.base.config.confidence,
-        "seeds": [setup.base.config.seed + rank for rank in confirm_ranks(setup)],
-        "default": contender_json(contenders[0]),
-        "best": contender_json(best),
-        "confirmed": [contender_json(one) for one in contenders],
+        "seeds": [first + rank for rank in confirm_ranks(setup)],
+        "default": contender_json(contenders[0], first),
+        "best": contender_json(best, first),
+        "confirmed": [contender_json(one, first) for one in contenders],
         "trials": count_trials(search),
         "importance": {"evaluator": EVALUATOR, "values": importances(search)},
         "cost": total_cost(setup, search, confirm, seconds),
         "config_file": BEST,
-        "notes": [*setup.notes, setup.base.lr_note],
+        "notes": [*setup.notes, setup.base.lr_note, *([lost] if lost else [])],
     }
     folder.write_text(BEST, config_text(setup, best))
     folder.write_json(PLOTS, draw_plots(search, setup.bench.metric.name, setup.config))
@@ -65,11 +67,13 @@ def confirm_ranks(setup: TuneSetup) -> list[int]:
     return list(range(setup.config.seeds, setup.config.seeds + setup.config.confirm_seeds))
 
 
-def contender_json(one: Contender) -> dict[str, Any]:
-    """Plain values; "value" is the mean over the fresh seeds, "search_value" what the search saw."""
+def contender_json(one: Contender, first: int) -> dict[str, Any]:
+    """Plain values; "value" is the mean over the fresh seeds, "searched" what the search saw, "lost" the seeds whose
+    training came to no end. first: the seed of rank 0.
+    """
     searched = one.searched if math.isfinite(one.searched) else None
-    row = asdict(one)
-    return {"trial": row.pop("slot"), "value": one.mean, **row, "searched": searched}
+    row = {**asdict(one), "searched": searched, "lost": [first + rank for rank in one.lost]}
+    return {"trial": row.pop("slot"), "value": one.mean, **row}
 
 
 def _verdict(setup: TuneSetup, contenders: Sequence[Contender], best: Contender) -> dict[str, Any]:
@@ -110,7 +114,8 @@ def say(setup: TuneSetup, contenders: Sequence[Contender], best: Contender) -> s
 def _value(one: Contender, units: Units) -> str:
     failed = sum(value is None for value in one.values)
     text = units.value(one.mean) if one.mean is not None else "nothing"
-    return text + (f" ({failed} of {len(one.values)} diverged)" if failed else "")
+    text += f" ({failed} of {len(one.values)} diverged)" if failed else ""
+    return text + (f" ({len(one.lost)} lost)" if one.lost else "")
 
 
 def _gain(one: Contender, units: Units, confidence: float) -> str:
