@@ -13,6 +13,7 @@ from typing import Any
 
 from depthprobe.errors import ConfigError, ProcessError
 from depthprobe.probes.answer import read_failures
+from depthprobe.probes.arms import CHECKPOINT_SECONDS
 from depthprobe.probes.bench import Arm
 from depthprobe.probes.listener import Listener
 from depthprobe.probes.notebook import RunNotebook
@@ -104,6 +105,7 @@ class Crew:
         self.stop: dict[str, Any] | None = None  # the record of a time budget that ended the run
         self.heard: set[int] = set()
         self.furthest = -1  # of the arms that were handed out
+        self.saved = time.monotonic()
 
     def next_arm(self, stops: Stops | None) -> int | None:
         """The first waiting arm that can begin: a control waits for the walk of its seed."""
@@ -159,6 +161,8 @@ class Crew:
             self.listener.progress(self.arms[index], *what)
         elif word == "recorded":
             self.listener.recorded(*what)
+        if time.monotonic() - self.saved > CHECKPOINT_SECONDS:
+            self._save(self.written)  # arms have checkpoints of their own; what the run took so far is known here
 
     def _end(self, index: int) -> None:
         with RunFolder.open(arm_place(self.folder.path, index)) as own:
@@ -188,7 +192,7 @@ class Crew:
             else:
                 self._write_arm(index, arm, records)
             self.written += 1
-            self.folder.save(self._payload(self.written))
+            self._save(self.written)
             shutil.rmtree(arm_place(self.folder.path, index), ignore_errors=True)
             del self.records[index]
 
@@ -208,9 +212,9 @@ class Crew:
                 for name in sorted(own.kept):
                     self.folder.keep(name, own.read_torch(name), arm.seed, start)
 
-    def _payload(self, arm: int) -> dict[str, Any]:
-        seconds = time.monotonic() - self.begun
-        return {"arm": arm, "learner": None, "seconds": seconds, "start": None}
+    def _save(self, arm: int) -> None:
+        self.saved = time.monotonic()
+        self.folder.save({"arm": arm, "learner": None, "seconds": self.saved - self.begun, "start": None})
 
     def finish(self) -> None:
         """The last words, where a time budget ended the run."""
@@ -219,7 +223,7 @@ class Crew:
         if self.stop is not None:
             self.folder.append(self.stop)
             self.listener.recorded(self.stop)
-            self.folder.save(self._payload(len(self.arms)))
+            self._save(len(self.arms))
 
 
 class _StopNotebook(RunNotebook):
