@@ -102,7 +102,7 @@ def run_new(
     _, run = _verbs(command)
     with telling(team):
         resolved = set_up()
-        check_means(resolved.to_json())
+        check_means(resolved, team)
     with watch(quiet=quiet) as watcher:
         setup, folder = lead(team, lambda: (resolved, create(resolved)))
         watcher.folder = folder.path

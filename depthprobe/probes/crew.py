@@ -22,7 +22,8 @@ from depthprobe.probes.tracking import check_trackers
 from depthprobe.probes.worker import Order, arm_place
 from depthprobe.runs import RunFolder
 from depthprobe.training.compiling import check_compiler
-from depthprobe.training.team import launched
+from depthprobe.training.parts import parts_of
+from depthprobe.training.team import Team, launched
 
 TRIES = 2  # of an arm whose worker dies
 PATIENCE = 10.0  # seconds that a worker has to end
@@ -30,8 +31,14 @@ PATIENCE = 10.0  # seconds that a worker has to end
 Stops = Callable[[Arm, int, RunNotebook], bool]
 
 
-def check_means(config: dict[str, Any]) -> None:
-    """Raise ConfigError where the run cannot be trained as it was asked for. config: what config.json will say."""
+def check_means(setup: Any, team: Team) -> None:
+    """Raise ConfigError where the run cannot be trained as it was asked for, by the processes of `team`.
+
+    setup: of a probe, or of one training; no folder exists yet.
+    """
+    config, bench = setup.to_json(), getattr(setup, "bench", setup)
+    split, train, device = bench.split(0), bench.train, bench.accelerator.device
+    parts_of(min(train.batch_size, len(split.train)), team, train.accumulate, device)
     check_trackers(config["train"]["log"])
     if config["train"]["compile"]:
         check_compiler(config["train"]["device"])
@@ -41,6 +48,11 @@ def check_means(config: dict[str, Any]) -> None:
 
 def check_workers(config: dict[str, Any]) -> None:
     """Raise ConfigError where arms cannot be trained by other processes. config: what config.json will say."""
+    if "training" in config:
+        raise ConfigError(
+            "one training has no arms to train side by side", where="[train] workers",
+            hint="leave it out; for several processes: torchrun -m depthprobe train ...",
+        )  # fmt: skip
     if "shrink" in config:
         raise ConfigError(
             "the arms of shrink follow one another: what is trained next depends on what was measured",

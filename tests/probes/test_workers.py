@@ -165,6 +165,28 @@ def test_a_worker_whose_parent_is_killed_ends_and_lets_go_of_its_lock(tmp_path):
     pytest.fail("the worker lives on without its parent, and holds the lock")
 
 
+SMALL = ["--dataset", "digits", "--limit-train", "100", "--steps", "20", "--lr", "0.1", "--threads", "1", "--quiet"]
+
+
+@pytest.mark.parametrize("verb", ["grow", "train"])
+@pytest.mark.parametrize(("batch", "parts"), [("4", "5"), ("512", "200")])
+def test_more_parts_than_samples_are_refused_before_there_is_a_folder(model, tmp_path, capsys, verb, batch, parts):
+    """A batch of 512 is one of the examples that there are."""
+    run = tmp_path / "runs" / "run"
+    words = [verb, model, *SMALL, "--batch-size", batch, "--accumulate", parts, "--out", run]
+    assert run_cli(*words) == 2
+    assert "--accumulate" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_training_has_no_workers(model, tmp_path, capsys):
+    config, run = tmp_path / "config.toml", tmp_path / "run"
+    config.write_text("[train]\nworkers = 2\n")
+    assert run_cli("train", model, *SMALL, "--config", config, "--out", run) == 2
+    assert "[train] workers" in capsys.readouterr().err
+    assert not run.exists()
+
+
 @pytest.fixture
 def crew(tmp_path):
     arms = [Arm(seed, seed, kind) for seed in range(2) for kind in ("grow", "control")]
