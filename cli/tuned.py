@@ -1,12 +1,12 @@
 """What tune does once its options are read: the study begun or taken up, told as it goes, its answer printed."""
 
 import json as json_text
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from depthprobe.cli.live import count
+from depthprobe.cli.saying import answering, say
 from depthprobe.runs import RunFolder
 
 if TYPE_CHECKING:
@@ -76,15 +76,13 @@ def _teller(setup: "TuneSetup", quiet: bool) -> Callable[[dict[str, Any], int], 
     trainings, seconds = forecast_study(setup)
     about = "" if seconds is None else f", about {seconds / 60:.2g} minutes on one worker"
     for line in (setup.base.lr_note, *(f"note: {note}" for note in setup.notes)):
-        print(line, file=sys.stderr)
+        say(line)
     fresh = count(setup.config.confirm_seeds, "fresh seed")
-    print(
+    say(
         f"{setup.config.trials} trials of {setup.budget.updates:,} updates up to {setup.bench.plan.depths[-1]} layers, "
-        f"then {fresh} of the best and the default: {trainings:.1f} trainings of the deepest{about}",
-        file=sys.stderr,
-        flush=True,
+        f"then {fresh} of the best and the default: {trainings:.1f} trainings of the deepest{about}"
     )
-    return lambda record, total: print(trial_line(record, total), file=sys.stderr, flush=True)
+    return lambda record, total: say(trial_line(record, total))
 
 
 def trial_line(record: Mapping[str, Any], total: int) -> str:
@@ -103,10 +101,11 @@ def finish_tune(folder: Path, answer: Mapping[str, Any], *, json: bool) -> None:
 
     page = folder / "report.html"
     write_report([folder], page)
-    if json:
-        print(json_text.dumps(answer, indent=2))
-    else:
-        _print(folder, answer, page)
+    with answering():
+        if json:
+            print(json_text.dumps(answer, indent=2))
+        else:
+            _print(folder, answer, page)
 
 
 def _print(folder: Path, answer: Mapping[str, Any], page: Path) -> None:

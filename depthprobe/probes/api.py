@@ -218,7 +218,7 @@ def _run(
                 return _follow(team, set_up_probe, run)
             with telling(team):
                 setup = set_up_probe()
-                check_means(setup.to_json())
+                check_means(setup, team)
             scratch = None if out is not None else tempfile.mkdtemp(prefix="depthprobe-")
             try:
                 place = Path(out) if out is not None else Path(str(scratch)) / "run"
