@@ -24,7 +24,8 @@ class DropIn(RatioModule):
     evaluation the expectation p*new + (1-p)*old. "blend": that expectation always.
     granularity: what is counted or drawn: "sample", "channel" (dim 1), "activation" (single elements).
     At evaluation, prefix over samples would only interpolate two accuracies: channels are mixed instead.
-    max_scale: optional cap of the Bernoulli path scales (paper's max scale; default off).
+    max_scale: optional cap of the path scales (paper's max scale; default off), of Bernoulli mixes and of prefixes of
+    activations.
     seed: of the Bernoulli draws. Call number n of a layer draws stream n of its seed, the same on every device and in
     every memory format; the number is saved, so a resumed run goes on drawing where it stopped. Activation
     checkpointing draws the same numbers again: a call in a checkpointed segment is known by a number from torch's
@@ -67,7 +68,7 @@ class DropIn(RatioModule):
 
     def _prefix(self, new: Tensor, old: Tensor, p: float) -> Tensor:
         if self.granularity == "activation":
-            return mix_elements(new, old, p)
+            return mix_elements(new, old, p, self.max_scale)
         dim = 0 if self.granularity == "sample" and self.training else 1
         k = skipped(p, new.shape[dim])
         return dropin_prefix_whole(new, old, k, dim)
