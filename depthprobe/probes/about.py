@@ -1,5 +1,6 @@
 """What a model.pt says of itself, checked before it is believed: the file may come from anywhere."""
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,14 @@ def _is_input(part: Any) -> bool:
         return True
     shape, below = (part.get("shape"), part.get("below")) if isinstance(part, Mapping) else (None, None)
     sizes = [*shape, 1 if below is None else below] if isinstance(shape, list) else [0]
-    return all(isinstance(size, int) and size > 0 for size in sizes)
+    return all(isinstance(size, int) and size > 0 for size in sizes) and _is_scale(part)
+
+
+def _is_scale(part: Mapping[str, Any]) -> bool:
+    """Means and standard deviations: as many of one as of the other, all of them numbers, or neither."""
+    mean, std = part.get("mean", []), part.get("std", [])
+    known = isinstance(mean, list) and isinstance(std, list) and len(mean) == len(std)
+    return known and all(isinstance(value, float) and math.isfinite(value) for value in (*mean, *std))
 
 
 def _is_split(part: Any) -> bool:

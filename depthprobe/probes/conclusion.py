@@ -264,6 +264,7 @@ def _write_answer(
         setup.data_source,
         setup.data,
         split={"seed": setup.config.split_seed, "fold": rank % setup.folds, "folds": setup.folds},
+        scaled=setup.bench.split(rank),
         train=setup.bench.train,
         recipe=text,
         device=str(setup.bench.accelerator.device),

@@ -253,6 +253,7 @@ def _conclude(
         setup.data_source,
         setup.data,
         split={"seed": setup.config.split_seed, "fold": 0, "folds": 1},
+        scaled=split,
         train=setup.train,
         recipe=text,
         device=str(setup.accelerator.device),
