@@ -462,6 +462,13 @@ class Normed(Odd):
         return F.relu(self.odd(x))
 
 
+class ReadFromOutside(Odd):
+    """Reads plain attributes of the layer, not its weight."""
+
+    def middle(self, x):
+        return F.relu(self.odd(x[:, : self.odd.in_features]))
+
+
 class Stateless(Odd):
     """A norm without weights, called twice, and an activation behind a pooling of features."""
 
@@ -493,7 +500,10 @@ class NoWordsFor(Odd):
         return F.elu(input=self.odd(x), alpha=0.5)
 
 
-@pytest.mark.parametrize("kind", [Checkpointed, InPlace, Looked, Normed, NoWordsFor, Replacing, Stateless])
+WORKS = [Checkpointed, InPlace, Looked, Normed, NoWordsFor, ReadFromOutside, Replacing, Stateless]
+
+
+@pytest.mark.parametrize("kind", WORKS)
 def test_odd_layers_that_work(kind):
     torch.manual_seed(0)
     model, x = kind().eval(), ROWS
