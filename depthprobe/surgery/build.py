@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from depthprobe.graph.trace import Traced, free_name
+from depthprobe.graph.names import free_name
+from depthprobe.graph.trace import Traced
 from depthprobe.graph.units import Unit, layers_of, unit_nodes
 from depthprobe.layers.gate import Gate
 from depthprobe.layers.site import PlainSite, Site
