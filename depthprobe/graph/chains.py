@@ -4,13 +4,13 @@ Several forwards are followed (two batch sizes, train and eval mode, the input's
 is taken, and nothing else. What forward does with yet other inputs is not seen.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 
 from torch import Tensor, nn
 
-from depthprobe.graph.example import Example, resize_batch
+from depthprobe.graph.example import Example, copy_model, resize_batch
 from depthprobe.graph.functional import is_dropping, module_for
 from depthprobe.graph.layer_types import WEIGHT_LAYERS
 from depthprobe.graph.roles import fits, has_weights, role_of, squashes
@@ -33,25 +33,25 @@ class _Link:
         return self.step.module is other.step.module and repr(self.made) == repr(other.made)
 
 
-def find_chains(model: nn.Module, example: Example, lone: Sequence[Run], blocks: Iterable[nn.Module]) -> dict[str, Run]:
+def find_chains(model: nn.Module, example: Example, lone: Sequence[Run], blocks: Collection[str]) -> dict[str, Run]:
     """Name -> what the lone weight layers are with what follows them, or why nothing can be done with one.
 
-    blocks: what is looked at from outside only. The model is left as found; where a forward fails that the example
-    did not ask for, nothing is found.
+    blocks: names of what is looked at from outside only. The model is left as found.
     """
     if not lone:
         return {}
-    known = [m for m in model.modules() if isinstance(m, WEIGHT_LAYERS) or role_of(m) is not None]
-    layers = list({id(m): m for m in (*known, *blocks)}.values())
+    scratch = copy_model(model)  # in train mode a forward may change more than can be put back
+    whole = [scratch.get_submodule(name) for name in blocks]
+    known = [m for m in scratch.modules() if isinstance(m, WEIGHT_LAYERS) or role_of(m) is not None]
     paths: dict[int, list[str]] = {}
-    for path, module in model.named_modules(remove_duplicate=False):
+    for path, module in scratch.named_modules(remove_duplicate=False):
         paths.setdefault(id(module), []).append(path)
     try:
-        trails = list(_trails(model, example, layers))
+        trails = list(_trails(scratch, example, list({id(m): m for m in (*known, *whole)}.values())))
     except Exception as error:  # noqa: BLE001  # a forward may raise anything in train mode
         reason = f"its forward cannot be followed in train mode: {str(error) or type(error).__name__}"
         return {run.name: replace(run, reason=reason) for run in lone}
-    return {run.name: _Chain(run, trails, paths).run() for run in lone}
+    return {run.name: _Chain(model, scratch.get_submodule(run.name), run, trails, paths).run() for run in lone}
 
 
 def _trails(model: nn.Module, example: Example, layers: Collection[nn.Module]) -> Iterator[Trail]:
@@ -74,8 +74,12 @@ def _turned(example: Example) -> Example:
 
 
 class _Chain:
-    def __init__(self, run: Run, trails: Sequence[Trail], paths: dict[int, list[str]]) -> None:
-        self.bare, self.layer, self.trails, self.paths = run, run.layers[0], trails, paths
+    """One weight layer. model: whose modules the run names; layer: the same in the copy that was followed."""
+
+    def __init__(
+        self, model: nn.Module, layer: nn.Module, run: Run, trails: Sequence[Trail], paths: dict[int, list[str]]
+    ) -> None:
+        self.model, self.layer, self.bare, self.trails, self.paths = model, layer, run, trails, paths
 
     def run(self) -> Run:
         reason = self._refusal()
@@ -124,24 +128,28 @@ class _Chain:
             links.append(_Link(step, made, role))
         return links
 
-    def _often(self, module: nn.Module) -> bool:
-        return any(len(trail.of(module)) > 1 for trail in self.trails)
+    def _is_own(self, module: nn.Module) -> bool:
+        """Whether the module serves this layer alone: called once, under one name, and never without the layer."""
+        counts = [(len(trail.of(module)), len(trail.of(self.layer))) for trail in self.trails]
+        return len(self.paths.get(id(module), [])) == 1 and all(count <= with_layer for count, with_layer in counts)
 
     def _held(self, links: list[_Link]) -> list[tuple[_Link, Place | None]]:
         """The links with their places; None for what forward does by itself. Pooling at the end is left to forward."""
         found: list[tuple[_Link, Place | None]] = []
         free = pooled = False
         for link in links:
-            names = self.paths.get(id(link.made), [])
-            own = len(names) == 1 and not self._often(link.made) and not pooled
-            own = own and not (free and link.role == "pooling")
+            own = self._is_own(link.made) and not pooled and not (free and link.role == "pooling")
             if not own and has_weights(link.made):
                 break
-            found.append((link, Place.of(names[0], link.made) if own else None))
+            found.append((link, self._place(link.made) if own else None))
             free = free or not own
             pooled = pooled or (not own and link.role == "pooling")
         keep = max(n for n, (link, _) in enumerate(found, 1) if link.role != "pooling")
         return found[:keep]
+
+    def _place(self, module: nn.Module) -> Place:
+        path = self.paths[id(module)][0]
+        return Place.of(path, self.model.get_submodule(path))
 
     def _judged(self, held: list[tuple[_Link, Place | None]]) -> Run:
         owned = [place for _, place in held if place is not None]
@@ -156,7 +164,7 @@ class _Chain:
         reason = reason or ("its first dimension is not the batch" if shape is None else "")
         return replace(
             self.bare,
-            layers=tuple(link.made for link, _ in held),
+            layers=tuple(place.module if place is not None else link.made for link, place in held),
             roles=tuple(link.role for link, _ in held),
             places=tuple(owned),
             out_shape=shape or (),

@@ -23,7 +23,7 @@ def find_runs(model: nn.Module, example: Example, blocks: Collection[str]) -> Ru
     watched = [*(m for m in model.modules() if id(m) not in hidden and _is_watched(m)), *whole.values()]
     small, large = (record_calls(model, example, size, watched) for size in (2, 3))
     found = sorted(StackSearch(model, hidden, small, large).run(), key=lambda run: run.begun)
-    chains = find_chains(model, example, [run for run in found if run.reason == UNSEEN], whole.values())
+    chains = find_chains(model, example, [run for run in found if run.reason == UNSEEN], blocks)
     begun = {name: calls[0].begun for name, module in whole.items() if (calls := small.of(module))}
     return Runs({run.name: chains.get(run.name, run) for run in found}, begun)
 

@@ -1,10 +1,12 @@
 """Steps: what a forward does between its layers, function by function: which value each reads and which it gives."""
 
+import random
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
@@ -61,15 +63,26 @@ def follow(model: nn.Module, example: Example, layers: Collection[nn.Module], tr
     The model is left as found. Raises whatever forward raises.
     """
     notes = _Notes(training)
-    with evaluating(model), ExitStack() as stack:
+    with evaluating(model), _other_generators(), ExitStack() as stack:
         model.train(training)
         torch.manual_seed(0)
         for layer in layers:
-            stack.callback(layer.register_forward_pre_hook(notes.enter, with_kwargs=True).remove)
+            stack.callback(layer.register_forward_pre_hook(notes.enter, prepend=True, with_kwargs=True).remove)
             stack.callback(layer.register_forward_hook(notes.leave, always_call=True).remove)
         with _Core(notes), _Functions(notes):
             output = model(*example[0], **example[1])
     return notes.close(output)
+
+
+@contextmanager
+def _other_generators() -> Iterator[None]:
+    """Python's and numpy's random states are put back: in train mode some forwards draw from them."""
+    python, arrays = random.getstate(), numpy.random.get_state()
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        numpy.random.set_state(arrays)
 
 
 class _Notes:

@@ -6,12 +6,13 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from depthprobe.graph.trace import Traced, free_name
+from depthprobe.graph.names import free_name
+from depthprobe.graph.trace import Traced
 from depthprobe.graph.units import Unit, layers_of, unit_nodes
 from depthprobe.layers.gate import Gate
 from depthprobe.layers.site import PlainSite, Site
 from depthprobe.surgery.loose import loose_sites, set_mode
-from depthprobe.surgery.plain import plain_site, resize_nodes
+from depthprobe.surgery.plain import attributes_of, plain_site, resize_nodes
 from depthprobe.surgery.plans import UnitPlan
 from depthprobe.surgery.stacks import chain_gates, refill_stacks
 from depthprobe.surgery.swap import swap_modules
@@ -27,6 +28,9 @@ def body_of(traced: Traced, unit: Unit) -> nn.Module:
         if module is not None:
             body.append(module)
     body.training = traced.original.training
+    if run is not None and run.loose:
+        for key, value in attributes_of(run.layers[0]).items():  # some models read them from outside
+            body.__dict__.setdefault(key, value)
     return body
 
 

@@ -38,7 +38,7 @@ def plain_site(
             site = nn.Sequential()
             for name, module in named.items():
                 site.add_module(name, module)
-        for key, value in _attributes(unit).items():
+        for key, value in attributes_of(unit).items():
             site.__dict__.setdefault(key, value)
     else:
         site = _Plain(unit, wiring, shape, removed, bypass, copies, fresh).build()
@@ -46,7 +46,7 @@ def plain_site(
     return site
 
 
-def _attributes(unit: nn.Module) -> dict[str, Any]:
+def attributes_of(unit: nn.Module) -> dict[str, Any]:
     """The unit's plain attributes, and those of its children, for models that read them from outside."""
     own = {k: v for k, v in vars(unit).items() if _is_plain(k, v)}
     below = {n: SimpleNamespace(**{k: v for k, v in vars(m).items() if _is_plain(k, v)}) for n, m in
@@ -84,7 +84,7 @@ class _Plain:
         self.graph.output(self._output(whole, stream, states, inputs))
         self.graph.lint()
         site = fx.GraphModule(self.attributes, self.graph, type(self.unit).__name__)
-        carried = {k: v for k, v in _attributes(self.unit).items() if not hasattr(site, k)}
+        carried = {k: v for k, v in attributes_of(self.unit).items() if not hasattr(site, k)}
         for key, value in carried.items():
             setattr(site, key, value)
         site.meta[_KEPT] = carried

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from torch import nn
 
+from depthprobe.graph.names import free_name
 from depthprobe.graph.run import Run
-from depthprobe.graph.trace import Traced, free_name
+from depthprobe.graph.trace import Traced
 from depthprobe.layers.gate import Gate, GateChain
 from depthprobe.layers.wiring import Wiring
 from depthprobe.surgery.plain import plain_site

@@ -8,7 +8,8 @@ from torch.nn import functional as F
 import depthprobe as dp
 from depthprobe.errors import GraphError
 from depthprobe.graph.functional import as_module
-from depthprobe.graph.trace import free_name, trace
+from depthprobe.graph.names import free_name
+from depthprobe.graph.trace import trace
 
 X = torch.randn(2, 4)
 

@@ -352,6 +352,17 @@ class TiedNorm(Odd):
         return F.relu(self.norm(self.odd(x))) + self.norm(x)
 
 
+class NormOfTwo(Loop):
+    """The norm serves one layer, and another one when the sign turns."""
+
+    def middle(self, x):
+        return F.relu(self.norm(self.odd(x)) if not self.turned else self.norm(self.extra(x)))
+
+    def __init__(self):
+        super().__init__()
+        self.extra = nn.Linear(6, 6)
+
+
 class AlwaysDrops(Odd):
     """Functional dropout that does not know its mode."""
 
@@ -388,6 +399,7 @@ REFUSED = [
     (Returned, "it is the model's output"),
     (TiedNorm, _BARE),
     (AlwaysDrops, _BARE),
+    (NormOfTwo, _BARE),
 ]
 
 
@@ -426,6 +438,37 @@ class InPlace(Odd):
         return y
 
 
+class Replacing(Odd):
+    """Puts another tensor in the place of a buffer, in train mode."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(6))
+
+    def middle(self, x):
+        if self.training:
+            self.mean = 0.9 * self.mean + 0.1 * x.detach().mean(0)
+        return F.relu(self.odd(x - self.mean))
+
+
+class Normed(Odd):
+    """A hook that computes the weight before every call."""
+
+    def __init__(self):
+        super().__init__()
+        self.odd = nn.utils.spectral_norm(self.odd)
+
+    def middle(self, x):
+        return F.relu(self.odd(x))
+
+
+class ReadFromOutside(Odd):
+    """Reads plain attributes of the layer, not its weight."""
+
+    def middle(self, x):
+        return F.relu(self.odd(x[:, : self.odd.in_features]))
+
+
 class Stateless(Odd):
     """A norm without weights, called twice, and an activation behind a pooling of features."""
 
@@ -457,7 +500,10 @@ class NoWordsFor(Odd):
         return F.elu(input=self.odd(x), alpha=0.5)
 
 
-@pytest.mark.parametrize("kind", [Checkpointed, InPlace, Looked, NoWordsFor, Stateless])
+WORKS = [Checkpointed, InPlace, Looked, Normed, NoWordsFor, ReadFromOutside, Replacing, Stateless]
+
+
+@pytest.mark.parametrize("kind", WORKS)
 def test_odd_layers_that_work(kind):
     torch.manual_seed(0)
     model, x = kind().eval(), ROWS
