@@ -30,29 +30,32 @@ def begin_tune(
     from depthprobe.tuning.config import TuneConfig
     from depthprobe.tuning.setup import create_tuning, set_up_tuning
     from depthprobe.tuning.space import read_space
-    from depthprobe.tuning.storage import local_url, open_storage, without_password
-    from depthprobe.tuning.study import refuse_taken
+    from depthprobe.tuning.storage import OWN, open_storage, resolve_url, without_password
+    from depthprobe.tuning.study import check_name, refuse_taken
 
     tune = TuneConfig.from_json(configs["tune"])
     grow, train = GrowConfig.from_json(configs["grow"]), TrainConfig.from_json(configs["train"])
     changes = read_space(space) if space is not None else {}
-    url = storage or local_url(out)
-    shown = without_password(url)
+    check_name(study)
+    shown = OWN if storage is None else without_password(storage)
+    url = storage or resolve_url(shown, out)
     setup = set_up_tuning(
         model, source, grow, train, tune, changes, study=study, storage=shown, typed=frozenset(configs["train"])
     )
     if storage is not None:
         refuse_taken(setup, open_storage(url, tune.heartbeat))
-    with create_tuning(setup, out, url if shown != url else None) as folder:
+    with create_tuning(setup, out, storage if shown != storage else None) as folder:
         _run(setup, folder, url, json=json, quiet=quiet)
 
 
 def continue_tune(folder: RunFolder, *, json: bool, quiet: bool) -> None:
     """Take up an interrupted study."""
     from depthprobe.tuning.setup import reopen_tuning
+    from depthprobe.tuning.storage import resolve_url
 
+    folder.check_config()
     setup = reopen_tuning(folder)
-    _run(setup, folder, setup.storage, json=json, quiet=quiet)
+    _run(setup, folder, resolve_url(setup.storage, folder.path), json=json, quiet=quiet)
 
 
 def _run(setup: "TuneSetup", folder: RunFolder, url: str, *, json: bool, quiet: bool) -> None:

@@ -12,8 +12,8 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 
 from depthprobe.probes.bench import Arm
-from depthprobe.tuning.climb import TrialNotebook, cost_of, train_up
-from depthprobe.tuning.queue import FAILED, INTERRUPTED, SLOT, TrialFailed
+from depthprobe.tuning.climb import TrialNotebook, cost_of, key_of, train_up
+from depthprobe.tuning.queue import ERROR, FAILED, IDENTITY, INTERRUPTED, SLOT, TrialFailed
 from depthprobe.tuning.setup import TuneSetup
 from depthprobe.tuning.space import applies, draw
 
@@ -39,6 +39,12 @@ class Runner:
             with contextlib.suppress(UpdateFinishedTrialError):
                 trial.set_user_attr(INTERRUPTED, True)  # it will be run again, and that does not count as a retry
             raise
+        except (optuna.TrialPruned, TrialFailed):
+            raise
+        except Exception as error:
+            with contextlib.suppress(UpdateFinishedTrialError):
+                trial.set_user_attr(ERROR, f"{type(error).__name__}: {error}")
+            raise
 
     def _run(self, trial: optuna.Trial) -> float | tuple[float, float]:
         begun = time.monotonic()
@@ -49,10 +55,13 @@ class Runner:
         trial.set_user_attr("cost", cost)
         runs: list[dict[str, Any]] = list(trial.user_attrs.get("runs", []))  # those of a worker that died
         jobs = self._jobs(trial)
+        for rank in range(len(runs)):
+            self._at_seed(trial, rank, runs[: rank + 1])
         for rank, fold in jobs[len(runs) :]:
             arm = Arm(self.setup.base.config.seed + rank, rank, "trial")
             place = self.place / f"{trial.user_attrs[SLOT]:05d}" / str(rank) if self.place else None
-            notebook = TrialNotebook(place)
+            key = {"settings": settings, "seed": arm.seed, "rank": rank, "fold": fold, **self.setup.identity}
+            notebook = TrialNotebook(place, key_of({"study": trial.study.user_attrs[IDENTITY], **key}))
             try:
                 runs.append(train_up(bench, arm, fold, notebook, lambda k, value: self._at_hold(trial, k, value)))
             except optuna.TrialPruned:

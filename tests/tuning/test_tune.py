@@ -99,6 +99,39 @@ def test_a_finished_study_says_so_and_its_report_is_written_anew(cli, net, tmp_p
     assert cli("worker", run, "--quiet")[0] == 0  # nothing is left
 
 
+@pytest.fixture
+def stopped(monkeypatch):
+    """URLs of the storages that studies were to run in; each was interrupted at once."""
+    urls = []
+
+    def stop(setup, folder, url, tell):
+        urls.append(url)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("depthprobe.tuning.tune.run_tune", stop)
+    return urls
+
+
+def test_a_moved_or_copied_study_goes_on_in_its_own_database(cli, net, tmp_path, stopped):
+    from depthprobe.cli.worker import _find
+    from depthprobe.tuning.storage import local_url
+
+    run, moved, other = tmp_path / "run", tmp_path / "moved", f"sqlite:///{tmp_path / 'other.db'}"
+    assert cli("tune", net, *FEW, "--out", run, "--quiet")[0] == 130
+    run.rename(moved)
+    assert cli("resume", moved)[0] == 130
+    assert cli("tune", net, *FEW, "--out", run, "--quiet", "--storage", other)[0] == 130
+    assert cli("resume", run)[0] == 130
+    assert stopped == [local_url(run), local_url(moved), other, other]
+    assert _find(str(moved), None) == ("run", local_url(moved), moved)
+    assert str(tmp_path) not in json.loads((moved / "config.json").read_text())["storage"]
+    config = (moved / "config.json").read_text()
+    (moved / "config.json").write_text(config.replace('"trials": 3', '"trials": 4'))
+    code, _, err = cli("resume", moved)
+    assert code == 2
+    assert "config.json is not what it was" in err
+
+
 @pytest.mark.slow
 def test_names_in_the_page_are_escaped(cli, net, tmp_path):
     evil = tmp_path / "<b>net.py"
