@@ -93,11 +93,20 @@ def _teller(setup: "TuneSetup", quiet: bool) -> Callable[[dict[str, Any], int], 
 def trial_line(record: Mapping[str, Any], total: int) -> str:
     """One trial that ended, in words."""
     took = "" if record["took_seconds"] is None else f", {record['took_seconds']:.0f} s"
-    value = f"{record['values'][0]:.4f}" if record["values"] and record["state"] == "complete" else record["state"]
+    value = f"{record['values'][0]:.4f}" if record["values"] and record["state"] == "complete" else _ended(record)
     cost = "" if record["cost"] is None else f", cost {record['cost']:.2f}"
     if record["stage"] == "confirm":
         return f"confirming {record['trial'] + 1} of {total}: trial {record['of']} on a fresh seed: {value}{took}"
     return f"trial {record['trial']} of {total}{' (the default)' if record['trial'] == 0 else ''}: {value}{cost}{took}"
+
+
+def _ended(record: Mapping[str, Any]) -> str:
+    """How a trial ended that has no value."""
+    return (
+        f"failed ({record['failed']})"
+        if record["failed"]
+        else str({"fail": "lost"}.get(record["state"], record["state"]))
+    )
 
 
 def finish_tune(folder: Path, answer: Mapping[str, Any], *, json: bool) -> None:

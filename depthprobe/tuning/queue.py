@@ -93,7 +93,7 @@ def slot_of(trial: FrozenTrial) -> int:
 
 
 class TrialFailed(Exception):  # noqa: N818  (an outcome of a trial)
-    """The training diverged, and its metric has no worst value to tell the sampler."""
+    """Nothing to tell the sampler: the settings forbid a training, or it diverged and its metric has no worst value."""
 
 
 def drain(

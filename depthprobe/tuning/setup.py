@@ -83,7 +83,7 @@ class TuneSetup:
         document = self.base.to_json()
         model, started = document["model"], document["model"].get("checkpoint") or {}
         return {
-            "model": [model.get("sha256"), model.get("args"), started.get("sha256")],
+            "model": [model.get("sha256") or model.get("structure"), model.get("args"), started.get("sha256")],
             "data": document["data"]["fingerprint"],
             **{name: document[name] for name in ("grow", "train")},
         }

@@ -11,7 +11,9 @@ from typing import Any
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 
-from depthprobe.probes.bench import Arm
+from depthprobe.errors import UsageError
+from depthprobe.probes.bench import Arm, Bench
+from depthprobe.probes.plan import GrowPlan
 from depthprobe.tuning.climb import TrialNotebook, cost_of, key_of, train_up
 from depthprobe.tuning.queue import ERROR, FAILED, IDENTITY, INTERRUPTED, SLOT, TrialFailed
 from depthprobe.tuning.setup import TuneSetup
@@ -49,8 +51,7 @@ class Runner:
     def _run(self, trial: optuna.Trial) -> float | tuple[float, float]:
         begun = time.monotonic()
         trial.set_user_attr("worker", f"{socket.gethostname()}:{os.getpid()}")
-        settings = self._settings(trial)
-        bench = self.setup.place(settings)
+        settings, bench = self._placed(trial)
         cost = cost_of(bench.plan, 0)
         trial.set_user_attr("cost", cost)
         runs: list[dict[str, Any]] = list(trial.user_attrs.get("runs", []))  # those of a worker that died
@@ -76,6 +77,19 @@ class Runner:
         trial.set_user_attr("seconds", round(time.monotonic() - begun, 2))
         value = self._value(trial, runs)
         return (value, cost) if self._pareto(trial) else value
+
+    def _placed(self, trial: optuna.Trial) -> tuple[dict[str, Any], Bench[GrowPlan]]:
+        """The settings of a trial, and its bench. Raises TrialFailed where they go together with no training: that is
+        the end of a trial, and of the study where the default is meant.
+        """
+        try:
+            settings = self._settings(trial)
+            return settings, self.setup.place(settings)
+        except UsageError as error:
+            if trial.user_attrs.get(DEFAULT) or confirms(trial):
+                raise
+            trial.set_user_attr(FAILED, f"infeasible: {error.what}")
+            raise TrialFailed(error.what) from error
 
     def _settings(self, trial: optuna.Trial) -> dict[str, Any]:
         """Those of the trial, proposed now unless they are known. The default's parameters are noted where it lies in

@@ -13,7 +13,7 @@ from depthprobe.runs import RunFolder
 from depthprobe.tuning.answer import conclude_tuning, confirm_ranks
 from depthprobe.tuning.climb import cost_of
 from depthprobe.tuning.confirm import Contender, choose_top, confirmation_jobs, weigh
-from depthprobe.tuning.queue import Queue, await_lost, by_slot, ended, last_attempts, mend
+from depthprobe.tuning.queue import ERROR, FAILED, Queue, await_lost, by_slot, ended, last_attempts, mend
 from depthprobe.tuning.setup import TuneSetup
 from depthprobe.tuning.storage import open_storage
 from depthprobe.tuning.study import (
@@ -67,7 +67,7 @@ def _confirmation(
         raise TrainingError(
             "all trials failed",
             where=str(folder.path),
-            found=str(next((t.user_attrs["failed"] for t in last_attempts(search) if "failed" in t.user_attrs), "")),
+            found=str(next((t.user_attrs[FAILED] for t in last_attempts(search) if FAILED in t.user_attrs), "")),
             hint="a smaller learning rate: --lr, or lr in --space",
         )
     create_confirmation(setup, storage, confirmation_jobs(top, confirm_ranks(setup), setup.confirm_folds()))
@@ -137,6 +137,7 @@ class Diary:
             "attempt": attempt,
             "state": trial.state.name.lower(),
             "values": trial.values,
+            "failed": attributes.get(FAILED) or attributes.get(ERROR),
             "of": attributes.get("of"),
             "rank": attributes.get("rank"),
             "settings": attributes.get("settings"),

@@ -85,6 +85,29 @@ def test_the_key_of_a_checkpoint_is_that_of_the_study_its_settings_and_data(make
     assert len(set(keys)) == 4
 
 
+@pytest.mark.parametrize("settings", [{"grow": {"overlap": 0}}, {"grow": {"init": "copy"}}])
+def test_settings_that_do_not_go_together_are_the_end_of_a_trial_and_not_of_the_study(make_setup, keys, settings):
+    """The first are refused as settings, the second by the model: 1 -> 6 channels cannot be copied."""
+    import optuna
+
+    from depthprobe.errors import UsageError
+    from depthprobe.tuning.queue import FAILED, IDENTITY, SLOT, TrialFailed
+    from depthprobe.tuning.trial import DEFAULT, Runner
+
+    study = optuna.create_study(direction="maximize")
+    study.set_user_attr(IDENTITY, "one")
+    known = {"settings": {"train": {}, **settings}}
+    study.enqueue_trial({}, user_attrs={SLOT: 1, **known})
+    study.enqueue_trial({}, user_attrs={SLOT: 0, DEFAULT: True, **known})
+    runner, trial = Runner(make_setup(), None), study.ask()
+    with pytest.raises(TrialFailed):
+        runner(trial)
+    assert trial.user_attrs[FAILED].startswith("infeasible: ")
+    with pytest.raises(UsageError):
+        runner(study.ask())
+    assert not keys
+
+
 def test_the_value_is_what_grow_measures_at_the_deepest_candidate(make_setup):
     from depthprobe.probes.arms import run_grow_arm
 

@@ -58,7 +58,10 @@ def test_a_study_ends_in_an_answer_and_a_config_file_that_grow_takes(cli, net, t
     assert json.loads((tmp_path / "grown" / "config.json").read_text())["train"]["steps"] == 40
 
 
-def test_best_toml_gives_the_stairs_of_its_trial(make_setup, tmp_path):
+@pytest.mark.parametrize(
+    "asked", [{}, {"copies": None, "max_depth": 5, "metric": "top5"}, {"split_seed": 3, "candidates": (1, 3)}]
+)
+def test_best_toml_gives_the_stairs_of_its_trial(make_setup, tmp_path, asked):
     import tomllib
 
     from depthprobe.config import GrowConfig, TrainConfig
@@ -66,7 +69,7 @@ def test_best_toml_gives_the_stairs_of_its_trial(make_setup, tmp_path):
     from depthprobe.tuning.answer import config_text
     from depthprobe.tuning.confirm import Contender
 
-    setup = make_setup()
+    setup = make_setup(grow=asked)
     drawn = {"start": 0.11, "hold": 0.013, "cool": 0.2, "overlap": 2, "opening": "reverse", "mode": "bernoulli"}
     found = setup.settings({**drawn, "max_scale": 2.0, "init": "he", "lr": 0.0123, "new_lr_scale": 0.7})
     best = Contender(slot=5, settings=found, cost=1.0, searched=0.9, values=(0.9,), gain=None)
@@ -80,6 +83,8 @@ def test_best_toml_gives_the_stairs_of_its_trial(make_setup, tmp_path):
     assert again.bench.plan.cool == expected.cool
     assert again.bench.plan.edits == expected.edits
     assert again.bench.plan.opened == expected.opened
+    assert again.bench.metric.name == setup.bench.metric.name
+    assert again.bench.split(0).valid_id == setup.bench.split(0).valid_id
     assert again.bench.train.lr == 0.0123
     assert again.bench.train.new_lr_scale == 0.7
 
