@@ -30,29 +30,32 @@ def begin_tune(
     from depthprobe.tuning.config import TuneConfig
     from depthprobe.tuning.setup import create_tuning, set_up_tuning
     from depthprobe.tuning.space import read_space
-    from depthprobe.tuning.storage import local_url, open_storage, without_password
-    from depthprobe.tuning.study import refuse_taken
+    from depthprobe.tuning.storage import OWN, open_storage, resolve_url, without_password
+    from depthprobe.tuning.study import check_name, refuse_taken
 
     tune = TuneConfig.from_json(configs["tune"])
     grow, train = GrowConfig.from_json(configs["grow"]), TrainConfig.from_json(configs["train"])
     changes = read_space(space) if space is not None else {}
-    url = storage or local_url(out)
-    shown = without_password(url)
+    check_name(study)
+    shown = OWN if storage is None else without_password(storage)
+    url = storage or resolve_url(shown, out)
     setup = set_up_tuning(
         model, source, grow, train, tune, changes, study=study, storage=shown, typed=frozenset(configs["train"])
     )
     if storage is not None:
         refuse_taken(setup, open_storage(url, tune.heartbeat))
-    with create_tuning(setup, out, url if shown != url else None) as folder:
+    with create_tuning(setup, out, storage if shown != storage else None) as folder:
         _run(setup, folder, url, json=json, quiet=quiet)
 
 
 def continue_tune(folder: RunFolder, *, json: bool, quiet: bool) -> None:
     """Take up an interrupted study."""
     from depthprobe.tuning.setup import reopen_tuning
+    from depthprobe.tuning.storage import resolve_url
 
+    folder.check_config()
     setup = reopen_tuning(folder)
-    _run(setup, folder, setup.storage, json=json, quiet=quiet)
+    _run(setup, folder, resolve_url(setup.storage, folder.path), json=json, quiet=quiet)
 
 
 def _run(setup: "TuneSetup", folder: RunFolder, url: str, *, json: bool, quiet: bool) -> None:
@@ -88,11 +91,20 @@ def _teller(setup: "TuneSetup", quiet: bool) -> Callable[[dict[str, Any], int], 
 def trial_line(record: Mapping[str, Any], total: int) -> str:
     """One trial that ended, in words."""
     took = "" if record["took_seconds"] is None else f", {record['took_seconds']:.0f} s"
-    value = f"{record['values'][0]:.4f}" if record["values"] and record["state"] == "complete" else record["state"]
+    value = f"{record['values'][0]:.4f}" if record["values"] and record["state"] == "complete" else _ended(record)
     cost = "" if record["cost"] is None else f", cost {record['cost']:.2f}"
     if record["stage"] == "confirm":
         return f"confirming {record['trial'] + 1} of {total}: trial {record['of']} on a fresh seed: {value}{took}"
     return f"trial {record['trial']} of {total}{' (the default)' if record['trial'] == 0 else ''}: {value}{cost}{took}"
+
+
+def _ended(record: Mapping[str, Any]) -> str:
+    """How a trial ended that has no value."""
+    return (
+        f"failed ({record['failed']})"
+        if record["failed"]
+        else str({"fail": "lost"}.get(record["state"], record["state"]))
+    )
 
 
 def finish_tune(folder: Path, answer: Mapping[str, Any], *, json: bool) -> None:

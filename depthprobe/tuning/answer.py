@@ -2,6 +2,7 @@
 
 import json
 import math
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -24,10 +25,13 @@ SCHEMA = 1
 BEST, PLOTS = "best.toml", "plots.json"
 EVALUATOR = "PED-ANOVA (optuna.importance.PedAnovaImportanceEvaluator)"
 GROW_KEYS = (
-    "copies", "sites", "kernel", "init", "mode", "granularity", "max_scale", "schedule", "overlap", "opening",
-    "first_share", "up_share", "up_hold_share", "cool_share",
+    "copies", "sites", "max_depth", "metric", "split_seed", "kernel", "init", "mode", "granularity", "max_scale",
+    "schedule", "overlap", "opening", "first_share", "up_share", "up_hold_share", "cool_share",
 )  # fmt: skip
-TRAIN_KEYS = ("steps", "batch_size", "optimizer", "lr", "momentum", "weight_decay", "new_lr_scale", "clip", "augment")
+TRAIN_KEYS = (
+    "steps", "batch_size", "accumulate", "precision", "optimizer", "lr", "momentum", "weight_decay", "new_lr_scale",
+    "clip", "augment",
+)  # fmt: skip
 
 
 def conclude_tuning(
@@ -173,12 +177,21 @@ def config_text(setup: TuneSetup, best: Contender) -> str:
     """A TOML file that `depthprobe grow --config` takes: the stairs of the search, with the settings of `best`."""
     grow, train = configured(best.settings, setup.base.config, setup.bench.train)
     where = "the default" if best.slot == 0 else f"trial {best.slot}"
-    model, data = setup.base.model.to_json()["spec"], setup.base.data_source.spec
     head = f"# {where} of {setup.config.trials}, by depthprobe tune"
-    use = json.dumps(f"depthprobe grow {model} --dataset {data} --config {BEST}")
+    use = json.dumps(f"depthprobe grow {' '.join(_inputs(setup))} --config {BEST}")
     kept = {**_picked(grow, GROW_KEYS), "candidates": list(setup.budget.opened[1:])}
     parts = [head, f"# {use[1:-1]}", "", "[train]", *_lines(_picked(train, TRAIN_KEYS)), "", "[grow]", *_lines(kept)]
     return "\n".join(parts) + "\n"
+
+
+def _inputs(setup: TuneSetup) -> list[str]:
+    """The model and the data as words of a command line."""
+    model, source = setup.base.model.to_json(), setup.base.data_source
+    args: Any = model.get("args") or {}
+    words = [str(model["spec"]), *(f"--model-args {shlex.quote(f'{k}={v}')}" for k, v in args.items())]
+    words += ["--dataset", source.spec]
+    limits = {"--limit-train": source.limit_train, "--image-size": source.image_size}
+    return [*words, *(f"{name} {value}" for name, value in limits.items() if value is not None)]
 
 
 def _picked(config: GrowConfig | TrainConfig, keys: Sequence[str]) -> dict[str, Any]:
