@@ -12,12 +12,18 @@ from examples.paper.parts import Pixels, Pool, WithinChannelNorm, count_features
 
 
 def cifar11(
-    width: int = 32, shape: tuple[int, int, int] = (3, 32, 32), init: str = "gaussian:0.01", keep_gain: bool = False
+    width: int = 32,
+    shape: tuple[int, int, int] = (3, 32, 32),
+    init: str = "gaussian:0.01",
+    keep_gain: bool = False,
+    pairs: bool = True,
 ) -> nn.Sequential:
-    """(B, *shape) -> (B, 10) logits. keep_gain: a Gaussian is drawn wider where `width` is below the paper's 32."""
+    """(B, *shape) -> (B, 10) logits. keep_gain: a Gaussian is drawn wider where `width` is below the paper's 32; pairs:
+    False leaves the added layers out: what DropIn begins with.
+    """
     layers = OrderedDict[str, nn.Module](pixels=Pixels(62.0))
     channels = shape[0]
-    names = [f"{stage}_{k}" for stage in range(1, 6) for k in (1, 2)]
+    names = [f"{stage}_{k}" for stage in range(1, 6) for k in ((1, 2) if pairs else (1,))]
     for rank, name in enumerate([*names, "6_1"]):
         last = name == "6_1"
         conv = nn.Conv2d(channels, 2 * width if last else width, 3 if last else 5, padding=1 if last else 2)
