@@ -35,7 +35,7 @@ class Widen(RatioModule):
         bias = None if layer.bias is None else layer.bias[:width]
         if isinstance(layer, nn.Linear):
             return F.linear(x, layer.weight[:width, : x.shape[-1]], bias)
-        return layer._conv_forward(x, layer.weight[:width, : x.shape[1]], bias)
+        return layer._conv_forward(x, layer.weight[:width, : x.shape[1]], bias)  # type: ignore[no-any-return]
 
     def extra_repr(self) -> str:
         """Shown by print(module)."""
