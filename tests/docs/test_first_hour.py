@@ -1,40 +1,35 @@
 """The first hour, replayed: every command of the transcript prints what the document shows, but for numbers."""
 
-import importlib.util
 from pathlib import Path
 
-DOCS = Path(__file__).parents[2] / "docs"
+import pytest
+
+PAGE = Path(__file__).parents[2] / "docs" / "first-hour.md"
 
 
-def load(name):
-    """A script of docs/, which is no package."""
-    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture(scope="module")
+def replay(script):
+    return script("replay")
 
 
-replay = load("replay")
-
-
-def test_the_transcript_is_what_is_printed(tmp_path):
-    document = (DOCS / "first-hour.md").read_text()
+def test_the_transcript_is_what_is_printed(replay, tmp_path):
+    document = PAGE.read_text()
     steps = replay.read_steps(document)
     assert sum(isinstance(step, replay.Typed) for step in steps) > 25
     for step, found in replay.run_steps(steps, tmp_path):
         assert not replay.difference(step, found), f"$ {step.command}\n{replay.difference(step, found)}"
 
 
-def test_every_error_says_what_to_type():
+def test_every_error_says_what_to_type(replay):
     """What is wrong, and what to do about it: no error of the transcript ends without."""
-    commands = [step for step in replay.read_steps((DOCS / "first-hour.md").read_text()) if hasattr(step, "command")]
+    commands = [step for step in replay.read_steps(PAGE.read_text()) if hasattr(step, "command")]
     errors = [step.expected for step in commands if step.expected.startswith("error:")]
     assert len(errors) > 12
     for text in errors:
         assert text.splitlines()[-1].startswith("  try:"), text
 
 
-def test_differences_are_seen():
+def test_differences_are_seen(replay):
     """Numbers, names of runs and what was trained may differ; words and lines may not."""
 
     def same(expected, found, answer=False):
