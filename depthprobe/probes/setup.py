@@ -111,9 +111,9 @@ def about_model(
 ) -> dict[str, Any]:
     """What model.pt says about itself: enough to build the network, bring the data again, and go on training.
 
-    split: the "seed", "fold" and "folds" that say which examples were kept for validation; scaled: these examples. In the
-    result, "input" has the shape of one input without the batch, of token ids the number that they are smaller than, and
-    the "mean" and "std" per channel or feature of what the network was trained on, (x - mean) / std.
+    split: the "seed", "fold" and "folds" that say which examples were kept for validation; scaled: these examples. In
+    the result, "input" has the shape of one input without the batch, of token ids the number that they are smaller
+    than, and the "mean" and "std" per channel or feature of what the network was trained on, (x - mean) / std.
     """
     x = data.train.x
     below = None if x.is_floating_point() else int(x.max()) + 1

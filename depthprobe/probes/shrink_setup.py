@@ -237,7 +237,11 @@ def say_split(model: TrainedModel, split_of: Mapping[str, int], data: Dataset) -
         same = (model.trained.get("data") or {}).get("fingerprint") == data.fingerprint and dict(seen) == dict(split_of)
         other = "the checkpoint was trained on other data or another split: it may have seen the validation examples"
         return () if same else (other,)
-    return ("the checkpoint does not say what it was trained on: it may have seen the validation examples",)
+    return (
+        "the checkpoint does not say what it was trained on: it may have seen the validation examples",
+        "nor how its inputs were scaled: here each channel has mean 0 and standard deviation 1; if it begins worse "
+        "than you know it, train it on such inputs",
+    )
 
 
 def choose_rate(

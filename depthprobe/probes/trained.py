@@ -110,12 +110,12 @@ def open_trained(
             where=str(checkpoint),
             expected="a model.pt of depthprobe, or --model and --dataset",
             found="a plain state dict",
-            hint=f"{checkpoint} --model model.py --dataset ...",
+            hint="--model model.py --dataset ..., as it was trained",
         )
     if data is None and "data" not in about:
         raise ModelError(
             "the checkpoint does not say which data set it was trained on", where=str(checkpoint),
-            expected="a model.pt of depthprobe, or --dataset", hint="--dataset cifar10",
+            expected="a model.pt of depthprobe, or --dataset", hint="--dataset digits, or a folder of images",
         )  # fmt: skip
     data = data or DataSource.from_json(about["data"])
     if data_dir is not None:
