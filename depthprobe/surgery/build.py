@@ -12,8 +12,9 @@ from depthprobe.graph.units import Unit, layers_of, unit_nodes
 from depthprobe.layers.gate import Gate
 from depthprobe.layers.site import PlainSite, Site
 from depthprobe.surgery.loose import loose_sites, set_mode
-from depthprobe.surgery.plain import attributes_of, plain_site, resize_nodes
+from depthprobe.surgery.plain import attributes_of, plain_site
 from depthprobe.surgery.plans import UnitPlan
+from depthprobe.surgery.resizing import resize_nodes
 from depthprobe.surgery.stacks import chain_gates, refill_stacks
 from depthprobe.surgery.swap import swap_modules
 

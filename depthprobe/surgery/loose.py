@@ -21,7 +21,8 @@ def loose_sites(traced: Traced, plans: Mapping[str, UnitPlan]) -> dict[str, nn.M
 
     The gate, or the bypass, stands where the weight layer was, and takes in the layers that follow at once: forward
     then calls an Identity in place of those. Copies come behind the last layer that is the run's own. A function that
-    forward calls behind it completes the last of them, since they begin with it.
+    forward calls behind it completes the last of them, since they begin with it: so what a half-open gate mixes is what
+    goes into that function. For samples or channels taken whole that is the same, for a blend it is not.
     """
     found: dict[str, nn.Module] = {}
     for name, plan in plans.items():
