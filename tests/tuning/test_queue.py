@@ -25,7 +25,6 @@ from depthprobe.tuning.queue import (
 )
 from depthprobe.tuning.quiet import quietly
 from depthprobe.tuning.storage import open_storage
-from depthprobe.tuning.workers import see_through
 
 TRIALS, PROCESSES = 40, 3
 
@@ -46,8 +45,17 @@ def square(trial):
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch):
     """Trials here end at once: nobody waits half a second for them."""
-    for module in ("queue", "workers"):
-        monkeypatch.setattr(f"depthprobe.tuning.{module}.POLL_SECONDS", 0.02)
+    monkeypatch.setattr("depthprobe.tuning.queue.POLL_SECONDS", 0.02)
+
+
+@pytest.fixture
+def watched(monkeypatch):
+    """see_through, with one local worker that is alive. Imported late: the processes below start without torch."""
+    from depthprobe.tuning import workers
+
+    monkeypatch.setattr(workers, "POLL_SECONDS", 0.02)
+    process = Watched()
+    return process, lambda queue, runner, after: workers.see_through(queue, runner, [process], after)
 
 
 @pytest.fixture
@@ -193,19 +201,21 @@ class Watched:
         return self.alive
 
 
-def test_a_trial_lost_while_workers_are_watched_goes_to_one_of_them(url):
-    queue, there, process = open_queue(url, 2), open_queue(url), Watched()
+def test_a_trial_lost_while_workers_are_watched_goes_to_one_of_them(url, watched):
+    queue, there = open_queue(url, 2), open_queue(url)
+    _, see_through = watched
     interrupt_one(there)
 
     def work():
         drain(there, square)
 
-    see_through(queue, pytest.fail, [process], work)
+    see_through(queue, pytest.fail, work)
     assert states(queue) == [TrialState.COMPLETE] * 2
 
 
-def test_an_error_of_a_local_worker_is_met_by_whoever_started_it(url):
-    queue, there, process = open_queue(url, 2), open_queue(url), Watched()
+def test_an_error_of_a_local_worker_is_met_by_whoever_started_it(url, watched):
+    queue, there = open_queue(url, 2), open_queue(url)
+    process, see_through = watched
 
     def broken(trial):
         trial.set_user_attr(ERROR, "ValueError: broken")
@@ -219,7 +229,7 @@ def test_an_error_of_a_local_worker_is_met_by_whoever_started_it(url):
         process.alive = False
 
     with pytest.raises(ValueError, match="broken"):
-        see_through(queue, broken, [process], work)
+        see_through(queue, broken, work)
     assert states(queue) == [TrialState.FAIL, TrialState.COMPLETE]
 
 
