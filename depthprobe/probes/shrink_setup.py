@@ -128,7 +128,7 @@ def set_up_shrink(
     config.json of the run that is resumed: rate and ranking are taken from there.
     """
     begun = time.monotonic()
-    train = fine_tuning(model, typed)
+    train, undrawn = fine_tuning(model, typed), model.say_undrawn(verify=config.verify)
     accelerator = open_device(train.device, train.precision, train.threads)
     data = as_tokens(source.open(), model.whole())
     split_of = choose_split(model, config)
@@ -184,7 +184,7 @@ def set_up_shrink(
         tolerance_note=say_tolerance(config, auto, len(split.valid), 1, own.metric),
         tolerance_auto=automatic,
         forecast=forecast_shrink(plan, config.seeds, taught_macs(bench)),
-        notes=own.notes + say_split(model, split_of, data),
+        notes=own.notes + say_split(model, split_of, data) + undrawn,
         own=own,
         lr_note=lr_note,
         range_test=range_test,

@@ -119,7 +119,7 @@ def set_up_width(
     config.json of the run that is resumed: rate and measurements are taken from there.
     """
     begun = time.monotonic()
-    train = fine_tuning(model, typed)
+    train, undrawn = fine_tuning(model, typed), model.say_undrawn(verify=config.verify)
     accelerator = open_device(train.device, train.precision, train.threads)
     data, split_of = source.open(), choose_split(model, config)
     split = split_by_rank(data, split_of["seed"], split_of["folds"])(split_of["fold"])
@@ -165,7 +165,7 @@ def set_up_width(
         tolerance_note=say_tolerance(config, auto, len(split.valid), 1, own.metric),
         tolerance_auto=automatic,
         forecast=forecast_width(plan, config.seeds),
-        notes=own.notes + say_split(model, split_of, data),
+        notes=own.notes + say_split(model, split_of, data) + undrawn,
         own=own,
         lr_note=lr_note,
         untrained=untrained,
