@@ -38,7 +38,7 @@ from depthprobe.probes.timing import SECONDS, time_probe
 from depthprobe.runs import RunFolder
 from depthprobe.training.batches import Batches
 from depthprobe.training.device import open_device
-from depthprobe.training.metric_source import check_tolerance
+from depthprobe.training.metric_source import check_kept, check_tolerance
 from depthprobe.training.metrics import Metric
 
 
@@ -219,6 +219,7 @@ def _open_own(
 ) -> Own:
     own = open_own(model, data, train, config.metric, asked)
     check_tolerance(config.tolerance, own.metric)
+    check_kept(config.limits, own.metric)
     if check_targets(network, example, data, own):
         check_outputs(network, example, data)
     return own

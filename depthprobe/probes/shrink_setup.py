@@ -39,7 +39,7 @@ from depthprobe.runs import RunFolder
 from depthprobe.training.batches import Batches
 from depthprobe.training.device import open_device
 from depthprobe.training.learner import predict
-from depthprobe.training.metric_source import check_tolerance
+from depthprobe.training.metric_source import check_kept, check_tolerance
 from depthprobe.training.teacher import Teacher, make_teacher
 
 ABOVE_CHANCE = 3.0  # standard errors that a trained network has to be above guessing
@@ -137,6 +137,7 @@ def set_up_shrink(
     network = model.whole()
     own = open_own(model, data, train, config.metric, asked or Asked(record=record))  # type: ignore[arg-type]
     check_tolerance(config.tolerance, own.metric)
+    check_kept(config.limits, own.metric)
     if check_targets(network, example, data, own):
         check_outputs(network, example, data)
     augment = choose_augment(train, data, example)

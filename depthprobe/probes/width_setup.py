@@ -38,7 +38,7 @@ from depthprobe.runs import RunFolder
 from depthprobe.schedules import Hold
 from depthprobe.training.batches import Batches
 from depthprobe.training.device import open_device
-from depthprobe.training.metric_source import check_tolerance
+from depthprobe.training.metric_source import check_kept, check_tolerance
 
 COURSE = 2  # of what is trained, and in which order: runs that another one began cannot be carried on
 
@@ -126,6 +126,7 @@ def set_up_width(
     example, network = split.train.x[:2], model.build()
     own = open_own(model, data, train, config.metric, asked or Asked(record=record))  # type: ignore[arg-type]
     check_tolerance(config.tolerance, own.metric)
+    check_kept(config.limits, own.metric)
     if check_targets(network, example, data, own):
         check_outputs(network, example, data)
     augment = choose_augment(train, data, example)
