@@ -36,12 +36,16 @@ def cifar11(
     return _finish(layers, shape)
 
 
-def cifar3(width: int = 32, shape: tuple[int, int, int] = (3, 32, 32), init: str = "gaussian:0.01") -> nn.Sequential:
+def cifar3(
+    width: int = 32, shape: tuple[int, int, int] = (3, 32, 32), init: str = "gaussian:0.01", keep_gain: bool = False
+) -> nn.Sequential:
     """The left column of Table 2, (B, *shape) -> (B, 10) logits."""
     layers = OrderedDict[str, nn.Module](pixels=Pixels(62.0))
     for stage, (inputs, outputs, kernel) in enumerate([(shape[0], width, 5), (width, width, 5), (width, 2 * width, 3)]):
         name = str(stage + 1)
-        layers[f"conv{name}"] = draw(nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2), init)
+        paper = kernel**2 * (32 if stage else inputs)
+        conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)
+        layers[f"conv{name}"] = draw(conv, init, fan_in=paper if keep_gain else None)
         layers[f"relu{name}"] = nn.ReLU()
         if stage < 2:
             layers[f"pool{name}"], layers[f"norm{name}"] = Pool(), WithinChannelNorm(3, alpha=5e-5, beta=0.75)

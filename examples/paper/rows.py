@@ -50,7 +50,9 @@ class Row:
         """A new network for inputs of `shape`, its weights drawn from torch's generator."""
         module, _, name = (arm.model or self.model).partition(":")
         make: Callable[..., nn.Module] = getattr(import_module(f"examples.paper.{module}"), name)
-        drawn = self.args if not arm.model else {k: v for k, v in self.args.items() if k in ("width", "widths", "init")}
+        drawn = (
+            self.args if not arm.model else {k: v for k, v in self.args.items() if k in ("width", "init", "keep_gain")}
+        )
         return make(shape=shape, **{**drawn, **arm.args})
 
 
