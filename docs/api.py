@@ -79,7 +79,7 @@ def write_page() -> str:
     parts += [describe(kind.__name__, kind, called=False) + table(kind) for kind in SETTINGS]
     parts.append(
         "## Errors\n\nEvery message says what is wrong, where, what was expected and found, and what to type next; "
-        "they are attributes too: `what`, `where`, `expected`, `found`, `hint`. UsageErrors end a command with exit "
+        "they are attributes too: `what`, `where`, `expected`, `found`, `hint`. A UsageError ends a command with exit "
         "code 2: nothing was created; all others with 3.\n"
     )
     parts.append("\n".join(tree(errors.DepthprobeError)) + "\n")
