@@ -16,7 +16,7 @@ from torch import nn
 
 from depthprobe.cli import main
 
-WEIGHTS = 1e-8  # of any weight, after the walk and the branches
+WEIGHTS = 1e-10  # of any weight, after the walk and the branches
 LOSSES = 1e-6  # written with fewer digits
 MODEL = """
 import os, signal
@@ -45,24 +45,27 @@ def loss(output, target):
         os.kill(os.getpid(), signal.SIGKILL)
     return F.cross_entropy(output, target)
 """
-WORDS = ["shrink", "net.pt", "--model", "net.py:model", "-d", "data.npz", "--seeds", "2", "--steps", "120"]
-WORDS += ["--lr", "0.02", "--batch-size", "50", "--threads", "1", "--tolerance", "0.02", "--quiet"]
+WORDS = ["shrink", "net.pt", "--model", "net.py:model", "-d", "data.npz", "--seeds", "2", "--steps", "60"]
+WORDS += ["--lr", "0.005", "--batch-size", "50", "--threads", "1", "--tolerance", "0.1", "--quiet"]
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A folder with data, a model file and a trained checkpoint: four hidden layers, two of which do nothing much."""
+    """A folder with data, a model file and a trained checkpoint of four hidden layers.
+
+    Noisy labels and a large rate make for a flat minimum: in a sharp one training is chaotic, and rounding grows.
+    """
     folder = tmp_path_factory.mktemp("shrink")
     (folder / "net.py").write_text(MODEL)
     torch.manual_seed(0)
     x = torch.randn(900, 6)
-    y = (x[:, 0] + 0.5 * x[:, 1] > 0).long()
+    y = (x[:, 0] + 0.5 * x[:, 1] + 0.5 * torch.randn(900) > 0).long()
     np.savez(folder / "data.npz", x=x.numpy(), y=y.numpy())
     known: dict = {}
     exec(MODEL, known)
     net = known["model"]()
-    optimizer = torch.optim.Adam(net.parameters(), lr=0.01)
-    for _ in range(200):
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.2, momentum=0.9)
+    for _ in range(300):
         optimizer.zero_grad()
         nn.functional.cross_entropy(net(x), y).backward()
         optimizer.step()
@@ -125,7 +128,7 @@ def test_two_processes_shrink_as_one(place, alone):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("at", [30, 260])
+@pytest.mark.parametrize("at", [30, 120])
 def test_killed_as_two_and_resumed_as_one(place, alone, monkeypatch, at):
     """In the walk, and in a branch after it."""
     run = place / f"killed{at}"
