@@ -13,6 +13,7 @@ from torch import nn
 from examples.paper.arm import Arm
 
 SCALES = ("smoke", "cpu", "full")
+SHARED = ("width", "init", "keep_gain")  # arguments that an arm's own model has in common with the row's
 CONFIGS = Path(__file__).parent / "configs"
 ORDER = (
     "lenet10", "lenet30", "lenet50", "lenet70", "cifar11", "max_scale", "alexnet13", "vgg16",
