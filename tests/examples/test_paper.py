@@ -6,14 +6,20 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
+from depthprobe.inputs import open_dataset
+from depthprobe.training.batches import Batches
 from examples.paper import claims
 from examples.paper.__main__ import main
+from examples.paper.accuracy import accuracy
 from examples.paper.alexnet import alexnet
 from examples.paper.cifar11 import cifar11
+from examples.paper.folder import MEAN, STD, open_folder
 from examples.paper.lenet import lenet
 from examples.paper.lines import append_line, read_lines
 from examples.paper.measured import interval, settled_at, threshold
@@ -150,6 +156,26 @@ def test_the_local_norm_is_caffes_within_channel_norm():
     found = WithinChannelNorm(3, alpha=0.5, beta=0.75)(x)
     window = x[1, 2, 1:4, 2:5]
     assert torch.allclose(found[1, 2, 2, 3], x[1, 2, 2, 3] / (1 + 0.5 / 9 * (window**2).sum()) ** 0.75)
+
+
+def test_an_image_folder_is_read_as_it_is_asked_for(tmp_path):
+    dice = np.random.default_rng(0)
+    for part, count in (("train", 6), ("val", 2)):
+        for name in ("cat", "dog"):
+            (tmp_path / part / name).mkdir(parents=True)
+            for number in range(count):
+                pixels = dice.integers(0, 256, (20, 30, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(tmp_path / part / name / f"{number}.png")
+    split = open_folder(tmp_path, 16, held_out=3)
+    assert (len(split.train), len(split.valid), len(split.test)) == (9, 3, 4)
+    assert split.test.y.tolist() == [0, 0, 1, 1]
+    whole = open_dataset(str(tmp_path), image_size=16).valid.x
+    mean = torch.tensor(MEAN).view(3, 1, 1)
+    assert torch.allclose(split.test.x[:3] * STD + mean, whole[:3], atol=1e-5)
+    batches = Batches(split.train, 4, 0, True, torch.device("cpu"))
+    assert batches.at(1)[0].shape == (4, 3, 16, 16)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 2))
+    assert accuracy(net, split.test.x, split.test.y) in (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 def line(arm, seed, error, curve=((10, 1.0, 0.9),)):
