@@ -19,6 +19,7 @@ from examples.paper.__main__ import main
 from examples.paper.accuracy import accuracy
 from examples.paper.alexnet import alexnet
 from examples.paper.cifar11 import cifar11
+from examples.paper.document import write_document
 from examples.paper.folder import MEAN, STD, open_folder
 from examples.paper.lenet import lenet
 from examples.paper.lines import append_line, read_lines
@@ -222,6 +223,12 @@ def test_every_claim_is_about_arms_that_exist():
                 assert read_row(row, "cpu").arm(arm), name
             if claim["rule"] not in ("trains", "converges"):
                 assert len(found["this"]) == len(found["that"]) == 1
+
+
+def test_the_page_is_what_the_lines_say(tmp_path):
+    write_document(ROOT / "benchmarks" / "results" / "paper", tmp_path / "paper.md")
+    expected = (tmp_path / "paper.md").read_text()
+    assert (ROOT / "docs" / "paper.md").read_text() == expected, "python -m examples.paper --document"
 
 
 def test_interval_and_places_on_a_curve():
