@@ -4,6 +4,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from depthprobe.inputs import Split, open_dataset, split_dataset
+from examples.paper.folder import open_folder
 
 SPLIT_SEED = 0
 
@@ -14,6 +15,7 @@ def open_split(dataset: str, image: int | None, limit: int | None, data_dir: Pat
 
     dataset: a name, or "imagenet": the folder `imagenet/{train,val}/<class>/*.jpg` in `data_dir`.
     """
-    place = str((data_dir or Path()) / "imagenet") if dataset == "imagenet" else dataset
-    data = open_dataset(place, data_dir=data_dir, image_size=image, limit_train=limit)
+    if dataset == "imagenet":
+        return open_folder((data_dir or Path()) / "imagenet", image or 227)
+    data = open_dataset(dataset, data_dir=data_dir, image_size=image, limit_train=limit)
     return split_dataset(data, split_seed=SPLIT_SEED)

@@ -30,6 +30,7 @@ def describe_row(scales: list[Row], lines: Sequence[Line]) -> str:
     for scaled in scales:
         mine = [line for line in lines if (line["row"], line["scale"]) == (row.name, scaled.scale)]
         parts.append(describe_scale(scaled, mine) if mine else f"Scale {scaled.scale}: not run.")
+    parts += [f"What we make of it: {row.found}"] if row.found else []
     return "\n\n".join(parts)
 
 

@@ -13,6 +13,7 @@ from torch import nn
 from examples.paper.arm import Arm
 
 SCALES = ("smoke", "cpu", "full")
+SHARED = ("width", "init", "keep_gain")  # arguments that an arm's own model has in common with the row's
 CONFIGS = Path(__file__).parent / "configs"
 ORDER = (
     "lenet10", "lenet30", "lenet50", "lenet70", "cifar11", "max_scale", "alexnet13", "vgg16",
@@ -23,7 +24,7 @@ ORDER = (
 @dataclass(frozen=True, kw_only=True)
 class Row:
     """One experiment at one scale. title, place, paper: what it is, where it is, what the paper says; differs: why the
-    figures here may be others; settings: data set, size, steps.
+    figures here may be others; found: what to make of them; settings: data set, size, steps.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Row:
     place: str
     paper: str
     differs: str
+    found: str
     model: str
     args: dict[str, Any]
     solver: dict[str, Any]
@@ -63,6 +65,6 @@ def read_row(name: str, scale: str) -> Row:
     settings = text[scale]
     args = {**text.get("args", {}), **settings.get("args", {})}
     arms = tuple(Arm(**{**row, "units": tuple(row.get("units", ()))}) for row in text["arm"])
-    shown = {key: text.get(key, "") for key in ("title", "place", "paper", "differs", "model")}
+    shown = {key: text.get(key, "") for key in ("title", "place", "paper", "differs", "found", "model")}
     solver = {**text["solver"], **settings.get("solver", {})}
     return Row(name=name, scale=scale, args=args, solver=solver, settings=settings, arms=arms, **shown)

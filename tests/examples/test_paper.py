@@ -6,14 +6,21 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
+from depthprobe.inputs import open_dataset
+from depthprobe.training.batches import Batches
 from examples.paper import claims
 from examples.paper.__main__ import main
+from examples.paper.accuracy import accuracy
 from examples.paper.alexnet import alexnet
 from examples.paper.cifar11 import cifar11
+from examples.paper.document import write_document
+from examples.paper.folder import MEAN, STD, open_folder
 from examples.paper.lenet import lenet
 from examples.paper.lines import append_line, read_lines
 from examples.paper.measured import interval, settled_at, threshold
@@ -152,6 +159,26 @@ def test_the_local_norm_is_caffes_within_channel_norm():
     assert torch.allclose(found[1, 2, 2, 3], x[1, 2, 2, 3] / (1 + 0.5 / 9 * (window**2).sum()) ** 0.75)
 
 
+def test_an_image_folder_is_read_as_it_is_asked_for(tmp_path):
+    dice = np.random.default_rng(0)
+    for part, count in (("train", 6), ("val", 2)):
+        for name in ("cat", "dog"):
+            (tmp_path / part / name).mkdir(parents=True)
+            for number in range(count):
+                pixels = dice.integers(0, 256, (20, 30, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(tmp_path / part / name / f"{number}.png")
+    split = open_folder(tmp_path, 16, held_out=3)
+    assert (len(split.train), len(split.valid), len(split.test)) == (9, 3, 4)
+    assert split.test.y.tolist() == [0, 0, 1, 1]
+    whole = open_dataset(str(tmp_path), image_size=16).valid.x
+    mean = torch.tensor(MEAN).view(3, 1, 1)
+    assert torch.allclose(split.test.x[:3] * STD + mean, whole[:3], atol=1e-5)
+    batches = Batches(split.train, 4, 0, True, torch.device("cpu"))
+    assert batches.at(1)[0].shape == (4, 3, 16, 16)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 2))
+    assert accuracy(net, split.test.x, split.test.y) in (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
 def line(arm, seed, error, curve=((10, 1.0, 0.9),)):
     settled = {"steps": 100, "classes": 10, "curve": [list(point) for point in curve]}
     return {"row": "r", "arm": arm, "seed": seed, "test_error": error, "converged": error < 0.7, **settled}
@@ -196,6 +223,12 @@ def test_every_claim_is_about_arms_that_exist():
                 assert read_row(row, "cpu").arm(arm), name
             if claim["rule"] not in ("trains", "converges"):
                 assert len(found["this"]) == len(found["that"]) == 1
+
+
+def test_the_page_is_what_the_lines_say(tmp_path):
+    write_document(ROOT / "benchmarks" / "results" / "paper", tmp_path / "paper.md")
+    expected = (tmp_path / "paper.md").read_text()
+    assert (ROOT / "docs" / "paper.md").read_text() == expected, "python -m examples.paper --document"
 
 
 def test_interval_and_places_on_a_curve():
