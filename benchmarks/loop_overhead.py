@@ -5,9 +5,9 @@ Run: OMP_NUM_THREADS=1 python benchmarks/loop_overhead.py [--rounds 25] [--skip-
 Same network, same data in memory, same batch, SGD with momentum and a cosine rate, one thread. Time: both loops train a
 few updates in turn in one process, and the median over rounds of the ratio within a round is printed; time is the
 processor's, so that other programs on the machine count little. plain: a network without gates. all open: with six
-gated copies, all at 1, beside the deep network. all shut: at 0, beside the shallow one. fixed: microseconds of an update
-that do not depend on the network, the least of many, on a single linear layer. Memory: the peak of a process of its own
-for either loop (getrusage), and of one which only builds.
+gated copies, all at 1, beside the deep network. all shut: at 0, beside the shallow one. fixed: microseconds of an
+update that do not depend on the network, the least of many, on a single linear layer. Memory: the peak of a process of
+its own for either loop (getrusage), and of one which only builds.
 """
 
 import argparse
