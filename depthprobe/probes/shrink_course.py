@@ -62,10 +62,11 @@ def train_candidate(
     if (walker, walked[0].kind) not in ended:
         return walked
     tried = (walker, anew[0].kind) in ended
-    if not tried and measured.tried.get(walked[0].kind, -math.inf) < measured.whole - POINT_SHARE * tolerance:
+    values = {kind: float(scores.mean()) for kind, scores in measured.tried.items()}
+    if not tried and values.get(walked[0].kind, -math.inf) < measured.whole - POINT_SHARE * tolerance:
         return anew
     kind = better_kind(plan, measured.tried, opened)
-    if kind is None or (measured.tried[kind] < measured.whole - HOPELESS * tolerance and not final):
+    if kind is None or (values[kind] < measured.whole - HOPELESS * tolerance and not final):
         return []
     missing = [seed for seed in measured.seeds if (seed, kind) not in ended]
     if not missing and not tried and not does(setup, measured):
