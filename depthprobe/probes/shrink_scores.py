@@ -17,7 +17,7 @@ from depthprobe.probes.answer import read_failures, unpack_scores
 from depthprobe.probes.bench import Arm
 from depthprobe.probes.conclusion import FLOORS, highest_chance
 from depthprobe.probes.sensitivity import at_rate
-from depthprobe.probes.shrink_arms import AS_IT_IS, DOWN, LOOK, branch_kind
+from depthprobe.probes.shrink_arms import AS_IT_IS, DOWN, LOOK, branch_kind, is_ahead
 from depthprobe.probes.shrink_plan import ShrinkPlan
 from depthprobe.probes.shrink_setup import ShrinkSetup
 
@@ -98,15 +98,13 @@ def read_measured(setup: ShrinkSetup, records: Records) -> Measured:
 
 
 def better_kind(plan: ShrinkPlan, tried: Mapping[str, FloatArray], opened: int) -> str | None:
-    """From where a candidate is trained, by the first seed: from the walk's weights where they were better than new
-    ones by more than the standard error of the difference, or alone; otherwise from new ones, whose luck differs from
-    seed to seed and is averaged out. None where neither was tried to its end.
+    """From where a candidate is trained, by the first seed: from the walk's weights where they are ahead of new ones;
+    from either where it is alone. None where neither was tried to its end.
     """
     walked, anew = (branch_kind(plan, opened, anew=anew) for anew in (False, True))
     if walked not in tried or anew not in tried:
         return next((kind for kind in (walked, anew) if kind in tried), None)
-    ahead = tried[walked] - tried[anew]
-    return walked if ahead.mean() > ahead.std(ddof=1) / len(ahead) ** 0.5 else anew
+    return walked if is_ahead(tried[walked], tried[anew]) else anew
 
 
 def decide_on(setup: ShrinkSetup, measured: Measured) -> Decision:
