@@ -3,10 +3,13 @@
 Run: python benchmarks/faults.py [--kills 100] [--flips 4] [--every 1] [--verbs grow ...] [--what kills ...]
 
 Every fault is done to a small probe on digits, which is then resumed and compared with an undisturbed one:
-records.jsonl and recipe.json byte for byte, model.pt bit for bit, recommendation.json apart from times. One JSON line
-per fault goes to --store; started again, the command does what is not there yet. The table comes last. Outcomes:
-equal; refused (exit code 2, saying what to type: both checkpoints rest on one config.json and one records.jsonl); LOST;
-WRONG.
+records.jsonl and recipe.json byte for byte, model.pt bit for bit, recommendation.json apart from times. Kills come at
+moments drawn uniformly over the undisturbed run's time, each found again by how far the run is. tune is killed only, by
+turns as one process and as one with two workers, of which any may be hit: every trial must end exactly once, with the
+undisturbed value, and so must the answer. One JSON line per fault goes to --store; started again, the command does what
+is not there yet. The table comes last. Outcomes: equal; given up (a trial of tune lost two workers, which it is granted
+once; the others are equal); refused (exit code 2, saying what to type: both checkpoints rest on one config.json and one
+records.jsonl); LOST; WRONG.
 """
 
 import argparse
@@ -23,8 +26,9 @@ import torch
 
 from faulty import faults
 from faulty.child import import_all
-from faulty.place import VERBS, Place, make_place
+from faulty.place import DAMAGED, VERBS, Place, make_place
 
+MOST_KILLS = 4  # of one run
 KINDS = ("kills", "damages", "disks")
 STORE = Path(__file__).parent / "results" / "faults.jsonl"
 
@@ -54,8 +58,8 @@ class Ledger:
 def kills(place: Place, ledger: Ledger, verb: str, wanted: int) -> None:
     done, number = 0, 0
     while done < wanted:
-        key, left = f"kill/{verb}/{number}", min(12, wanted - done)
-        row = ledger.do(key, lambda key=key, left=left: faults.kill_run(place, verb, left, key))
+        key, left = f"kill/{verb}/{number}", min(MOST_KILLS, wanted - done)
+        row = ledger.do(key, lambda number=number, left=left: faults.kill_run(place, verb, left, number))
         done, number = done + row["kills"], number + 1
 
 
@@ -86,19 +90,23 @@ def damages(place: Place, ledger: Ledger, verb: str, flips: int, pairs: int) -> 
 
 
 def table(ledger: Ledger) -> list[str]:
-    lines = [f"{'fault':<10}{'verb':<10}{'faults':>8}{'equal':>8}{'refused':>9}{'lost':>6}{'wrong':>7}"]
+    heads = f"{'fault':<10}{'verb':<10}{'faults':>8}{'equal':>8}{'given up':>10}{'refused':>9}{'lost':>6}{'wrong':>7}"
+    lines = [heads]
     groups: dict[tuple[str, str], Counter[str]] = {}
     for key, row in ledger.rows.items():
         count = groups.setdefault((key.split("/")[0], row["verb"]), Counter())
         outcome = row["outcome"].split(":")[0]
         count[outcome] += 1
         count["faults"] += row.get("kills", 1)
+        count.update(f"quarter {int(4 * share)}" for share in row.get("moments", ()))
         if key.startswith("kill"):
             count["runs"] += 1
     for (fault, verb), n in sorted(groups.items()):
-        runs = f"  ({n['runs']} runs)" if n["runs"] else ""
+        quarters = "-".join(str(n[f"quarter {quarter}"]) for quarter in range(4))
+        runs = f"  ({n['runs']} runs; by quarter of the run: {quarters})" if n["runs"] else ""
         lines.append(
-            f"{fault:<10}{verb:<10}{n['faults']:>8}{n['equal']:>8}{n['refused']:>9}{n['LOST']:>6}{n['WRONG']:>7}{runs}"
+            f"{fault:<10}{verb:<10}{n['faults']:>8}{n['equal']:>8}{n['given up']:>10}{n['refused']:>9}{n['LOST']:>6}"
+            f"{n['WRONG']:>7}{runs}"
         )
     total = sum(groups.values(), Counter())
     lines.append(f"{total['faults']} faults, {total['LOST']} lost runs, {total['WRONG']} wrong results")
@@ -118,13 +126,14 @@ def main() -> None:
     import_all()
     ledger = Ledger(chosen.store)
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
-        place = make_place(Path(folder))
+        place = make_place(Path(folder), chosen.verbs)
         for number, verb in enumerate(chosen.verbs if "kills" in chosen.what else ()):
             share = chosen.kills // len(chosen.verbs) + (number < chosen.kills % len(chosen.verbs))
             kills(place, ledger, verb, share)
-        for verb in chosen.verbs if "damages" in chosen.what else ():
+        spoilt = [verb for verb in chosen.verbs if verb in DAMAGED]
+        for verb in spoilt if "damages" in chosen.what else ():
             damages(place, ledger, verb, chosen.flips, chosen.pairs)
-        for verb in chosen.verbs if "disks" in chosen.what else ():
+        for verb in spoilt if "disks" in chosen.what else ():
             disks(place, ledger, verb, chosen.every)
     stamp = f"torch {torch.__version__}, Python {platform.python_version()}, {datetime.date.today().isoformat()}"
     print(f"# python benchmarks/faults.py {' '.join(sys.argv[1:])}; {stamp}")

@@ -1,5 +1,6 @@
 """The answer on stdout: the sentence, the candidate table, where the report lies."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,19 @@ def print_answer(recommendation: Any, page: Path) -> None:
     for line in facts(recommendation):
         console.print(Text(printable(line)), soft_wrap=True)
     console.print(Text(f"report: {printable(str(page))}"), soft_wrap=True)
+    console.print(Text(f"next: {printable(next_command(recommendation, page.parent))}"), soft_wrap=True)
+
+
+def next_command(recommendation: Any, folder: Path) -> str:
+    """What to type after this answer; the page says more."""
+    run = shlex.quote(str(folder))
+    if recommendation.verdict == "inconclusive":
+        return f"the same with --seeds {len(recommendation.seeds) + 2}, or stay as it is"
+    if recommendation.verdict == "keep" and recommendation.command != "width":
+        asked = {"grow": ("shrink", "would fewer do?"), "shrink": ("width", "may they be narrower?")}
+        verb, question = asked[recommendation.command]
+        return f"depthprobe {verb} {run}   ({question})"
+    return f"depthprobe export {run} --out network.py   (the network, plain PyTorch; network.onnx does as well)"
 
 
 def candidate_table(recommendation: Any) -> Table:
@@ -131,3 +145,4 @@ def print_summary(folder: Path, summary: dict[str, Any]) -> None:
     facts = f"{summary['params']:,} parameters, {summary['wall_seconds']:.0f} s"
     console.print(Text(f"validation {metric} {short(valid['value'])}, {facts}"))
     console.print(Text(f"model: {folder / 'model.pt'}"), soft_wrap=True)
+    console.print(Text(f"next: depthprobe shrink {shlex.quote(str(folder))}   (which layers can go?)"), soft_wrap=True)

@@ -10,11 +10,13 @@ from typer.exceptions import Abort, TyperException
 
 from depthprobe import __version__
 from depthprobe.cli import doctor, export, ext, grow, inspect, report, resume, shrink, train, tune, width, worker
+from depthprobe.cli.saying import answering, forget, say
 from depthprobe.cli.signals import interrupted_by_signals
 from depthprobe.errors import DepthprobeError
 
 INTERRUPTED = 130
 VERBS = ("grow", "shrink", "width", "tune", "worker", "inspect", "train", "report", "export", "resume", "doctor", "ext")
+RUNS = ("grow", "shrink", "width", "tune", "worker", "train", "resume")
 
 app = typer.Typer(
     name="depthprobe",
@@ -64,9 +66,12 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _run(words: list[str], debug: bool) -> int:
+    code = 0
     try:
-        code = app(words, prog_name="depthprobe", standalone_mode=False)
-        sys.stdout.flush()
+        # `depthprobe inspect ... | head` has answered; a run that cannot speak is another matter, see `watch`.
+        with contextlib.nullcontext() if words[:1] and words[0] in RUNS and "--help" not in words else answering():
+            code = app(words, prog_name="depthprobe", standalone_mode=False)
+            sys.stdout.flush()
     except DepthprobeError as error:
         return _complain(error.render(), error.exit_code, debug)
     except (Abort, KeyboardInterrupt):
@@ -75,12 +80,9 @@ def _run(words: list[str], debug: bool) -> int:
         verb = words[0] + " " if words and words[0] in VERBS else ""
         hint = f"\n  {'try:':<10}depthprobe {verb}--help"
         return _complain(error.format_message() + hint if error.format_message() else "", error.exit_code, debug)
-    except BrokenPipeError:
-        _forget_output()
-        return 0
     except OSError as error:
         if error.filename is None:
-            _forget_output()
+            forget(sys.stdout)
         facts = DepthprobeError(
             "a file cannot be read or written", where=error.filename and str(error.filename), found=error.strerror
         )
@@ -97,17 +99,11 @@ def _run(words: list[str], debug: bool) -> int:
     return code if isinstance(code, int) else 0
 
 
-def _forget_output() -> None:
-    """What could not be printed is not tried again when Python ends."""
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
 def _complain(text: str, code: int, debug: bool) -> int:
     if debug:
         traceback.print_exc()
     if text and _may_speak():
-        print(f"error: {text}", file=sys.stderr)
+        say(f"error: {text}")
     return code
 
 

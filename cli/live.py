@@ -1,6 +1,5 @@
 """Progress on stderr: a live table of seeds and arms with ratio bars, or plain lines where there is no terminal."""
 
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from depthprobe.cli.saying import say
 from depthprobe.probes.listener import Listener
 
 BARS = " ▁▂▃▄▅▆▇█"
@@ -110,7 +110,7 @@ class PlainView(Watcher):
         super().begun(setup, done_arms, arms)
         verifying = any(arm.kind.startswith("verify") for arm in arms)
         for line in (["verifying: both architectures from scratch"] if verifying else []) if known else self.head:
-            print(line, file=sys.stderr)
+            say(line)
 
     def recorded(self, record: dict[str, Any]) -> None:
         """Say what was measured."""
@@ -119,23 +119,19 @@ class PlainView(Watcher):
         if record["kind"] == "trace" and record["arm"] == "train":
             self.traces += 1
             if self.traces % 5 == 0:
-                print(
+                say(
                     f"step {record['step']:>7,}  loss {record['loss']:.3f}  {self.metric} {short(record['value'])}  "
-                    f"{100 * self.share():3.0f} %, {self.time_left()} left",
-                    file=sys.stderr,
-                    flush=True,
+                    f"{100 * self.share():3.0f} %, {self.time_left()} left"
                 )
         if record["kind"] == "stop":
-            print(record["what"], file=sys.stderr)
+            say(record["what"])
         if record["kind"] == "failure":
-            print(f"{place} FAILED: {record['what']}", file=sys.stderr)
+            say(f"{place} FAILED: {record['what']}")
         if record["kind"] == "measurement" and not (record["walk"] == "down" and self._twin(record)):
-            print(
+            say(
                 f"{place:<15} {record['walk']:<8}{record['depth']:>4} {self.noun}  "
                 f"{self.metric} {short(record['value'])}  "
-                f"{100 * self.share():3.0f} %, {self.time_left()} left",
-                file=sys.stderr,
-                flush=True,
+                f"{100 * self.share():3.0f} %, {self.time_left()} left"
             )
 
     def _twin(self, record: dict[str, Any]) -> bool:

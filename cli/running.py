@@ -10,6 +10,7 @@ from typing import Any
 
 from depthprobe.cli.answer import print_answer, print_summary
 from depthprobe.cli.live import LiveView, PlainView, Watcher
+from depthprobe.cli.saying import answering, say
 from depthprobe.cli.tuned import continue_tune, finish_tune
 from depthprobe.errors import DepthprobeError, RunFolderError
 from depthprobe.probes.listener import Listener
@@ -21,7 +22,7 @@ def watch(*, quiet: bool) -> Iterator[Watcher]:
     """A live view on a terminal, plain lines elsewhere, nothing when quiet; all on stderr.
 
     A run that is interrupted says how to go on in its last line. Raises DepthprobeError, with the same, when memory
-    does not suffice.
+    does not suffice, or when something else than the progress is printed and nobody reads.
     """
     watcher = Watcher() if quiet else LiveView() if sys.stderr.isatty() else PlainView()
     try:
@@ -30,6 +31,11 @@ def watch(*, quiet: bool) -> Iterator[Watcher]:
     except KeyboardInterrupt:
         _say_interrupted(watcher.folder)
         raise
+    except BrokenPipeError as error:
+        raise DepthprobeError(
+            "the run printed something, and nobody reads", where=str(watcher.folder or "before there is a run"),
+            expected="output that is read to its end", hint=_resume(watcher.folder),
+        ) from error  # fmt: skip
     except (MemoryError, RuntimeError) as error:
         if not _is_memory(error):
             raise
@@ -43,7 +49,7 @@ def watch(*, quiet: bool) -> Iterator[Watcher]:
 
 def _say_interrupted(folder: Path | None) -> None:
     resume = _resume(folder)
-    print(f"interrupted; go on with:\n{resume}" if resume else "interrupted", file=sys.stderr)
+    say(f"interrupted; go on with:\n{resume}" if resume else "interrupted")
 
 
 def _resume(folder: Path | None) -> str | None:
@@ -61,18 +67,24 @@ def finish_probe(result: Any, *, json: bool) -> None:
     """Write the report, then the answer on stdout. Raises DepthprobeError when the page cannot be written."""
     page = result.folder / "report.html"
     _write_page(result.folder, page)
-    if json:
-        print(json_text.dumps(result.recommendation.to_json(), indent=2))
-    else:
-        print_answer(result.recommendation, page)
+    _answer(result.recommendation, page, json=json)
+
+
+def _answer(recommendation: Any, page: Path, *, json: bool) -> None:
+    with answering():
+        if json:
+            print(json_text.dumps(recommendation.to_json(), indent=2))
+        else:
+            print_answer(recommendation, page)
 
 
 def finish_train(folder: Path, summary: dict[str, Any], *, json: bool) -> None:
     """The summary of one training on stdout."""
-    if json:
-        print(json_text.dumps(summary, indent=2))
-    else:
-        print_summary(folder, summary)
+    with answering():
+        if json:
+            print(json_text.dumps(summary, indent=2))
+        else:
+            print_summary(folder, summary)
 
 
 def run_new(
@@ -90,7 +102,7 @@ def run_new(
     _, run = _verbs(command)
     with telling(team):
         resolved = set_up()
-        check_means(resolved.to_json())
+        check_means(resolved, team)
     with watch(quiet=quiet) as watcher:
         setup, folder = lead(team, lambda: (resolved, create(resolved)))
         watcher.folder = folder.path
@@ -190,7 +202,7 @@ def _verbs(command: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
 
 
 def _finished(folder: RunFolder, command: str, json: bool) -> None:
-    print(f"{folder.path} is finished already", file=sys.stderr)
+    say(f"{folder.path} is finished already")
     if command == "train":
         finish_train(folder.path, folder.read_json("summary.json"), json=json)
         return
@@ -203,10 +215,7 @@ def _finished(folder: RunFolder, command: str, json: bool) -> None:
     page = folder.path / "report.html"
     if not page.exists():
         _write_page(folder.path, page)
-    if json:
-        print(json_text.dumps(recommendation.to_json(), indent=2))
-    else:
-        print_answer(recommendation, page)
+    _answer(recommendation, page, json=json)
 
 
 def _write_page(folder: Path, page: Path) -> None:

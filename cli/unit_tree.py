@@ -32,7 +32,8 @@ def print_units(model: str, info: dict[str, Any]) -> None:
 
 
 def _headline(model: str, info: dict[str, Any]) -> str:
-    how = "traced by torch.fx" if info["tracer"] == "fx" else "units found by running its modules"
+    run = "units found by running its modules on an example: what forward does with other inputs was not seen"
+    how = "traced by torch.fx" if info["tracer"] == "fx" else run
     why = f" ({info['why']})" if info["why"] else ""
     return (
         f"{model}: input {shape_text(info['input_shape'])}, {info['params']:,} parameters, {info['macs']:,} MACs, "

@@ -24,16 +24,17 @@ def worker(
     from depthprobe.inputs import open_model
     from depthprobe.tuning.setup import study_setup
     from depthprobe.tuning.storage import open_storage, parse_url, reporting_storage
-    from depthprobe.tuning.study import checkpoints_here, read_study
+    from depthprobe.tuning.study import PLACE, checkpoints_here, read_study
     from depthprobe.tuning.workers import work
 
-    name, url = _find(study, storage)
+    name, url, folder = _find(study, storage)
     shown = parse_url(url).render_as_string(hide_password=True)
     document = read_study(name, open_storage(url, 1, create=False), shown)
     database = open_storage(url, document["tune"]["heartbeat"])
     setup = study_setup(document, model=open_model(model) if model else None, data_dir=data_dir)
     # The study's own where they are on this machine: a trial goes on from what another worker left there.
-    place = out or checkpoints_here(name, database) or Path("runs") / f"worker-{name}"
+    here = folder / PLACE if folder is not None else checkpoints_here(name, database)
+    place = out or here or Path("runs") / f"worker-{name}"
     if not quiet:
         print(f"study {name} at {shown}; checkpoints in {place}", file=sys.stderr, flush=True)
     with reporting_storage(url):
@@ -42,18 +43,19 @@ def worker(
         print(f"{done} trial{'' if done == 1 else 's'} run here; none is left", file=sys.stderr)
 
 
-def _find(study: str, storage: str | None) -> tuple[str, str]:
-    """Name and URL of the study; from the run folder where that is what was named."""
+def _find(study: str, storage: str | None) -> tuple[str, str, Path | None]:
+    """Name and URL of the study, and the run folder where that is what was named."""
     if storage is not None:
-        return study, storage
+        return study, storage, None
     if not (Path(study) / "config.json").is_file():
         raise ConfigError(
             "no storage was named", where="--storage", expected="a SQLAlchemy URL, or the run folder of tune as STUDY",
             found=study, hint=f"depthprobe worker {study} --storage postgresql+psycopg://HOST/DATABASE",
         )  # fmt: skip
     from depthprobe.runs import RunFolder
+    from depthprobe.tuning.storage import resolve_url
 
     config = RunFolder.open(Path(study)).config
     if config["command"] != "tune":
         raise ConfigError(f"{study} is a run of {config['command']}", where="STUDY", expected="a run of tune")
-    return config["study"], config["storage"]
+    return config["study"], resolve_url(config["storage"], Path(study)), Path(study)

@@ -107,12 +107,13 @@ class GrowthConfig(_Settings):
         _number("overlap", self.overlap, at_least=1, whole=True)
         _number("seed", self.seed, at_least=0, whole=True)
         _number("split_seed", self.split_seed, at_least=0, whole=True)
-        _optional("copies", self.copies, at_least=1, whole=True)
-        _optional("kernel", self.kernel, at_least=1, whole=True)
+        _optional("copies", self.copies, at_least=1, at_most=MOST_COPIES, whole=True)
+        _optional("kernel", self.kernel, at_least=1, at_most=MOST_KERNEL, whole=True)
         _optional("max_scale", self.max_scale, at_least=1.0, at_most=1e6)
         _init(self.init)
 
 
+MOST_COPIES, MOST_KERNEL = 1000, 1023
 BUDGETS = ("max_params", "max_macs", "max_latency_ms", "keep_accuracy")
 
 

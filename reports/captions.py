@@ -1,5 +1,6 @@
 """What stands below the figures: how to read them."""
 
+from depthprobe.reports.cost_figure import pareto_front
 from depthprobe.reports.measured import DepthCurve
 
 COOLED = "Every point is a network cooled to a learning rate of zero and measured on validation examples."
@@ -36,8 +37,8 @@ def depth_caption(command: str, curve: DepthCurve) -> str:
 
 def costs_caption(curve: DepthCurve, latency: str) -> str:
     """Of the candidates' costs."""
-    front = "; the dotted line joins those that no other beats in all of metric, parameters and MACs"
-    joined = front if any(candidate.pareto for candidate in curve.candidates) else ""
+    front = "; the dotted line joins those that no other beats, by parameters and MACs or by latency"
+    joined = front if len(pareto_front(curve)) > 1 else ""
     return f"Areas are parameters, numbers the {curve.axis.noun}{joined}. Latency: {latency}."
 
 

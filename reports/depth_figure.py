@@ -2,13 +2,14 @@
 
 import plotly.graph_objects as go
 
-from depthprobe.reports.depth_marks import add_control, add_depths, span
+from depthprobe.reports.depth_marks import add_control, add_depths, drawn_depths, drawn_way, ends, span
 from depthprobe.reports.figures import Figure, frame
 from depthprobe.reports.measured import DepthCurve
 from depthprobe.reports.numbers import axis_title, fraction, percent
 from depthprobe.reports.palette import BLUE, GREEN, MUTED, ORANGE, wash
 
 HEIGHT = 470
+MOST_TICKS = 15
 
 
 def draw_depth(curve: DepthCurve) -> Figure:
@@ -19,7 +20,8 @@ def draw_depth(curve: DepthCurve) -> Figure:
     _add_seeds(figure, curve)
     _add_estimate(figure, curve)
     add_depths(figure, curve)
-    depths = [candidate.depth for candidate in curve.candidates]
+    depths = drawn_depths(curve)
+    depths = depths if len(depths) <= MOST_TICKS else [candidate.depth for candidate in curve.candidates]
     frame(figure, HEIGHT, hovermode="closest")
     ticks = {"tickmode": "array", "tickvals": depths}
     figure.update_xaxes(title_text=curve.axis.title, range=span(curve), **ticks)
@@ -31,12 +33,8 @@ def draw_depth(curve: DepthCurve) -> Figure:
 
 
 def _heights(curve: DepthCurve) -> tuple[float, float]:
-    """All that counts, and the way up as far as it does not press that flat; failed seeds may fall outside."""
-    values = [end for c in curve.candidates for end in (c.score.low, c.score.high)]
-    values += [curve.control.low, curve.control.high, curve.floor]
-    values += [value for walk in curve.walks if not walk.failed for _, value in walk.down]
-    least = min(values) - 1.2 * (max(values) - min(values))
-    values += [max(value, least) for _, value in curve.up]
+    """All that counts, and what is drawn of the way."""
+    values = [*ends(curve), *(value for _, value in drawn_way(curve))]
     low, high = min(values), max(values)
     margin = 0.07 * (high - low or 0.1)
     return low - margin, high + margin
@@ -44,8 +42,8 @@ def _heights(curve: DepthCurve) -> tuple[float, float]:
 
 def _add_up(figure: go.Figure, curve: DepthCurve) -> None:
     figure.add_scatter(
-        x=[depth for depth, _ in curve.up],
-        y=[value for _, value in curve.up],
+        x=[depth for depth, _ in drawn_way(curve)],
+        y=[value for _, value in drawn_way(curve)],
         name="on the way (trained less, not used)",
         mode="lines+markers",
         line={"color": wash(BLUE, 0.4), "width": 1.5},

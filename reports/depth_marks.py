@@ -6,12 +6,34 @@ from depthprobe.reports.measured import DepthCurve
 from depthprobe.reports.numbers import fraction, size
 from depthprobe.reports.palette import GOOD, INK, MUTED, ORANGE, wash
 
+SIDE = 0.2  # share of the axis that is near an edge
+
 
 def span(curve: DepthCurve) -> tuple[float, float]:
-    """Both ends of the depth axis."""
-    first, last = curve.candidates[0].depth, curve.candidates[-1].depth
+    """Both ends of the depth axis, which has room for what was measured on the way."""
+    depths = drawn_depths(curve)
+    first, last = depths[0], depths[-1]
     margin = max(0.35, 0.05 * (last - first))
     return first - margin, last + margin
+
+
+def drawn_depths(curve: DepthCurve) -> list[int]:
+    """Depths of the candidates, and of what was measured on the way, ascending."""
+    return sorted({candidate.depth for candidate in curve.candidates} | {depth for depth, _ in drawn_way(curve)})
+
+
+def drawn_way(curve: DepthCurve) -> list[tuple[int, float]]:
+    """What was measured on the way, as far as it does not press flat what counts: that is in the tables."""
+    low, high = ends(curve)
+    return [(depth, value) for depth, value in curve.up if value >= low - 1.2 * (high - low)]
+
+
+def ends(curve: DepthCurve) -> tuple[float, float]:
+    """Least and greatest value of all that counts; failed seeds may fall outside."""
+    values = [end for c in curve.candidates for end in (c.score.low, c.score.high)]
+    values += [curve.control.low, curve.control.high, curve.floor]
+    values += [value for walk in curve.walks if not walk.failed for _, value in walk.down]
+    return min(values), max(values)
 
 
 def add_control(figure: go.Figure, curve: DepthCurve) -> None:
@@ -60,12 +82,15 @@ def add_depths(figure: go.Figure, curve: DepthCurve) -> None:
     else:
         marks[advised] = (word, MUTED if curve.recommended is None else GOOD)
     near = abs(advised - curve.current) < 0.25 * (span(curve)[1] - span(curve)[0])
+    left, right = span(curve)
     for depth, (text, colour) in marks.items():
+        place = (depth - left) / (right - left)  # near an edge the name stands on the inner side: a phone is narrow
         figure.add_shape(
             type="line", x0=depth, x1=depth, y0=0, y1=1, yref="paper", layer="below",
             line={"color": colour, "width": 1.5, "dash": "dot" if text == "current" else "solid"},
         )  # fmt: skip
         figure.add_annotation(
-            x=depth, y=1, yref="paper", yanchor="bottom", showarrow=False, text=f"{text}: {depth}",
+            x=depth, y=1, yref="paper", yanchor="bottom", showarrow=False,
+            xanchor="left" if place < SIDE else "right" if place > 1 - SIDE else "center", text=f"{text}: {depth}",
             yshift=15 if near and text == word else 0, font={"size": 12, "color": colour},
         )  # fmt: skip

@@ -46,7 +46,8 @@ def import_all() -> None:
     import depthprobe.probes.shrink
     import depthprobe.probes.train
     import depthprobe.probes.width
-    import depthprobe.reports.page  # noqa: F401
+    import depthprobe.reports.page
+    import depthprobe.tuning.tune  # noqa: F401
 
     torch.set_num_threads(1)
 
@@ -79,17 +80,19 @@ def start(words: list[str], folder: Path, spoil: Callable[[], None] | None = Non
         os._exit(code)
 
 
-def wait(child: Started, kill_after: float | None = None, kill_when: Callable[[], bool] | None = None) -> Ended:
-    """Its end; it gets SIGKILL so many seconds after its start, or when something is true, if it lives that long."""
-    sent = False
+def wait(
+    child: Started, strike: Callable[[int], int | None] = lambda _: None, look: Callable[[], object] = lambda: None
+) -> Ended:
+    """Its end. strike: asked all the time with its id which process gets SIGKILL now; look: called as often."""
     while True:
         done, status = os.waitpid(child.pid, os.WNOHANG)
         if done:
             break
-        late = kill_after is not None and time.monotonic() - child.began >= kill_after
-        if not sent and (late or (kill_when is not None and kill_when())):
-            os.kill(child.pid, signal.SIGKILL)
-            sent = True
+        victim = strike(child.pid)
+        if victim is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(victim, signal.SIGKILL)
+        look()
         time.sleep(0.002)
     files = [child.folder.with_name(f"{child.folder.name}.{name}") for name in ("out", "err")]
     out, err = (file.read_text(errors="replace") if file.exists() else "" for file in files)

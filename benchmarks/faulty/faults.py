@@ -1,4 +1,6 @@
-"""The faults, one function each: a row with `what` was done and its `outcome` (equal, refused, LOST or WRONG)."""
+"""The faults, one function each: a row with `what` was done and its `outcome` (equal, given up, refused, LOST or
+WRONG).
+"""
 
 import errno
 import os
@@ -10,35 +12,36 @@ from pathlib import Path
 from typing import Any
 
 from faulty.child import Ended, run, start, wait
+from faulty.moments import Killer, draw
 from faulty.place import Place
+from faulty.studies import given_up, local_workers
 
 Row = dict[str, Any]
-GOOD = ("equal", "refused")
 
 
-def kill_run(place: Place, verb: str, kills: int, seed: str) -> Row:
-    """One run killed at random moments, `kills` times at most, resumed each time, then compared."""
-    dice, out, moments = random.Random(seed), f"killed-{verb}", []
-    place.remove(out)
-    folder = place.folder / out
-    while len(moments) < kills:
-        words = place.resume(out) if folder.exists() else place.words(verb, out)
-        ended = wait(start(words, place.folder), kill_after=dice.uniform(0.0, 0.8 * place.seconds[verb]))
+def kill_run(place: Place, verb: str, kills: int, number: int) -> Row:
+    """One run killed at `kills` random moments at most, resumed each time, then compared.
+
+    Every other run of tune has two workers, and one of its processes is hit, whichever it is.
+    """
+    dice, out = random.Random(f"{verb}/{number}"), f"killed-{verb}-{number}"
+    folder, workers = place.folder / out, 2 if verb == "tune" and number % 2 else 1
+    killer = Killer(folder, draw(place.courses[verb], dice, kills))
+    if workers > 1:
+        killer.choose = lambda pid: dice.choice([pid, *local_workers(pid)])
+    while True:
+        killer.there = None
+        words = place.resume(out) if folder.exists() else place.words(verb, out, workers)
+        ended = wait(start(words, place.folder), killer.strike)
         if ended.code >= 0:
             break
-        moments.append(f"{ended.seconds:.2f} s ({where(folder)})")
-    else:
-        ended = run(place.resume(out) if folder.exists() else place.words(verb, out), place.folder)
     stages = [path.name for path in place.folder.glob(f".{out}.*")]
     outcome = judge(place, verb, out, ended) if not stages else f"WRONG: {stages} left"
-    return {"verb": verb, "kills": len(moments), "what": f"killed after {', '.join(moments)}", "outcome": outcome}
-
-
-def where(folder: Path) -> str:
-    """How far a run is."""
-    if not folder.exists():
-        return "setting up"
-    return "concluding" if (folder / "model.pt").exists() else f"checkpoint {newest(folder)}"
+    if verb == "tune" and outcome == "equal" and (lost := given_up(folder)):
+        outcome = f"given up: {lost} lost two workers; the others are as in the undisturbed study"
+    place.remove(out)
+    what = f"{f'{workers} workers, ' if workers > 1 else ''}killed at {', '.join(killer.hits) or 'no moment'}"
+    return {"verb": verb, "kills": len(killer.hits), "moments": killer.shares, "what": what, "outcome": outcome}
 
 
 def judge(place: Place, verb: str, out: str, ended: Ended) -> str:
@@ -110,7 +113,7 @@ def interrupt_half_way(place: Place, verb: str) -> str:
     out, half = f"half-{verb}", newest(place.folder / f"whole-{verb}") // 2
     place.remove(out)
     child = start(place.words(verb, out), place.folder)
-    wait(child, kill_when=lambda: newest(place.folder / out) >= half)
+    wait(child, lambda pid: pid if newest(place.folder / out) >= half else None)
     return out
 
 

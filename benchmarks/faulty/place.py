@@ -2,13 +2,16 @@
 
 import json
 import shutil
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from faulty.child import Ended, run
+from faulty import studies
+from faulty.child import Ended, run, start, wait
+from faulty.moments import Course
 
 NET = """
 from torch import nn
@@ -21,48 +24,54 @@ model = nn.Sequential(
 """
 COMMON = ["--steps", "60", "--lr", "0.05", "--threads", "1", "--quiet", "--json"]
 PROBE = ["--seeds", "2", "--tolerance", "0.02"]
-# A verb that is added here (tune) takes part in everything.
+STUDY = ["--trials", "3", "--sampler", "random", "--confirm-seeds", "2", "--heartbeat", "1"]
 VERBS = {
     "grow": ["grow", "net.py", "-d", "digits", "--copies", "1", *COMMON, *PROBE],
     "shrink": ["shrink", "trained.pt", *COMMON, *PROBE],
     "width": ["width", "trained.pt", *COMMON, *PROBE],
+    # What the random sampler proposes depends on the trial's number alone: the answer is that of any number of workers.
+    "tune": ["tune", "net.py", "-d", "digits", "--copies", "2", *COMMON, "--tolerance", "0.02", *STUDY],
 }
+DAMAGED = ("grow", "shrink", "width")  # whose disks are filled and files spoilt too
 
 
 @dataclass(frozen=True)
 class Place:
-    """A work folder. seconds: of the undisturbed run of a verb."""
+    """A work folder. courses: of the undisturbed run of every verb."""
 
     folder: Path
-    seconds: dict[str, float]
+    courses: dict[str, Course]
 
-    def words(self, verb: str, out: str) -> list[str]:
-        return [*VERBS[verb], "--out", out]
+    def words(self, verb: str, out: str, workers: int = 1) -> list[str]:
+        return [*VERBS[verb], "--out", out, *(["--workers", str(workers)] if workers > 1 else [])]
 
     def resume(self, out: str) -> list[str]:
         return ["resume", out, "--quiet", "--json"]
 
     def difference(self, verb: str, out: str) -> str | None:
         """What of a finished run is not as in the undisturbed one; None: nothing."""
-        return difference(self.folder / f"whole-{verb}", self.folder / out)
+        compare = studies.difference if verb == "tune" else difference
+        return compare(self.folder / f"whole-{verb}", self.folder / out)
 
     def remove(self, out: str) -> None:
         shutil.rmtree(self.folder / out, ignore_errors=True)
 
 
-def make_place(folder: Path) -> Place:
+def make_place(folder: Path, verbs: Collection[str]) -> Place:
     """Prepare `folder`: train, then one undisturbed run of every verb."""
     (folder / "net.py").write_text(NET)
     ended = run(["train", "net.py", "-d", "digits", *COMMON, "--out", "trained"], folder)
     check(ended)
     shutil.copy(folder / "trained" / "model.pt", folder / "trained.pt")
-    seconds = {}
-    for verb in VERBS:
-        ended = run([*VERBS[verb], "--out", f"whole-{verb}"], folder)
+    courses = {}
+    for verb in verbs:
+        child, course = start([*VERBS[verb], "--out", f"whole-{verb}"], folder), Course(folder / f"whole-{verb}")
+        ended = wait(child, look=course.look)
         check(ended)
-        seconds[verb] = ended.seconds
-        print(f"undisturbed {verb}: {ended.seconds:.1f} s", flush=True)
-    return Place(folder, seconds)
+        course.look()
+        courses[verb] = course
+        print(f"undisturbed {verb}: {ended.seconds:.1f} s, {len(course.reached)} points of progress", flush=True)
+    return Place(folder, courses)
 
 
 def check(ended: Ended) -> None:

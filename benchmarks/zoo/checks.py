@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 import depthprobe as dp
 from depthprobe.errors import DepthprobeError
-from depthprobe.graph.trace import split_inputs
+from depthprobe.graph.example import split_inputs
 from zoo.cases import Case
 
 PICKS = 3

@@ -19,13 +19,15 @@ def compare_verified(
     confidence: float,
     scale: float = 1.0,
     limits: Mapping[str, float] | None = None,
+    floor: float | None = None,
 ) -> dict[str, Any]:
     """The `verified` part of a recommendation.
 
     scores: per seed, candidates (2, N): the present and the advised network. larger: the advised one is the larger: it
     has to be better; else it must not be worse by the tolerance. limits: of a budget: with keep_accuracy the advised
-    network has to keep that; where only costs are limited, nothing was promised but them. held is "yes", "no",
-    "unclear" at `confidence`, or None.
+    network has to keep that; where only costs are limited, nothing was promised but them. floor: what a network
+    scores that learned nothing: one that is not above it confirms nothing, however bad the other is. held is "yes",
+    "no", "unclear" at `confidence`, or None.
     """
     spread = estimate_spread(scores, scale)
     current, advised = (spread.interval(column, confidence) for column in (0, 1))
@@ -36,6 +38,8 @@ def compare_verified(
     if keep is not None:
         low, high, bar = *advised, keep
     held = "yes" if low > bar else "no" if high < bar else "unclear"
+    if held == "yes" and floor is not None and advised[0] <= floor:
+        held = "unclear"
     return {
         "recommended": _row(float(spread.means[1]), advised),
         "current": _row(float(spread.means[0]), current),

@@ -31,7 +31,7 @@ def say_width(
     else:
         parts = [_keep(decision, units) if decision.verdict == "keep" else _inconclusive(decision, units)]
     if changes:
-        named = [f"{row['name']} {row['current']} -> {row['recommended']}" for row in changes]
+        named = [f"{row['name']}: {row['current']} -> {row['recommended']}" for row in changes]
         more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
         parts.append(", ".join(named[:NAMED]) + more)
     if failed_seeds:

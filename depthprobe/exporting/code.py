@@ -19,7 +19,7 @@ _FILE = '''"""{title}
     from {module} import load
 
     net = load()  # {name} in eval mode, with the weights of {weights}
-
+{usage}
 Written by depthprobe; it needs torch and safetensors only{others}.
 """
 
@@ -28,7 +28,7 @@ from pathlib import Path
 {imports}
 
 WEIGHTS = Path(__file__).with_name("{weights}")
-
+{scale}
 
 class {name}(nn.Module):
     """{inputs}"""
@@ -45,6 +45,17 @@ def load(path: Path = WEIGHTS) -> {name}:
     net = {name}()
     net.load_state_dict(load_file(path))
     return net.eval()
+{prepare}'''
+
+_SCALE = """MEAN = {mean}
+STD = {std}
+"""
+_PREPARE = '''
+
+def prepare(x):
+    """x (B, C, ...), images in 0..1, as the network was trained on it: less MEAN, by STD, per channel or feature."""
+    shape = (1, -1) + (1,) * (x.ndim - 2)
+    return (x - torch.tensor(MEAN, dtype=x.dtype).view(shape)) / torch.tensor(STD, dtype=x.dtype).view(shape)
 '''
 
 
@@ -57,11 +68,27 @@ class Generated:
     weights: dict[str, Tensor]
 
 
-def export_code(net: nn.Module, example_inputs: Any, *, module: str = "network", title: str | None = None) -> Generated:
+@dataclass(frozen=True)
+class Scale:
+    """What inputs were normalised by: mean and std per channel (images, sequences) or per feature (flat data)."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+def export_code(
+    net: nn.Module,
+    example_inputs: Any,
+    *,
+    module: str = "network",
+    title: str | None = None,
+    scale: Scale | None = None,
+) -> Generated:
     """`net` as the text of a Python file that imports nothing of ours, and its weights.
 
     example_inputs: tensor, tuple or dict with a batch; the generated class must reproduce the outputs on it bit for bit
-    before anything is returned. module: what the file will be called, without .py; title: its first line. Raises
+    before anything is returned. module: what the file will be called, without .py; title: its first line;
+    scale: the file gets a function `prepare` that normalises inputs by it. Raises
     GraphError for what torch.fx cannot follow, for layers that no constructor call makes again, and for outputs that
     come out otherwise.
     """
@@ -75,7 +102,11 @@ def export_code(net: nn.Module, example_inputs: Any, *, module: str = "network",
     imports = ["import torch", *forward.imports, "from safetensors.torch import load_file", "from torch import nn"]
     if "F." in forward.source + layers:
         imports.append("from torch.nn import functional as F")
+    numbers = {} if scale is None else {"mean": list(scale.mean), "std": list(scale.std)}
     text = _FILE.format(
+        usage="    scores = net(prepare(x))  # x: inputs as the data set has them, images in 0..1\n" if scale else "",
+        scale=_SCALE.format(**numbers) if scale else "",
+        prepare=_PREPARE if scale else "",
         title=title or f"{name}: {sum(p.numel() for p in net.parameters()):,} parameters.",
         name=name,
         module=module,

@@ -14,7 +14,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from depthprobe.errors import ConfigError, DepthprobeError
-from depthprobe.exporting.code import export_code
+from depthprobe.exporting.code import Scale, export_code
 from depthprobe.exporting.onnx_file import write_onnx
 
 SUFFIXES = {"pt": ".pt", "safetensors": ".safetensors", "code": ".py", "onnx": ".onnx"}
@@ -90,9 +90,15 @@ def _write_safetensors(source: Source, path: Path) -> None:
 
 
 def _write_code(source: Source, path: Path) -> None:
-    made = export_code(*source.build(), module=path.stem, title=source.title)
+    made = export_code(*source.build(), module=path.stem, title=source.title, scale=_scale(source.about))
     path.with_suffix(".safetensors").write_bytes(save(made.weights, metadata={"format": "pt"}))
     path.write_text(made.text, encoding="utf-8")
+
+
+def _scale(about: Mapping[str, Any]) -> Scale | None:
+    """What the inputs were normalised by; None for token ids, and where an older model.pt does not say it."""
+    known = about.get("input") or {}
+    return Scale(tuple(known["mean"]), tuple(known["std"])) if known.get("mean") and known.get("std") else None
 
 
 def _write_onnx(source: Source, path: Path) -> None:

@@ -62,6 +62,8 @@ def _flow(function: ast.FunctionDef) -> None:
         if target and step.value is not None:
             live = {text for name, text in called.items() if last.get(name, -1) > index or name == "self"}
             called[target] = next((name for name in [*sorted(done, key=_rank), *_NAMES] if name not in live), target)
+            if isinstance(step.value, ast.Name) and step.value.id == called[target]:
+                continue  # the same value under the same name
             step = ast.Assign([ast.Name(called[target], ast.Store())], step.value)
         body.append(step)
     function.body = body

@@ -2,10 +2,9 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-from torch import fx, nn
+from torch import nn
 
 from depthprobe.graph.beside import serves_beside
 from depthprobe.graph.example import Example
@@ -16,14 +15,13 @@ from depthprobe.graph.layer_types import (
     is_container,
     is_weight_layer,
 )
-from depthprobe.graph.purity import plain_attributes
+from depthprobe.graph.own_graph import is_plain_chain, kind_of, own_graphs
 from depthprobe.graph.record import Seen, find_wiring, record
 from depthprobe.layers.wiring import Wiring, get_leaf
 
 Shape = tuple[int, ...]
 _SEPARABLE = 3  # most weight layers of a plain chain that counts as one depthwise-separable block
 _STAGE = 3  # so many members of one class, held as attributes, make a module a stage
-_SUMS = ("add", "add_", "iadd")
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,7 @@ class _Choice:
         large: dict[str, Seen],
     ) -> None:
         self.model, self.counts, self.composite, self.small, self.large = model, counts, composite, small, large
-        self.graphs = _graphs_of(composite)
+        self.graphs = own_graphs(composite)
         self.wirings = {name: self._wiring(name) for name in composite}
         self.stages = {type(m) for n, m in composite.items() if not isinstance(m, KNOWN_BLOCKS) and self._repeats(n, m)}
         self.branched = {type(m) for n, m in composite.items() if not self._is_chain(n)}
@@ -189,7 +187,7 @@ class _Choice:
                   ((seen.arguments, wiring.stream), (seen.output, wiring.out))]  # fmt: skip
         last = not any(other.order > seen.ended for other in self.small.values())
         return Block(
-            name=name, kind=_kind(self.composite[name], self.graphs[name]), in_shape=shapes[0], out_shape=shapes[1],
+            name=name, kind=kind_of(self.composite[name], self.graphs[name]), in_shape=shapes[0], out_shape=shapes[1],
             wiring=wiring, spoils=seen.spoiled, overwritten=seen.overwritten, calls=seen.calls, begun=seen.order,
             ended=seen.ended, last=last, beside=serves_beside(self.composite[name], seen, wiring),
         )  # fmt: skip
@@ -208,62 +206,3 @@ def _by_class(members: Iterable[tuple[str, nn.Module]]) -> list[list[tuple[str, 
 
 def _without(shape: torch.Size, dim: int) -> Shape:
     return tuple(shape[:dim] + shape[dim + 1 :])
-
-
-def _kind(module: nn.Module, graph: fx.Graph | None) -> str:
-    if isinstance(module, nn.RNNBase):
-        return "recurrent"
-    names = [type(part).__name__.lower() for part in module.modules()]
-    if isinstance(module, KNOWN_BLOCKS) or any("attention" in n or n.endswith("attn") for n in names):
-        return "transformer"
-    sums = () if graph is None else (n for n in graph.nodes if getattr(n.target, "__name__", n.target) in _SUMS)
-    return "residual" if any(len(node.all_input_nodes) == 2 for node in sums) else "block"
-
-
-def _graphs_of(modules: dict[str, nn.Module]) -> dict[str, fx.Graph | None]:
-    """The modules' own graphs; modules that are alike in all their plain attributes share one."""
-    known: dict[Any, fx.Graph | None] = {}
-    found = {}
-    for name, module in modules.items():
-        alike = type(module), tuple(type(m) for m in module.modules()), tuple(plain_attributes(module).items())
-        if alike not in known:
-            known[alike] = _graph_of(module)
-        found[name] = known[alike]
-    return found
-
-
-def _graph_of(module: nn.Module) -> fx.Graph | None:
-    """The module's own graph, where fx can follow it."""
-    if isinstance(module, KNOWN_BLOCKS):
-        return None
-    try:
-        return fx.Tracer().trace(module)
-    except Exception:  # noqa: BLE001  # whatever a forward may raise when it meets a proxy
-        return None
-
-
-def is_plain_chain(graph: fx.Graph) -> bool:
-    """Whether one tensor goes through one operation after another: no fork, no join, sizes that are read apart."""
-    numbers: set[fx.Node] = set()
-    stream: fx.Node | None = None
-    for node in graph.nodes:
-        inputs = [n for n in node.all_input_nodes if n not in numbers and n.op != "get_attr"]
-        if node.op == "get_attr" or (node.op == "placeholder" and not node.users):
-            continue
-        if (node.op == "placeholder") != (stream is None):
-            return False
-        if _reads_size(node) or (node.op != "placeholder" and not inputs):
-            numbers.add(node)
-        elif node.op == "placeholder" or inputs == [stream]:
-            stream = node
-        else:
-            return False
-    return stream is not None
-
-
-def _reads_size(node: fx.Node) -> bool:
-    if node.op == "call_method":
-        return node.target in ("size", "dim", "numel", "ndimension")
-    return (
-        node.op == "call_function" and node.target is getattr and node.args[1] in ("shape", "ndim", "dtype", "device")
-    )

@@ -1,6 +1,6 @@
 """Functional calls in `forward` as the modules they stand for: F.relu -> nn.ReLU, F.max_pool2d -> nn.MaxPool2d."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -50,16 +50,32 @@ def as_module(node: fx.Node) -> nn.Module | None:
     The first argument must be the node's only input; in-place forms become out of place (a bypass may still
     read the input).
     """
-    kind = _SAME_ARGUMENTS.get(node.target) if node.op in ("call_function", "call_method") else None
+    if node.op not in ("call_function", "call_method"):
+        return None
+    return _module(node.target, node.args[1:], node.kwargs)
+
+
+def module_for(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> nn.Module | None:
+    """The same for a call as torch announces it. args: behind the first, the tensor that goes in."""
+    name = str(getattr(function, "__name__", ""))
+    return _module(name if getattr(torch.Tensor, name, None) is function else function, args, kwargs)
+
+
+def is_dropping(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """What a call of a functional dropout says of `training`. args: behind the first."""
+    return bool(args[1] if len(args) > 1 else kwargs.get("training", True))
+
+
+def _module(target: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> nn.Module | None:
+    kind = _SAME_ARGUMENTS.get(target) if isinstance(target, Hashable) else None
     if kind is None:
         return None
     names = _POSITIONS.get(kind, ("inplace",))
-    rest = node.args[1:]
-    if len(rest) > len(names):
+    if len(args) > len(names):
         return None
-    settings = {**dict(zip(names, rest, strict=False)), **node.kwargs}
+    settings = {**dict(zip(names, args, strict=False)), **kwargs}
     for ignored in ("input", "self", "inplace", "training"):
         settings.pop(ignored, None)
-    if any(isinstance(value, fx.Node) for value in settings.values()) or settings.get("return_indices"):
+    if any(isinstance(value, (fx.Node, torch.Tensor)) for value in settings.values()) or settings.get("return_indices"):
         return None
     return kind(**settings)

@@ -94,9 +94,16 @@ def missing_arguments(target: Callable[..., object], args: Mapping[str, object])
 
 def _check_arguments(target: Callable[..., object], args: Mapping[str, object], where: str) -> None:
     missing, known = missing_arguments(target, args), _parameters(target)
+    _check_known(args, known, where)
     if missing:
         hint = " ".join(f"--model-args {name}=..." for name in missing)
-        raise ModelError(f"arguments without a value: {', '.join(missing)}", where=where, hint=hint)
+        raise ModelError(
+            f"arguments without a value: {', '.join(missing)}", where=where,
+            found=f"{getattr(target, '__name__', 'the model')}({', '.join(known)})", hint=hint,
+        )  # fmt: skip
+
+
+def _check_known(args: Mapping[str, object], known: Mapping[str, inspect.Parameter], where: str) -> None:
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
         return
     for name in args:

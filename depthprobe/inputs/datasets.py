@@ -104,7 +104,10 @@ def _read(spec: str, data_dir: Path | None, image_size: int | None) -> _Read:
     if path.is_dir():
         return *read_image_folder(path, image_size=image_size), str(path)
     if path.suffix != ".npz":
-        raise DataError("not a data set", where=str(path), expected="a folder of images, a .npz or file.py:name")
+        raise DataError(
+            "not a data set", where=str(path), expected="a folder of images, a .npz or file.py:name",
+            hint="numpy.savez('data.npz', x=..., y=...), or a function that returns {\"train\": (x, y)}",
+        )  # fmt: skip
     return read_npz(path), (), str(path)
 
 
@@ -122,14 +125,23 @@ def _find_path(spec: str, data_dir: Path | None) -> Path:
     for found in (path, data_dir / path if data_dir else path):
         if found.exists():
             return found.resolve()
+    near = _near(path)
     if path.suffix or len(path.parts) > 1:
-        raise DataError(f"no such file or folder: {spec}", where=str(path.absolute()))
+        hint = f"--dataset {near}" if near else "check the path, it is taken from the current folder"
+        raise DataError(f"no such file or folder: {spec}", where=str(path.absolute()), hint=hint)
     match = difflib.get_close_matches(spec.lower(), KNOWN, n=1, cutoff=0.5)
     raise DataError(
         f"unknown data set: {spec}",
         expected=f"{', '.join(KNOWN)}, an image folder, a .npz or file.py:name",
-        hint=match[0] if match else None,
+        hint=f"--dataset {near or (match[0] if match else 'digits, or the path of a folder of images')}",
     )
+
+
+def _near(path: Path) -> Path | None:
+    """What lies in the same folder under nearly this name."""
+    beside = {other.name: other for other in path.parent.iterdir()} if path.parent.is_dir() else {}
+    match = difflib.get_close_matches(path.name, beside, n=1, cutoff=0.75)
+    return beside[match[0]] if match else None
 
 
 def name_classes(names: tuple[str, ...], train: Examples, where: str) -> tuple[str, ...]:

@@ -44,6 +44,7 @@ def _list_parts(folder: Path) -> dict[str, Path]:
             where=str(folder),
             expected="train/<class>/*.png (valid and test beside train), or <class>/*.png",
             found=", ".join(sorted(path.name for path in folder.iterdir())[:10]) or "an empty folder",
+            hint="put the images of each class into a folder of its own, named for the class",
         )
     return found
 
@@ -55,7 +56,12 @@ def _list_folders(folder: Path) -> list[Path]:
 def _list_images(root: Path, classes: tuple[str, ...]) -> list[tuple[Path, int]]:
     unknown = sorted({path.name for path in _list_folders(root)} - set(classes))
     if unknown:
-        raise DataError(f"class {unknown[0]!r} is not in train", where=str(root), expected=", ".join(classes))
+        raise DataError(
+            f"class {unknown[0]!r} is not in train",
+            where=str(root),
+            expected=", ".join(classes),
+            hint="name the class folders of train, valid and test alike",
+        )
     listed: list[tuple[Path, int]] = []
     for label, name in enumerate(classes):
         inside = sorted((root / name).rglob("*")) if (root / name).is_dir() else []
@@ -65,6 +71,7 @@ def _list_images(root: Path, classes: tuple[str, ...]) -> list[tuple[Path, int]]
                 f"class {name!r} has no images",
                 where=str(root / name),
                 expected=f"files {', '.join(SUFFIXES)}",
+                hint="add images, or delete the folder",
             )
         listed += [(path, label) for path in images]
     return listed

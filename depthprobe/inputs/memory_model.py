@@ -2,6 +2,8 @@
 
 import copy
 import hashlib
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -63,13 +65,39 @@ def renew(module: nn.Module, seed: int) -> nn.Module:
             hint="pass a file or a factory instead: file.py:name",
         ) from problem
     with seeded(seed):
-        # Innermost first, as when they were made: what a parent sets in its children comes last.
-        for part in reversed(list(network.modules())):
-            # MultiheadAttention and Transformer spell it with an underscore.
-            reset = getattr(part, "reset_parameters", None) or getattr(part, "_reset_parameters", None)
-            if callable(reset):
-                reset()
+        _reset(network)
     return network
+
+
+def undrawn(module: nn.Module) -> list[str]:
+    """Names of the parameters of which `renew` cannot draw all values anew: those of the module stay.
+
+    Found by doing it, on a copy in which every value is marked before. Raises ModelError as `renew`.
+    """
+    network = renew(module, 0)
+    known = [parameter for parameter in network.parameters() if not is_lazy(parameter) and not parameter.is_meta]
+    with torch.no_grad():
+        for parameter in known:
+            if parameter.is_floating_point():
+                parameter.fill_(math.nan)
+    with seeded(0):
+        _reset(network)
+    left = {id(parameter) for parameter in known if parameter.is_floating_point() and bool(parameter.isnan().any())}
+    return [name for name, parameter in network.named_parameters() if id(parameter) in left]
+
+
+def name_some(names: Sequence[str], most: int = 5) -> str:
+    """The first of `names`, and how many more there are."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def _reset(network: nn.Module) -> None:
+    # Innermost first, as when they were made: what a parent sets in its children comes last.
+    for part in reversed(list(network.modules())):
+        # MultiheadAttention and Transformer spell it with an underscore.
+        reset = getattr(part, "reset_parameters", None) or getattr(part, "_reset_parameters", None)
+        if callable(reset):
+            reset()
 
 
 def hash_structure(module: nn.Module) -> str:

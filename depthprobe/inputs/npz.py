@@ -51,6 +51,7 @@ def read_npz(path: Path) -> dict[str, Examples]:
             where=str(path),
             expected="a file written by numpy.savez",
             found=f"{type(problem).__name__}: {problem}",
+            hint="copy the file anew from where it is whole, or save it again",
         ) from problem
     return {part: make_examples(x, y, f"{path} ({part})") for part, (x, y) in pairs.items()}
 

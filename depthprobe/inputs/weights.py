@@ -22,6 +22,7 @@ _KINDS = (
     torch.uint8, torch.bool,
 )  # fmt: skip
 _NESTED = ("state_dict", "model_state_dict", "model")  # where training scripts put the weights
+AGAIN = "where the model is: torch.save(model.state_dict(), 'weights.pt')"
 _WRAPPERS = ("module.", "_orig_mod.")  # of DistributedDataParallel and torch.compile
 
 
@@ -48,12 +49,14 @@ def read_weights(path: Path) -> Weights:
         raise ModelError("there is no checkpoint", where=str(path), found=found, hint=hint)
     data = path.read_bytes()
     if not data:
-        raise ModelError("the checkpoint is empty", where=str(path), found="0 bytes")
+        raise ModelError("the checkpoint is empty", where=str(path), found="0 bytes", hint=AGAIN)
     document, about = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path, data)
     tensors = _unwrapped({str(name): value for name, value in document.items() if isinstance(value, Tensor)})
     if not tensors:
         keys = ", ".join(str(key) for key in list(document)[:NAMED]) or "nothing"
-        raise ModelError("the checkpoint holds no weights", where=str(path), expected="a state dict", found=keys)
+        raise ModelError(
+            "the checkpoint holds no weights", where=str(path), expected="a state dict", found=keys, hint=AGAIN
+        )
     for name, tensor in tensors.items():
         if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta or tensor.dtype not in _KINDS:
             raise ModelError(
@@ -79,10 +82,20 @@ def load_weights(network: nn.Module, weights: Weights) -> nn.Module:
             where=str(weights.path),
             expected="every weight of the model, and no other",
             found="; ".join(problems[:NAMED]) + more,
-            hint="check the model and its --model-args",
+            hint=_say_prefix(network.state_dict(), weights.tensors) or "check the model and its --model-args",
         )
     network.load_state_dict(weights.tensors)
     return network
+
+
+def _say_prefix(wanted: Mapping[str, Any], found: Mapping[str, Tensor]) -> str | None:
+    """What to do when all names are right but for what stands before them."""
+    first = next(iter(wanted), "")
+    ends = [name for name in found if name.endswith(f".{first}")]
+    prefix = ends[0].removesuffix(first) if ends else None
+    if prefix is None or set(found) != {prefix + name for name in wanted}:
+        return None
+    return f"the model is {prefix.removesuffix('.')!r} of what was saved: torch.save(that.state_dict(), ...)"
 
 
 def _differences(wanted: Mapping[str, Any], found: Mapping[str, Tensor]) -> list[str]:
@@ -124,7 +137,7 @@ def _read_torch(path: Path, data: bytes) -> tuple[Mapping[Any, Any], dict[str, A
     except Exception as error:  # torch raises a dozen kinds for damaged files
         raise _damaged(path, error) from error
     if not isinstance(document, Mapping):
-        raise ModelError("the checkpoint is no state dict", where=str(path), found=type(document).__name__)
+        raise ModelError("the checkpoint is no state dict", where=str(path), found=type(document).__name__, hint=AGAIN)
     about = document.get("depthprobe")
     for key in _NESTED:
         if isinstance(document.get(key), Mapping):
@@ -143,9 +156,11 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | N
 
 
 def _damaged(path: Path, error: Exception) -> ModelError:
+    said = (str(error) or type(error).__name__).split(". ")[0]
     return ModelError(
         "the checkpoint is damaged", where=str(path), expected="a file of torch.save, or .safetensors",
-        found=str(error) or type(error).__name__,
+        found=f"{path.stat().st_size:,} bytes ({said})",
+        hint="copy the file anew from where it is whole, or save it again",
     )  # fmt: skip
 
 

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from depthprobe.layers.channels import by_channels
 from depthprobe.layers.dropin import DropIn, skipped
 from depthprobe.layers.part import Part, part_of
+from depthprobe.layers.share import coarse, share_of
 from depthprobe.ops import dropin_blend, dropin_prefix
 
-MIN_NORM_SAMPLES = 8
 _BATCH_NORMS = nn.modules.batchnorm._BatchNorm
 
 
@@ -56,29 +56,25 @@ class Gate(nn.Module):
     def ratio(self, value: float) -> None:
         self.mix.ratio = value
 
-    @property
-    def splits_samples(self) -> bool:
-        """Whether this gate, as it stands, lets some samples around the unit (training, prefix, per sample)."""
+    def splits(self, batch: int) -> bool:
+        """Whether this gate, as it stands, lets some of `batch` samples around the unit (training, prefix, per sample).
+
+        Not a batch of fewer than 16 with BatchNorm: it is mixed as at evaluation, and no share is jumped over.
+        """
         mix = self.mix
-        return self.training and mix.mode == "prefix" and mix.granularity == "sample" and not self.coupled
+        if not (self.training and mix.mode == "prefix" and mix.granularity == "sample") or self.coupled:
+            return False
+        return not (self._norms and coarse(_part(batch)))
 
     def skip(self, batch: int) -> int:
-        """How many of `batch` samples take the bypass; a unit with BatchNorm gets none or at least 8.
+        """How many of `batch` samples take the bypass; BatchNorm gets none or at least 8 (all of a smaller part).
 
-        Where `batch` is a part of a larger one, the samples that skip are the first ones of that.
+        Where `batch` is a part of a larger one, the share of that counts, and the samples that skip are its first ones
+        as long as every part keeps enough for BatchNorm.
         """
-        part = part_of(batch)
-        return self._skip(batch, MIN_NORM_SAMPLES) if part is None else part.first(self._skip_of(part))
-
-    def _skip_of(self, part: Part) -> int:
-        """How many samples of the whole batch skip. Norms that see several parts at once need a sample in each."""
-        return self._skip(part.batch, max(MIN_NORM_SAMPLES * part.apart, part.of))
-
-    def _skip(self, batch: int, least: int) -> int:
-        k = skipped(self.ratio, batch)
-        if self._norms and 0 < batch - k < least:
-            k = batch if self.ratio < 0.5 * least / batch else max(0, batch - least)
-        return k
+        part = _part(batch)
+        skipping = skipped(self.ratio, part.batch)
+        return share_of(part, skipping).skip if self._norms else part.first(skipping)
 
     def around(self, x: Tensor) -> Tensor:
         """The bypass alone. x: the unit's input; returns the unit's output shape."""
@@ -86,25 +82,26 @@ class Gate(nn.Module):
             return x.clone() if self.fresh else x
         return self.bypass(x)  # type: ignore[no-any-return]
 
-    def through(self, x: Tensor, k: int, batch: int) -> Tensor:
-        """The unit on all but the first `k` of `batch` samples; running statistics weigh by the share of samples."""
-        x = x.clone() if self.spoils else x
-        if k == 0 or not self._norms:
-            return self.inside(x)  # type: ignore[no-any-return]
-        with self.weighed(k, batch):
-            return self.inside(x)  # type: ignore[no-any-return]
+    def through(self, x: Tensor, batch: int) -> Tensor:
+        """The unit on those of `batch` samples that do not skip; running statistics weigh by their share."""
+        if not self._norms:
+            return self._whole(x)
+        with self.weighed(batch):
+            return self._whole(x)
 
     def _whole(self, x: Tensor) -> Tensor:
-        return self.through(x, 0, x.shape[0])
+        return self.inside(x.clone() if self.spoils else x)  # type: ignore[no-any-return]
 
-    def weighed(self, k: int, batch: int) -> AbstractContextManager[None]:
-        """While it lasts, running statistics of the unit weigh by the share of samples that do not skip: of all
-        parts, so that they stay the same in every process.
+    def weighed(self, batch: int) -> AbstractContextManager[None]:
+        """While it lasts, running statistics of the unit weigh by the share of `batch` samples that do not skip: of all
+        that a norm sees at once, so that they stay the same in every process.
         """
-        if k == 0 or not self._norms:
+        if not self._norms:
             return nullcontext()
-        part = part_of(batch)
-        share = 1.0 - (k / batch if part is None else self._skip_of(part) / part.batch)
+        part = _part(batch)
+        share = share_of(part, skipped(self.ratio, part.batch)).weight
+        if share == 1.0:
+            return nullcontext()
         return (_weighed if self.inside._compiled_call_impl is None else _weighed_after)(self._norms, share)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -115,7 +112,7 @@ class Gate(nn.Module):
         if p >= 1.0:
             return self.inside(x)  # type: ignore[no-any-return]
         if self.mix.mode == "prefix":
-            return self._prefix_samples(x) if self.splits_samples else self._prefix_channels(x, p)
+            return self._prefix_samples(x) if self.splits(x.shape[0]) else self._prefix_channels(x, p)
         return self.mix(self._whole(x), self.around(x))  # type: ignore[no-any-return]
 
     def _prefix_samples(self, x: Tensor) -> Tensor:
@@ -124,9 +121,9 @@ class Gate(nn.Module):
         if k == batch:
             return self.around(x)
         if k == 0:
-            return self._whole(x)
+            return self.through(x, batch)
         skipping, entering = x.split_with_sizes([k, batch - k])
-        return torch.cat((self.around(skipping), self.through(entering, k, batch)))
+        return torch.cat((self.around(skipping), self.through(entering, batch)))
 
     def _prefix_channels(self, x: Tensor, p: float) -> Tensor:
         old = self.around(x)
@@ -166,11 +163,11 @@ class GateChain(nn.Module):
             p = gate.ratio
             if p <= 0.0 and gate.bypass is None:
                 continue
-            if gate.bypass is None and p < 1.0 and gate.splits_samples:
+            if gate.bypass is None and p < 1.0 and gate.splits(batch):
                 k = gate.skip(batch)
                 if k < batch:
                     waiting, x, count = _regroup(waiting, x, count, k, batch)
-                    x = gate.through(x, k, batch)
+                    x = gate.through(x, batch)
                 continue
             if waiting:
                 x, count, waiting = _join(waiting, x), batch, []
@@ -202,6 +199,11 @@ def _regroup(waiting: list[Tensor], x: Tensor, count: int, k: int, batch: int) -
 
 def _join(waiting: list[Tensor], x: Tensor) -> Tensor:
     return torch.cat((*waiting, x)) if waiting else x
+
+
+def _part(batch: int) -> Part:
+    """The part that `batch` samples are; a part of its own where they are whole."""
+    return part_of(batch) or Part(0, 1, batch, 1)
 
 
 @contextmanager

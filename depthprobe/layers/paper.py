@@ -13,10 +13,11 @@ from torch import Tensor
 PAPER_THRESHOLD_END = 0.01
 
 
-def mix_elements(new: Tensor, old: Tensor, ratio: float) -> Tensor:
+def mix_elements(new: Tensor, old: Tensor, ratio: float, max_scale: float | None = None) -> Tensor:
     """Prefix mix with an element-wise boundary: of each sample's n activations the first (1-p)*n are `old`.
 
-    new, old: (B, ...), same shape. Paper, section 3.1 text; the boundary may cut a channel.
+    new, old: (B, ...), same shape. max_scale: the paths are scaled by min(max_scale, 1/p) and min(max_scale, 1/q);
+    None or 1 for not. Paper, section 3.1 text, section 4.2 for the scale; the boundary may cut a channel.
     """
     q = 1.0 - ratio
     if q > 1.0 - PAPER_THRESHOLD_END:
@@ -24,7 +25,10 @@ def mix_elements(new: Tensor, old: Tensor, ratio: float) -> Tensor:
     if q <= PAPER_THRESHOLD_END:
         return new
     count = int(q * new[0].numel())
-    flat = torch.cat((old.flatten(1)[:, :count], new.flatten(1)[:, count:]), 1)
+    skipped, entered = old.flatten(1)[:, :count], new.flatten(1)[:, count:]
+    if max_scale is not None and max_scale > 1.0:
+        skipped, entered = skipped * min(max_scale, 1.0 / q), entered * min(max_scale, 1.0 / ratio)
+    flat = torch.cat((skipped, entered), 1)
     return flat.view(new.shape)
 
 

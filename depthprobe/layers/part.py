@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,15 @@ class Part:
     def select(self) -> slice:
         """What picks this part out of the batch."""
         return slice(self.index, None, self.of)
+
+    @property
+    def beside(self) -> int:
+        """How many parts a norm sees at once."""
+        return self.of // self.apart
+
+    def other(self, index: int) -> "Part":
+        """Another part of the same batch."""
+        return replace(self, index=index)
 
 
 _taken: list[Part] = []

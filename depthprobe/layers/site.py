@@ -29,7 +29,7 @@ class BlockGate(Gate):
             return self.inside(*args, **kwargs)
         if p <= 0.0:
             return self._skipped(arguments)
-        if self.splits_samples:
+        if self.splits(get_leaf(arguments, wiring.stream).shape[wiring.batch]):
             return self._split(arguments)
         old = self.around(get_leaf(arguments, wiring.stream))
         whole = self._inside(arguments)
@@ -46,8 +46,8 @@ class BlockGate(Gate):
         if k == batch:
             return self._skipped(arguments)
         if k == 0:
-            return self._inside(arguments)
-        entered = self._inside(wiring.split(arguments, k, batch - k), k, batch)
+            return self._weighed_inside(arguments, batch)
+        entered = self._weighed_inside(wiring.split(arguments, k, batch - k), batch)
         return wiring.join(self._skipped(wiring.split(arguments, 0, k), entered), entered)
 
     def _skipped(self, arguments: Arguments, like: Any = None) -> Any:
@@ -63,12 +63,15 @@ class BlockGate(Gate):
             given = empty_state(self.inside, x, self.wiring.batch)
         return (out[0], given)
 
-    def _inside(self, arguments: Arguments, k: int = 0, batch: int = 0) -> Any:
+    def _inside(self, arguments: Arguments) -> Any:
         if self.spoils:
             x = get_leaf(arguments, self.wiring.stream)
             arguments = put_argument(arguments, self.wiring.stream, x.clone())
-        with self.weighed(k, batch):
-            return self.inside(*arguments[0], **arguments[1])
+        return self.inside(*arguments[0], **arguments[1])
+
+    def _weighed_inside(self, arguments: Arguments, batch: int) -> Any:
+        with self.weighed(batch):
+            return self._inside(arguments)
 
 
 class CopyGate(BlockGate):
@@ -81,14 +84,14 @@ class CopyGate(BlockGate):
         if p <= 0.0:
             return output
         arguments = ((x,), {}) if wiring.states else wiring.following(arguments, output)
-        if p < 1.0 and not self.splits_samples:
-            return put_leaf(output, wiring.out, self.mix_streams(get_leaf(self._inside(arguments), wiring.out), x))
         batch = x.shape[wiring.batch]
+        if p < 1.0 and not self.splits(batch):
+            return put_leaf(output, wiring.out, self.mix_streams(get_leaf(self._inside(arguments), wiring.out), x))
         k = 0 if p >= 1.0 else self.skip(batch)
         if k == batch:
             return output
         entering = wiring.split(arguments, k, batch - k) if k else arguments
-        return self._merge(output, self._inside(entering, k, batch), k)
+        return self._merge(output, self._weighed_inside(entering, batch), k)
 
     def _merge(self, output: Any, new: Any, k: int) -> Any:
         wiring = self.wiring

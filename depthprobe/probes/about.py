@@ -1,12 +1,14 @@
 """What a model.pt says of itself, checked before it is believed: the file may come from anywhere."""
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from depthprobe.config import MOST_COPIES, MOST_KERNEL
 from depthprobe.errors import ModelError
 from depthprobe.inputs.arrays import check_memory
-from depthprobe.surgery import recipe_from_json
+from depthprobe.surgery import Duplicate, Edit, recipe_from_json
 
 _DATA: dict[str, tuple[type, ...]] = {
     "spec": (str,),
@@ -29,9 +31,20 @@ def check_about(about: Mapping[str, Any], where: Path) -> None:
                 hint=f"where you trust the weights: depthprobe shrink {where.name} --model model.py --dataset ...",
             )  # fmt: skip
     if "recipe" in about:
-        recipe_from_json(about["recipe"])
+        _check_size(recipe_from_json(about["recipe"]), where)
     if about.get("input") is not None:
         check_memory((2, *about["input"]["shape"]), str(where))
+
+
+def _check_size(recipe: Sequence[Edit], where: Path) -> None:
+    added = [edit for edit in recipe if isinstance(edit, Duplicate)]
+    copies, kernel = sum(edit.copies for edit in added), max((edit.kernel or 1 for edit in added), default=1)
+    if copies > MOST_COPIES or kernel > MOST_KERNEL:
+        raise ModelError(
+            "the recipe in the file makes a network that nobody has trained", where=str(where),
+            expected=f"at most {MOST_COPIES:,} added units, with kernels of at most {MOST_KERNEL:,}",
+            found=f"{copies:,} added units, kernels of {kernel:,}",
+        )  # fmt: skip
 
 
 def _is_model(part: Any) -> bool:
@@ -49,7 +62,14 @@ def _is_input(part: Any) -> bool:
         return True
     shape, below = (part.get("shape"), part.get("below")) if isinstance(part, Mapping) else (None, None)
     sizes = [*shape, 1 if below is None else below] if isinstance(shape, list) else [0]
-    return all(isinstance(size, int) and size > 0 for size in sizes)
+    return all(isinstance(size, int) and size > 0 for size in sizes) and _is_scale(part)
+
+
+def _is_scale(part: Mapping[str, Any]) -> bool:
+    """Means and standard deviations: as many of one as of the other, all of them numbers, or neither."""
+    mean, std = part.get("mean", []), part.get("std", [])
+    known = isinstance(mean, list) and isinstance(std, list) and len(mean) == len(std)
+    return known and all(isinstance(value, float) and math.isfinite(value) for value in (*mean, *std))
 
 
 def _is_split(part: Any) -> bool:

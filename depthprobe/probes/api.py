@@ -51,7 +51,9 @@ def grow(
     or path as on the command line, or {"train", "valid", "test"} ("valid", "test" optional) of torch data sets
     or (x, y) pairs, x (N, ...) float, y (N,) int for classes, (N,) or (N, K) float for numbers. out: the run folder,
     which must not exist (None: a temporary one that lives as long as the result; `result.save(folder)` keeps it).
-    checkpoint: a file of weights that every seed starts from.
+    data_dir: where local copies of the data lie, nothing is downloaded then; limit_train: at most so many training
+    examples; image_size: side in pixels that images are scaled to; checkpoint: a file of weights that every seed starts
+    from; listener: hears of every event.
     settings: fields of GrowConfig and TrainConfig, e.g. seeds=3, steps=1500, lr=0.02 (None: a range test chooses),
     sensitivity=True, time_budget=600.0 (seconds); and your own training, functions that win over those of the model's
     file: loss(output, target), optimizer(parameters), schedule(done), augment(x), training_step(model, batch),
@@ -218,7 +220,7 @@ def _run(
                 return _follow(team, set_up_probe, run)
             with telling(team):
                 setup = set_up_probe()
-                check_means(setup.to_json())
+                check_means(setup, team)
             scratch = None if out is not None else tempfile.mkdtemp(prefix="depthprobe-")
             try:
                 place = Path(out) if out is not None else Path(str(scratch)) / "run"

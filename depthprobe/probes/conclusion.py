@@ -34,6 +34,7 @@ from depthprobe.probes.answer import (
 from depthprobe.probes.bench import Bench, Plan
 from depthprobe.probes.cost import cost_json, verify_macs
 from depthprobe.probes.grow_setup import Setup
+from depthprobe.probes.latencies import as_first_measured
 from depthprobe.probes.notebook import CANDIDATES
 from depthprobe.probes.places import places_json, read_places, say_places
 from depthprobe.probes.plan import GrowPlan, candidate_net, grown
@@ -114,6 +115,7 @@ def weigh(setup: Setup, folder: RunFolder) -> Weighed:
         others = repeat_decision(everything, plan.opened, setup.seeds, setup.bench.train.lr, again)
     rank = setup.seeds.index(scores[0].seed)
     costs = candidate_costs(setup.bench, config.seed, rank, plan.opened)
+    costs = as_first_measured(folder, config.limits, plan.opened, costs)
     depth, sentence = depth_json(decision, costs, latency_facts(setup.bench), metric.bounds), None
     mark_pareto(depth["candidates"])
     if config.limits:
@@ -264,6 +266,7 @@ def _write_answer(
         setup.data_source,
         setup.data,
         split={"seed": setup.config.split_seed, "fold": rank % setup.folds, "folds": setup.folds},
+        scaled=setup.bench.split(rank),
         train=setup.bench.train,
         recipe=text,
         device=str(setup.bench.accelerator.device),

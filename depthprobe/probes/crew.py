@@ -13,6 +13,7 @@ from typing import Any
 
 from depthprobe.errors import ConfigError, ProcessError
 from depthprobe.probes.answer import read_failures
+from depthprobe.probes.arms import CHECKPOINT_SECONDS
 from depthprobe.probes.bench import Arm
 from depthprobe.probes.listener import Listener
 from depthprobe.probes.notebook import RunNotebook
@@ -21,7 +22,8 @@ from depthprobe.probes.tracking import check_trackers
 from depthprobe.probes.worker import Order, arm_place
 from depthprobe.runs import RunFolder
 from depthprobe.training.compiling import check_compiler
-from depthprobe.training.team import launched
+from depthprobe.training.parts import parts_of
+from depthprobe.training.team import Team, launched
 
 TRIES = 2  # of an arm whose worker dies
 PATIENCE = 10.0  # seconds that a worker has to end
@@ -29,8 +31,14 @@ PATIENCE = 10.0  # seconds that a worker has to end
 Stops = Callable[[Arm, int, RunNotebook], bool]
 
 
-def check_means(config: dict[str, Any]) -> None:
-    """Raise ConfigError where the run cannot be trained as it was asked for. config: what config.json will say."""
+def check_means(setup: Any, team: Team) -> None:
+    """Raise ConfigError where the run cannot be trained as it was asked for, by the processes of `team`.
+
+    setup: of a probe, or of one training; no folder exists yet.
+    """
+    config, bench = setup.to_json(), getattr(setup, "bench", setup)
+    split, train, device = bench.split(0), bench.train, bench.accelerator.device
+    parts_of(min(train.batch_size, len(split.train)), team, train.accumulate, device)
     check_trackers(config["train"]["log"])
     if config["train"]["compile"]:
         check_compiler(config["train"]["device"])
@@ -40,6 +48,11 @@ def check_means(config: dict[str, Any]) -> None:
 
 def check_workers(config: dict[str, Any]) -> None:
     """Raise ConfigError where arms cannot be trained by other processes. config: what config.json will say."""
+    if "training" in config:
+        raise ConfigError(
+            "one training has no arms to train side by side", where="[train] workers",
+            hint="leave it out; for several processes: torchrun -m depthprobe train ...",
+        )  # fmt: skip
     if "shrink" in config:
         raise ConfigError(
             "the arms of shrink follow one another: what is trained next depends on what was measured",
@@ -104,6 +117,7 @@ class Crew:
         self.stop: dict[str, Any] | None = None  # the record of a time budget that ended the run
         self.heard: set[int] = set()
         self.furthest = -1  # of the arms that were handed out
+        self.saved = time.monotonic()
 
     def next_arm(self, stops: Stops | None) -> int | None:
         """The first waiting arm that can begin: a control waits for the walk of its seed."""
@@ -159,6 +173,8 @@ class Crew:
             self.listener.progress(self.arms[index], *what)
         elif word == "recorded":
             self.listener.recorded(*what)
+        if time.monotonic() - self.saved > CHECKPOINT_SECONDS:
+            self._save(self.written)  # arms have checkpoints of their own; what the run took so far is known here
 
     def _end(self, index: int) -> None:
         with RunFolder.open(arm_place(self.folder.path, index)) as own:
@@ -188,7 +204,7 @@ class Crew:
             else:
                 self._write_arm(index, arm, records)
             self.written += 1
-            self.folder.save(self._payload(self.written))
+            self._save(self.written)
             shutil.rmtree(arm_place(self.folder.path, index), ignore_errors=True)
             del self.records[index]
 
@@ -208,9 +224,9 @@ class Crew:
                 for name in sorted(own.kept):
                     self.folder.keep(name, own.read_torch(name), arm.seed, start)
 
-    def _payload(self, arm: int) -> dict[str, Any]:
-        seconds = time.monotonic() - self.begun
-        return {"arm": arm, "learner": None, "seconds": seconds, "start": None}
+    def _save(self, arm: int) -> None:
+        self.saved = time.monotonic()
+        self.folder.save({"arm": arm, "learner": None, "seconds": self.saved - self.begun, "start": None})
 
     def finish(self) -> None:
         """The last words, where a time budget ended the run."""
@@ -219,7 +235,7 @@ class Crew:
         if self.stop is not None:
             self.folder.append(self.stop)
             self.listener.recorded(self.stop)
-            self.folder.save(self._payload(len(self.arms)))
+            self._save(len(self.arms))
 
 
 class _StopNotebook(RunNotebook):

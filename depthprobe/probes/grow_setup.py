@@ -14,7 +14,8 @@ from depthprobe.analysis.tolerance import Tolerance, auto_tolerance
 from depthprobe.analysis.within import check_reachable
 from depthprobe.config import GrowConfig, ShrinkConfig, TrainConfig, WidthConfig
 from depthprobe.errors import ModelError, RunFolderError
-from depthprobe.inputs import Dataset, ModelSource, as_tokens, fit_to_data, is_small
+from depthprobe.inputs import Dataset, InMemoryModel, ModelSource, as_tokens, fit_to_data, is_small
+from depthprobe.inputs.memory_model import name_some, undrawn
 from depthprobe.probes.bench import Arm, Bench
 from depthprobe.probes.budget import Fit, Size, fit, resized, say_fit, thin
 from depthprobe.probes.cost import Forecast, Prices, forecast
@@ -37,7 +38,7 @@ from depthprobe.probes.timing import SECONDS, time_probe
 from depthprobe.runs import RunFolder
 from depthprobe.training.batches import Batches
 from depthprobe.training.device import open_device
-from depthprobe.training.metric_source import check_tolerance
+from depthprobe.training.metric_source import check_kept, check_tolerance
 from depthprobe.training.metrics import Metric
 
 
@@ -147,7 +148,7 @@ def set_up(
         config=config,
         tolerance_note=say_tolerance(config, auto, examples, folds, own.metric),
         forecast=forecast(draft.bench.plan, config.seeds, prices, rates=config.rates),
-        notes=fitted + own.notes + _same_weights(model, config),
+        notes=fitted + own.notes + _same_weights(model, config) + _say_undrawn(model),
         own=own,
         lr_note=choice.note,
         range_test=choice.to_json(),
@@ -218,6 +219,7 @@ def _open_own(
 ) -> Own:
     own = open_own(model, data, train, config.metric, asked)
     check_tolerance(config.tolerance, own.metric)
+    check_kept(config.limits, own.metric)
     if check_targets(network, example, data, own):
         check_outputs(network, example, data)
     return own
@@ -286,6 +288,12 @@ def _same_weights(model: Source, config: GrowConfig) -> tuple[str, ...]:
     if all(torch.equal(a, b) for a, b in zip(one, two, strict=True)):
         return ("the model file draws the same weights for every seed (does it call torch.manual_seed?)",)
     return ()
+
+
+def _say_undrawn(model: Source) -> tuple[str, ...]:
+    names = undrawn(model.module) if isinstance(model, InMemoryModel) else []
+    said = f"no reset_parameters() draws {name_some(names)}: every training begins with the values of the module there"
+    return (said,) if names else ()
 
 
 def say_tolerance(

@@ -137,24 +137,44 @@ def spread_copies(
     total = max(units, _most_wanted(config, depth))
     automatic = config.init == "auto"  # the identity, where a copy can be that
     possible = find_identities(traced, list(sites), config.kernel) if automatic else ()
-    each, rest = (config.copies, 0) if config.copies else divmod(total, len(sites))
+    counts = [config.copies] * len(sites) if config.copies else _spread(total, len(sites))
     return tuple(
         Duplicate(
             unit=site.name,
-            copies=each + (rank < rest),
+            copies=copies,
             kernel=config.kernel,
             init=("identity" if site.name in possible else "default") if automatic else config.init,
             mode=config.mode,
             granularity=config.granularity,
             max_scale=config.max_scale,
         )
-        for rank, site in enumerate(sites)
-        if each + (rank < rest)
+        for site, copies in zip(sites, counts, strict=True)
+        if copies
     )
 
 
+def _spread(total: int, sites: int) -> list[int]:
+    """Copies after every site: as even as can be, earlier sites first."""
+    each, rest = divmod(total, sites)
+    return [each + (rank < rest) for rank in range(sites)]
+
+
+def fit_depth(edits: Sequence[Duplicate], depths: Sequence[int], most: int) -> tuple[Duplicate, ...]:
+    """As many copies, spread as evenly, as keep the network at `most` weight layers; all where not even one does.
+
+    depths: weight layers with 0, 1, ... of the gates of `edits` open. A copy of a block has several.
+    """
+    starts = accumulate((edit.copies for edit in edits[:-1]), initial=0)
+    layers = [depths[start + 1] - depths[start] for start in starts]
+    for total in range(sum(edit.copies for edit in edits), 0, -1):
+        counts = _spread(total, len(edits))
+        if depths[0] + sum(count * each for count, each in zip(counts, layers, strict=True)) <= most:
+            return tuple(replace(edit, copies=n) for edit, n in zip(edits, counts, strict=True) if n)
+    return tuple(edits)
+
+
 def _most_wanted(config: GrowthConfig, depth: int) -> int:
-    """Most copies that the settings can mean."""
+    """Most copies that the settings can mean: with `max_depth` that many where a copy is one weight layer."""
     deepest = config.max_depth - depth if isinstance(config, GrowConfig) and config.max_depth else 0
     return max(deepest, *(config.candidates or (0,)), 0) if isinstance(config, GrowConfig) else 0
 
@@ -182,6 +202,10 @@ def plan_grow(
     with torch.random.fork_rng(devices=[]):
         edited = apply(model, edits, example, tracer)
         depths = gate_depths(edited, base_depth(model, traced, units))
+        if config.max_depth and not config.copies:
+            edits = fit_depth(edits, depths, config.max_depth)
+            edited = apply(model, edits, example, tracer)
+            depths = gate_depths(edited, depths[0])
         opened = choose_candidates(len(edited.gates), len(units), config, len(sites), depths)
         edits = _cut(edits, opened[-1])
         edited = apply(model, edits, example, tracer)

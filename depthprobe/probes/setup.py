@@ -104,14 +104,16 @@ def about_model(
     data: Dataset,
     *,
     split: Mapping[str, int],
+    scaled: Split,
     train: TrainConfig,
     recipe: str,
     device: str,
 ) -> dict[str, Any]:
     """What model.pt says about itself: enough to build the network, bring the data again, and go on training.
 
-    split: the "seed", "fold" and "folds" that say which examples were kept for validation. In the result, "input" has
-    the shape of one input without the batch and, of token ids, the number that they are smaller than.
+    split: the "seed", "fold" and "folds" that say which examples were kept for validation; scaled: these examples. In
+    the result, "input" has the shape of one input without the batch, of token ids the number that they are smaller
+    than, and the "mean" and "std" per channel or feature of what the network was trained on, (x - mean) / std.
     """
     x = data.train.x
     below = None if x.is_floating_point() else int(x.max()) + 1
@@ -119,7 +121,7 @@ def about_model(
         "schema": 1,
         "model": model.to_json(),
         "data": source.to_json(data),
-        "input": {"shape": list(x.shape[1:]), "below": below},
+        "input": {"shape": list(x.shape[1:]), "below": below, "mean": list(scaled.mean), "std": list(scaled.std)},
         "split_seed": split["seed"],
         "split": dict(split),
         "train": train.to_json(),

@@ -35,6 +35,7 @@ from depthprobe.probes.conclusion import (
     units_of,
 )
 from depthprobe.probes.cost import verify_macs
+from depthprobe.probes.latencies import as_first_measured
 from depthprobe.probes.notebook import CANDIDATES
 from depthprobe.probes.result import Result
 from depthprobe.probes.sensitivity import at_rate
@@ -83,6 +84,7 @@ def weigh_shrink(setup: ShrinkSetup, folder: RunFolder) -> Weighed:
         whole = setup.model.whole()
         inner, decision = decision, decision.having_dropped(count_weight_layers(whole))
         costs, opened = [*costs, network_costs(setup.bench, whole)], [*opened, plan.base.opened]
+    costs = as_first_measured(folder, config.limits, decision.depths, costs)
     depth, sentence = depth_json(decision, costs, latency_facts(setup.bench), metric.bounds), None
     mark_pareto(depth["candidates"])
     if config.limits:
@@ -251,6 +253,7 @@ def _write(
         setup.data_source,
         setup.data,
         split=setup.split_of,
+        scaled=setup.bench.split(0),
         train=replace(
             setup.bench.train,
             lr=setup.model.rate_for(setup.bench.train.optimizer) or setup.bench.train.lr,

@@ -39,7 +39,7 @@ from depthprobe.runs import RunFolder
 from depthprobe.training.batches import Batches
 from depthprobe.training.device import open_device
 from depthprobe.training.learner import predict
-from depthprobe.training.metric_source import check_tolerance
+from depthprobe.training.metric_source import check_kept, check_tolerance
 from depthprobe.training.teacher import Teacher, make_teacher
 
 ABOVE_CHANCE = 3.0  # standard errors that a trained network has to be above guessing
@@ -128,7 +128,7 @@ def set_up_shrink(
     config.json of the run that is resumed: rate and ranking are taken from there.
     """
     begun = time.monotonic()
-    train = fine_tuning(model, typed)
+    train, undrawn = fine_tuning(model, typed), model.say_undrawn(verify=config.verify)
     accelerator = open_device(train.device, train.precision, train.threads)
     data = as_tokens(source.open(), model.whole())
     split_of = choose_split(model, config)
@@ -137,6 +137,7 @@ def set_up_shrink(
     network = model.whole()
     own = open_own(model, data, train, config.metric, asked or Asked(record=record))  # type: ignore[arg-type]
     check_tolerance(config.tolerance, own.metric)
+    check_kept(config.limits, own.metric)
     if check_targets(network, example, data, own):
         check_outputs(network, example, data)
     augment = choose_augment(train, data, example)
@@ -184,7 +185,7 @@ def set_up_shrink(
         tolerance_note=say_tolerance(config, auto, len(split.valid), 1, own.metric),
         tolerance_auto=automatic,
         forecast=forecast_shrink(plan, config.seeds, taught_macs(bench)),
-        notes=own.notes + say_split(model, split_of, data),
+        notes=own.notes + say_split(model, split_of, data) + undrawn,
         own=own,
         lr_note=lr_note,
         range_test=range_test,
@@ -237,7 +238,11 @@ def say_split(model: TrainedModel, split_of: Mapping[str, int], data: Dataset) -
         same = (model.trained.get("data") or {}).get("fingerprint") == data.fingerprint and dict(seen) == dict(split_of)
         other = "the checkpoint was trained on other data or another split: it may have seen the validation examples"
         return () if same else (other,)
-    return ("the checkpoint does not say what it was trained on: it may have seen the validation examples",)
+    return (
+        "the checkpoint does not say what it was trained on: it may have seen the validation examples",
+        "nor how its inputs were scaled: here each channel has mean 0 and standard deviation 1; if it begins worse "
+        "than you know it, train it on such inputs",
+    )
 
 
 def choose_rate(

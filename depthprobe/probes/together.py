@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from depthprobe.errors import ConfigError, DepthprobeError, RunFolderError
+from depthprobe.errors import ConfigError, DepthprobeError, ProcessError, RunFolderError
 from depthprobe.probes.answer import Recommendation
 from depthprobe.probes.result import Result
 from depthprobe.runs import RunFolder
@@ -46,6 +46,10 @@ class FollowerFolder(RunFolder):
 
     def save(self, payload: dict[str, Any]) -> None:
         """Left to the first process."""
+
+    def restore(self) -> dict[str, Any]:
+        """Raises ProcessError: a checkpoint cuts the records on disk, and the first process tells what it found."""
+        raise ProcessError("only the first of several processes goes back to a checkpoint", where=str(self.path))
 
     def write_json(self, name: str, document: Any) -> None:
         """Left to the first process."""

@@ -14,7 +14,7 @@ from depthprobe.errors import ModelError
 from depthprobe.graph.costs import count_parameters
 from depthprobe.graph.trace import trace
 from depthprobe.graph.units import find_units
-from depthprobe.inputs import Dataset, ModelSource, as_tokens, fit_to_data
+from depthprobe.inputs import Dataset, ModelSource, Split, as_tokens, fit_to_data
 from depthprobe.probes.arms import CHECKPOINT_SECONDS, next_mark, trace_distance, trace_point
 from depthprobe.probes.bench import Arm, RatioDriver
 from depthprobe.probes.environment import describe_environment
@@ -77,6 +77,10 @@ class TrainSetup:
     def arm(self) -> Arm:
         """The one arm of this run."""
         return Arm(self.config.seed, 0, "train")
+
+    def split(self, rank: int = 0) -> Split:
+        """The data of this training, as those of the first seed of a probe."""
+        return split_by_rank(self.data, self.config.split_seed, 1)(rank)
 
     def to_json(self) -> dict[str, Any]:
         """config.json."""
@@ -176,7 +180,7 @@ def run_training(setup: TrainSetup, folder: RunFolder, listener: Listener) -> di
     payload = restore(folder, team)
     begun = time.monotonic() - payload["seconds"]
     listener.begun(setup, 0, [setup.arm])
-    split = split_by_rank(setup.data, setup.config.split_seed, 1)(0)
+    split = setup.split()
     net, new = build_network(setup, split.train.x[:2])
     team.seed(setup.config.seed, 3)
     batches = Batches(
@@ -249,6 +253,7 @@ def _conclude(
         setup.data_source,
         setup.data,
         split={"seed": setup.config.split_seed, "fold": 0, "folds": 1},
+        scaled=split,
         train=setup.train,
         recipe=text,
         device=str(setup.accelerator.device),

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from depthprobe.errors import ModelError
+from depthprobe.errors import ConfigError, ModelError
 from depthprobe.inputs import InMemoryModel, ModelSource, as_tokens, fit_to_data, open_model
-from depthprobe.inputs.memory_model import check_network
+from depthprobe.inputs.memory_model import check_network, name_some, undrawn
 from depthprobe.inputs.overrides import Overrides
 from depthprobe.inputs.weights import Weights, load_weights, read_weights
 from depthprobe.probes.about import check_about
@@ -60,6 +60,23 @@ class TrainedModel:
     def _skeleton(self) -> nn.Module:
         network = self.source.build(0)
         return recipe_network(network, list(self.recipe), self.example) if self.recipe else network
+
+    def say_undrawn(self, *, verify: bool) -> tuple[str, ...]:
+        """Which parameters of a module passed from Python keep their trained values where new weights are drawn.
+
+        Raises ConfigError where both networks are to be trained from scratch: with these they would not be.
+        """
+        names = undrawn(self.source.module) if isinstance(self.source, InMemoryModel) else []
+        if not names:
+            return ()
+        if verify:
+            raise ConfigError(
+                "not all parameters of this module can be drawn anew: it cannot be trained from scratch",
+                where="verify=True", expected="a reset_parameters() in every module that owns parameters",
+                found=name_some(names),
+                hint='write one; or pass "file.py:factory" and a checkpoint; or leave verify out',
+            )  # fmt: skip
+        return (f"no reset_parameters() draws {name_some(names)}: new networks begin with the trained values there",)
 
     def overrides(self) -> Overrides:
         """The training functions of the model's file."""
@@ -110,12 +127,12 @@ def open_trained(
             where=str(checkpoint),
             expected="a model.pt of depthprobe, or --model and --dataset",
             found="a plain state dict",
-            hint=f"{checkpoint} --model model.py --dataset ...",
+            hint="--model model.py --dataset ..., as it was trained",
         )
     if data is None and "data" not in about:
         raise ModelError(
             "the checkpoint does not say which data set it was trained on", where=str(checkpoint),
-            expected="a model.pt of depthprobe, or --dataset", hint="--dataset cifar10",
+            expected="a model.pt of depthprobe, or --dataset", hint="--dataset digits, or a folder of images",
         )  # fmt: skip
     data = data or DataSource.from_json(about["data"])
     if data_dir is not None:

@@ -17,6 +17,7 @@ from depthprobe.graph.costs import count_weight_layers
 from depthprobe.probes.answer import read_failures, unpack_scores
 from depthprobe.probes.arms import CHECKPOINT_SECONDS, next_mark, trace_distance, trace_point
 from depthprobe.probes.bench import Arm, Bench, Notebook, Plan, begin_training
+from depthprobe.probes.conclusion import highest_chance
 from depthprobe.probes.holds import measure, measurement
 from depthprobe.probes.listener import Listener
 from depthprobe.probes.runner import ProbeSetup, run_arms
@@ -59,8 +60,9 @@ def verify(
     if not scores:
         return None, seconds
     compared = compare_verified(
-        scores, larger=larger, tolerance=tolerance, confidence=confidence, scale=scale, limits=limits
-    )
+        scores, larger=larger, tolerance=tolerance, confidence=confidence, scale=scale, limits=limits,
+        floor=highest_chance(setup.bench, len(setup.seeds)),
+    )  # fmt: skip
     return {**compared, "steps": setup.bench.plan.steps, "lr": train.lr}, seconds
 
 

@@ -142,6 +142,7 @@ def _write(setup: WidthSetup, folder: RunFolder, percent: int, net: nn.Module, r
         setup.data_source,
         setup.data,
         split=setup.split_of,
+        scaled=setup.bench.split(0),
         train=replace(
             setup.bench.train,
             lr=setup.model.rate_for(setup.bench.train.optimizer) or setup.bench.train.lr,

@@ -38,7 +38,7 @@ from depthprobe.runs import RunFolder
 from depthprobe.schedules import Hold
 from depthprobe.training.batches import Batches
 from depthprobe.training.device import open_device
-from depthprobe.training.metric_source import check_tolerance
+from depthprobe.training.metric_source import check_kept, check_tolerance
 
 COURSE = 2  # of what is trained, and in which order: runs that another one began cannot be carried on
 
@@ -119,13 +119,14 @@ def set_up_width(
     config.json of the run that is resumed: rate and measurements are taken from there.
     """
     begun = time.monotonic()
-    train = fine_tuning(model, typed)
+    train, undrawn = fine_tuning(model, typed), model.say_undrawn(verify=config.verify)
     accelerator = open_device(train.device, train.precision, train.threads)
     data, split_of = source.open(), choose_split(model, config)
     split = split_by_rank(data, split_of["seed"], split_of["folds"])(split_of["fold"])
     example, network = split.train.x[:2], model.build()
     own = open_own(model, data, train, config.metric, asked or Asked(record=record))  # type: ignore[arg-type]
     check_tolerance(config.tolerance, own.metric)
+    check_kept(config.limits, own.metric)
     if check_targets(network, example, data, own):
         check_outputs(network, example, data)
     augment = choose_augment(train, data, example)
@@ -165,7 +166,7 @@ def set_up_width(
         tolerance_note=say_tolerance(config, auto, len(split.valid), 1, own.metric),
         tolerance_auto=automatic,
         forecast=forecast_width(plan, config.seeds),
-        notes=own.notes + say_split(model, split_of, data),
+        notes=own.notes + say_split(model, split_of, data) + undrawn,
         own=own,
         lr_note=lr_note,
         untrained=untrained,

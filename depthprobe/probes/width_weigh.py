@@ -18,6 +18,7 @@ from depthprobe.analysis.within import decide_within
 from depthprobe.graph.costs import count_bytes, measure_latency_ms
 from depthprobe.probes.answer import Failure, read_failures, unpack_scores, within
 from depthprobe.probes.conclusion import FLOORS, all_failed, highest_chance, latency_facts, mark_pareto, units_of
+from depthprobe.probes.latencies import as_first_measured
 from depthprobe.probes.profiles import skeleton
 from depthprobe.probes.shrink_answer import measured_by_all
 from depthprobe.probes.width_setup import WidthSetup
@@ -62,7 +63,7 @@ def weigh_width(setup: WidthSetup, folder: RunFolder) -> Weighed:
     percents = measured_by_all(records, plan, alive)
     scores, trained_on = longest_trained(read_walks(records, percents, alive))
     decision, planned = _decide(setup, scores, percents), config.tolerance or TARGET
-    rows, sentence = candidate_rows(setup, decision), None
+    rows, sentence = as_first_measured(folder, config.limits, percents, candidate_rows(setup, decision)), None
     if config.limits:
         uneven = plan.profile == "uneven"
         decision, sentence = decide_within(

@@ -4,8 +4,10 @@ python -m depthprobe.probes.worker FD, the file descriptor of a socket to that p
 """
 
 import os
+import select
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -62,6 +64,7 @@ def main() -> None:
     """Train the arms that are asked for, until the other side hangs up."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all: the process that started this one decides
     connection = Connection(int(sys.argv[1]))
+    end_with_the_other_side(connection)
     os.dup2(2, 1)  # what the user's code prints is no answer
     order: Order = connection.recv()
     sys.path[:] = order.search
@@ -79,6 +82,20 @@ def main() -> None:
         connection.send(("failed", index, error))
     except Exception as error:  # noqa: BLE001  (a bug of ours: the other side says so)
         connection.send(("failed", index, DepthprobeError(f"a worker failed: {type(error).__name__}: {error}")))
+
+
+def end_with_the_other_side(connection: Connection) -> None:
+    """From now on this process ends when the one at the other end does, however that ended: it would hold the lock of
+    its arm for as long as it trains, and nobody would hear of it. The arm can be resumed.
+    """
+    silence = select.poll()
+    silence.register(connection.fileno(), 0)  # no events: what is always reported is that the other side is gone
+
+    def watch() -> None:
+        silence.poll()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def open_work(order: Order) -> Callable[[int, Relay], None]:

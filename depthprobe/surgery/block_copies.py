@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from depthprobe.errors import EditError
 from depthprobe.graph.blocks import Block
 from depthprobe.graph.layer_types import NORMS
+from depthprobe.graph.refusals import template_of
 from depthprobe.graph.trace import Traced
-from depthprobe.graph.units import Unit, template_of
+from depthprobe.graph.units import Unit
 from depthprobe.layers.wiring import Wiring
 from depthprobe.surgery.capture import Captured, is_identity
 

@@ -6,12 +6,15 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from depthprobe.graph.trace import Traced, free_name
+from depthprobe.graph.names import free_name
+from depthprobe.graph.trace import Traced
 from depthprobe.graph.units import Unit, layers_of, unit_nodes
-from depthprobe.layers.gate import Gate, GateChain
+from depthprobe.layers.gate import Gate
 from depthprobe.layers.site import PlainSite, Site
-from depthprobe.surgery.plain import plain_site, resize_nodes
+from depthprobe.surgery.loose import loose_sites, set_mode
+from depthprobe.surgery.plain import attributes_of, plain_site
 from depthprobe.surgery.plans import UnitPlan
+from depthprobe.surgery.resizing import resize_nodes
 from depthprobe.surgery.stacks import chain_gates, refill_stacks
 from depthprobe.surgery.swap import swap_modules
 
@@ -21,10 +24,14 @@ def body_of(traced: Traced, unit: Unit) -> nn.Module:
     if unit.name in traced.blocks:
         return traced.original.get_submodule(unit.name)
     body = nn.Sequential()
-    for module in layers_of(traced, unit):
+    run = traced.runs.found.get(unit.name)
+    for module in layers_of(traced, unit) if run is None else [place.module for place in run.gated]:
         if module is not None:
             body.append(module)
     body.training = traced.original.training
+    if run is not None and run.loose:
+        for key, value in attributes_of(run.layers[0]).items():  # some models read them from outside
+            body.__dict__.setdefault(key, value)
     return body
 
 
@@ -32,7 +39,7 @@ def build(traced: Traced, plans: Mapping[str, UnitPlan], training: bool) -> nn.M
     """A new network in mode `training`; submodules are shared with `traced`, their own training flags kept."""
     if traced.tracer == "modules":
         blocks = [plan for plan in plans.values() if plan.block is not None and not plan.idle]
-        sites = {plan.unit.name: _site(traced, plan) for plan in blocks}
+        sites = {plan.unit.name: _site(traced, plan) for plan in blocks} | loose_sites(traced, plans)
         return swap_modules(traced.original, sites, refill_stacks(traced, plans))
     return _Builder(traced, plans, training).run()
 
@@ -49,13 +56,7 @@ def _site(traced: Traced, plan: UnitPlan) -> nn.Module:
     if plan.removed:
         inside = plain_site(unit, wiring, plan.unit.in_shape, True, plan.bypass, [], plan.fresh)
     site = PlainSite(inside, copies) if wiring.plain else Site(inside, copies)
-    site.training = unit.training
-    for part in site.children():
-        if isinstance(part, (GateChain, nn.ModuleList)):
-            part.training = unit.training
-            for inner in part.children():
-                inner.training = unit.training
-    return site
+    return set_mode(site, unit.training)
 
 
 class _Builder:

@@ -7,7 +7,7 @@ from torch import nn
 
 from depthprobe.errors import EditError
 from depthprobe.graph.trace import Traced
-from depthprobe.graph.units import Unit, layers_of
+from depthprobe.graph.units import Unit, layers_of, tail_of
 
 _CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
@@ -15,10 +15,13 @@ _CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 def copy_of_unit(traced: Traced, unit: Unit, kernel: int | None, init: str) -> nn.Sequential:
     """A new unit that fits right after `unit`: its output shape in and out.
 
-    Pooling inside the unit is left out. Weights are drawn from torch's global generator.
+    Pooling inside the unit is left out. Layers that forward calls by itself come first: what it does behind the unit
+    it does behind the copy. Weights are drawn from torch's global generator.
     """
     layers: list[nn.Module] = []
-    for module, role in zip(layers_of(traced, unit), unit.roles, strict=True):
+    known = list(zip(layers_of(traced, unit), unit.roles, strict=True))
+    last = len(known) - tail_of(traced, unit)
+    for module, role in (*known[last:], *known[:last]):
         if module is None or role == "pooling":
             continue
         if role in ("conv", "linear"):

@@ -12,6 +12,7 @@ from torch import fx, nn
 from depthprobe.errors import EditError
 from depthprobe.layers.resize import Resize
 from depthprobe.layers.wiring import Path, Wiring, map_leaves
+from depthprobe.surgery.resizing import resize_nodes
 
 _PLAIN = (bool, int, float, str, type(None), tuple, torch.dtype)
 _KEPT = "_user_preserved_attributes"  # what a GraphModule takes along when it is copied
@@ -38,7 +39,7 @@ def plain_site(
             site = nn.Sequential()
             for name, module in named.items():
                 site.add_module(name, module)
-        for key, value in _attributes(unit).items():
+        for key, value in attributes_of(unit).items():
             site.__dict__.setdefault(key, value)
     else:
         site = _Plain(unit, wiring, shape, removed, bypass, copies, fresh).build()
@@ -46,7 +47,7 @@ def plain_site(
     return site
 
 
-def _attributes(unit: nn.Module) -> dict[str, Any]:
+def attributes_of(unit: nn.Module) -> dict[str, Any]:
     """The unit's plain attributes, and those of its children, for models that read them from outside."""
     own = {k: v for k, v in vars(unit).items() if _is_plain(k, v)}
     below = {n: SimpleNamespace(**{k: v for k, v in vars(m).items() if _is_plain(k, v)}) for n, m in
@@ -84,7 +85,7 @@ class _Plain:
         self.graph.output(self._output(whole, stream, states, inputs))
         self.graph.lint()
         site = fx.GraphModule(self.attributes, self.graph, type(self.unit).__name__)
-        carried = {k: v for k, v in _attributes(self.unit).items() if not hasattr(site, k)}
+        carried = {k: v for k, v in attributes_of(self.unit).items() if not hasattr(site, k)}
         for key, value in carried.items():
             setattr(site, key, value)
         site.meta[_KEPT] = carried
@@ -190,30 +191,3 @@ class _Plain:
         if leaf is not None and not isinstance(leaf, _PLAIN):
             raise EditError("a unit that returns objects cannot be left out", found=type(leaf).__name__)
         return leaf
-
-
-def resize_nodes(
-    graph: fx.Graph, attributes: dict[str, Any], name: str, value: fx.Node, here: tuple[int, ...], bypass: Resize
-) -> fx.Node:
-    """A Resize in plain torch calls: nothing of ours stays behind. name: of the channel choice, if there is one."""
-    target = bypass.shape
-    if here[1:] != target[1:]:
-        value = _spatial(graph, value, here[1:], target[1:])
-    if here[0] > target[0]:
-        return graph.call_function(torch.narrow, (value, 1, 0, target[0]))
-    if here[0] < target[0]:
-        index = torch.cat((torch.arange(here[0]), bypass.choice.cpu()[here[0] :] % here[0]))
-        attributes[name] = index.to(bypass.choice.device)
-        value = graph.call_function(torch.index_select, (value, 1, graph.get_attr(name)))
-    return value
-
-
-def _spatial(graph: fx.Graph, value: fx.Node, here: tuple[int, ...], target: tuple[int, ...]) -> fx.Node:
-    interpolate = nn.functional.interpolate
-    down = tuple(min(a, b) for a, b in zip(here, target, strict=True))
-    if down != here:
-        value = graph.call_function(interpolate, (value,), {"size": down, "mode": "area"})
-    if down != target:
-        mode = {1: "linear", 2: "bicubic", 3: "trilinear"}[len(here)]
-        value = graph.call_function(interpolate, (value,), {"size": target, "mode": mode, "align_corners": False})
-    return value

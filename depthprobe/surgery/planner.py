@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from depthprobe.errors import EditError
-from depthprobe.graph.trace import Traced, is_taken
+from depthprobe.graph.names import is_taken
+from depthprobe.graph.trace import Traced
 from depthprobe.graph.units import Unit, is_overwritten
 from depthprobe.layers.gate import Gate
 from depthprobe.layers.resize import Resize

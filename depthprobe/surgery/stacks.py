@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from torch import nn
 
-from depthprobe.graph.runs import Run
-from depthprobe.graph.trace import Traced, free_name
+from depthprobe.graph.names import free_name
+from depthprobe.graph.run import Run
+from depthprobe.graph.trace import Traced
 from depthprobe.layers.gate import Gate, GateChain
 from depthprobe.layers.wiring import Wiring
 from depthprobe.surgery.plain import plain_site
@@ -23,7 +24,7 @@ def refill_stacks(traced: Traced, plans: Mapping[str, UnitPlan]) -> dict[str, di
     touched: dict[str, None] = {}
     for name, plan in plans.items():
         run = traced.runs.found.get(name)
-        if run is not None and not plan.idle:
+        if run is not None and not run.loose and not plan.idle:
             instead.update(_instead(traced, run, plan))
             touched.update(dict.fromkeys(place.holder for place in run.places))
     return {holder: _refilled(traced.original.get_submodule(holder), holder, instead) for holder in touched}

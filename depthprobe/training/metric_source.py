@@ -1,7 +1,7 @@
 """Which metric is meant: a built-in name, `file.py:name`, or a function from Python."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor
@@ -52,6 +52,21 @@ def check_tolerance(tolerance: float | None, metric: Metric) -> None:
         )
     if metric.fraction:
         refuse_large_tolerance(tolerance)
+
+
+def check_kept(limits: Mapping[str, float], metric: Metric) -> None:
+    """Raise ConfigError for a value to keep that the metric cannot have. limits: those that were set."""
+    keep, (low, high) = limits.get("keep_accuracy"), metric.bounds
+    if keep is None or ((low is None or keep >= low) and (high is None or keep <= high)):
+        return
+    bounds = [f"{word} {bound:g}" for word, bound in (("at least", low), ("at most", high)) if bound is not None]
+    raise ConfigError(
+        f"no network has a {metric.name} of {keep:g}",
+        where="--keep-accuracy",
+        expected=" and ".join(bounds),
+        found=f"{keep:g}",
+        hint=f"--keep-accuracy {keep / 100:g}" if metric.fraction and 1.0 < keep <= 100.0 else None,
+    )
 
 
 def _open_file(spec: str) -> Metric:

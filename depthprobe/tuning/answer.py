@@ -2,6 +2,7 @@
 
 import json
 import math
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -13,7 +14,7 @@ from depthprobe.analysis.tolerance import TARGET
 from depthprobe.analysis.units import Units
 from depthprobe.config import GrowConfig, TrainConfig
 from depthprobe.runs import RunFolder
-from depthprobe.tuning.confirm import Contender, pick
+from depthprobe.tuning.confirm import Contender, lost_note, pick
 from depthprobe.tuning.plots import draw_plots
 from depthprobe.tuning.queue import Queue, by_slot, last_attempts
 from depthprobe.tuning.quiet import quietly
@@ -24,10 +25,13 @@ SCHEMA = 1
 BEST, PLOTS = "best.toml", "plots.json"
 EVALUATOR = "PED-ANOVA (optuna.importance.PedAnovaImportanceEvaluator)"
 GROW_KEYS = (
-    "copies", "sites", "kernel", "init", "mode", "granularity", "max_scale", "schedule", "overlap", "opening",
-    "first_share", "up_share", "up_hold_share", "cool_share",
+    "copies", "sites", "max_depth", "metric", "split_seed", "kernel", "init", "mode", "granularity", "max_scale",
+    "schedule", "overlap", "opening", "first_share", "up_share", "up_hold_share", "cool_share",
 )  # fmt: skip
-TRAIN_KEYS = ("steps", "batch_size", "optimizer", "lr", "momentum", "weight_decay", "new_lr_scale", "clip", "augment")
+TRAIN_KEYS = (
+    "steps", "batch_size", "accumulate", "precision", "optimizer", "lr", "momentum", "weight_decay", "new_lr_scale",
+    "clip", "augment",
+)  # fmt: skip
 
 
 def conclude_tuning(
@@ -36,6 +40,8 @@ def conclude_tuning(
     """Write best.toml, plots.json and, last, recommendation.json; returns the last."""
     tolerance = setup.base.config.tolerance or TARGET
     best = pick(contenders, pareto=setup.config.pareto, tolerance=tolerance)
+    first = setup.base.config.seed
+    lost = lost_note(contenders, first)
     document = {
         "schema": SCHEMA,
         "command": "tune",
@@ -44,15 +50,15 @@ def conclude_tuning(
         "fraction": setup.bench.metric.fraction,
         "tolerance": tolerance,
         "confidence": setup.base.config.confidence,
-        "seeds": [setup.base.config.seed + rank for rank in confirm_ranks(setup)],
-        "default": contender_json(contenders[0]),
-        "best": contender_json(best),
-        "confirmed": [contender_json(one) for one in contenders],
+        "seeds": [first + rank for rank in confirm_ranks(setup)],
+        "default": contender_json(contenders[0], first),
+        "best": contender_json(best, first),
+        "confirmed": [contender_json(one, first) for one in contenders],
         "trials": count_trials(search),
         "importance": {"evaluator": EVALUATOR, "values": importances(search)},
         "cost": total_cost(setup, search, confirm, seconds),
         "config_file": BEST,
-        "notes": [*setup.notes, setup.base.lr_note],
+        "notes": [*setup.notes, setup.base.lr_note, *([lost] if lost else [])],
     }
     folder.write_text(BEST, config_text(setup, best))
     folder.write_json(PLOTS, draw_plots(search, setup.bench.metric.name, setup.config))
@@ -65,11 +71,13 @@ def confirm_ranks(setup: TuneSetup) -> list[int]:
     return list(range(setup.config.seeds, setup.config.seeds + setup.config.confirm_seeds))
 
 
-def contender_json(one: Contender) -> dict[str, Any]:
-    """Plain values; "value" is the mean over the fresh seeds, "search_value" what the search saw."""
+def contender_json(one: Contender, first: int) -> dict[str, Any]:
+    """Plain values; "value" is the mean over the fresh seeds, "searched" what the search saw, "lost" the seeds whose
+    training came to no end. first: the seed of rank 0.
+    """
     searched = one.searched if math.isfinite(one.searched) else None
-    row = asdict(one)
-    return {"trial": row.pop("slot"), "value": one.mean, **row, "searched": searched}
+    row = {**asdict(one), "searched": searched, "lost": [first + rank for rank in one.lost]}
+    return {"trial": row.pop("slot"), "value": one.mean, **row}
 
 
 def _verdict(setup: TuneSetup, contenders: Sequence[Contender], best: Contender) -> dict[str, Any]:
@@ -110,7 +118,8 @@ def say(setup: TuneSetup, contenders: Sequence[Contender], best: Contender) -> s
 def _value(one: Contender, units: Units) -> str:
     failed = sum(value is None for value in one.values)
     text = units.value(one.mean) if one.mean is not None else "nothing"
-    return text + (f" ({failed} of {len(one.values)} diverged)" if failed else "")
+    text += f" ({failed} of {len(one.values)} diverged)" if failed else ""
+    return text + (f" ({len(one.lost)} lost)" if one.lost else "")
 
 
 def _gain(one: Contender, units: Units, confidence: float) -> str:
@@ -168,12 +177,21 @@ def config_text(setup: TuneSetup, best: Contender) -> str:
     """A TOML file that `depthprobe grow --config` takes: the stairs of the search, with the settings of `best`."""
     grow, train = configured(best.settings, setup.base.config, setup.bench.train)
     where = "the default" if best.slot == 0 else f"trial {best.slot}"
-    model, data = setup.base.model.to_json()["spec"], setup.base.data_source.spec
     head = f"# {where} of {setup.config.trials}, by depthprobe tune"
-    use = json.dumps(f"depthprobe grow {model} --dataset {data} --config {BEST}")
+    use = json.dumps(f"depthprobe grow {' '.join(_inputs(setup))} --config {BEST}")
     kept = {**_picked(grow, GROW_KEYS), "candidates": list(setup.budget.opened[1:])}
     parts = [head, f"# {use[1:-1]}", "", "[train]", *_lines(_picked(train, TRAIN_KEYS)), "", "[grow]", *_lines(kept)]
     return "\n".join(parts) + "\n"
+
+
+def _inputs(setup: TuneSetup) -> list[str]:
+    """The model and the data as words of a command line."""
+    model, source = setup.base.model.to_json(), setup.base.data_source
+    args: Any = model.get("args") or {}
+    words = [str(model["spec"]), *(f"--model-args {shlex.quote(f'{k}={v}')}" for k, v in args.items())]
+    words += ["--dataset", source.spec]
+    limits = {"--limit-train": source.limit_train, "--image-size": source.image_size}
+    return [*words, *(f"{name} {value}" for name, value in limits.items() if value is not None)]
 
 
 def _picked(config: GrowConfig | TrainConfig, keys: Sequence[str]) -> dict[str, Any]:

@@ -1,8 +1,10 @@
 """One training of a trial: up the stairs to the deepest candidate, measured at every hold."""
 
+import hashlib
 import json
+import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -26,25 +28,34 @@ from depthprobe.tuning.stairs import climb
 
 AtHold = Callable[[int, float], None]
 
+_log = logging.getLogger("depthprobe")
+
 
 class TrialNotebook:
-    """The records of one training, kept in memory and in its checkpoints. place: a folder for these, or None."""
+    """The records of one training, kept in memory and in its checkpoints. place: a folder for these, or None; key: of
+    the training: what another one left in the same folder is not gone on with.
+    """
 
-    def __init__(self, place: Path | None) -> None:
-        self.place, self.records = place, list[dict[str, Any]]()
+    def __init__(self, place: Path | None, key: str = "") -> None:
+        self.place, self.key, self.records = place, key, list[dict[str, Any]]()
         self.learner: Learner | None = None
         self.resumed_at = 0  # the step that a checkpoint had
 
     def restore(self) -> dict[str, Any] | None:
-        """The state of the newest sound checkpoint, its records taken over; None when there is none to go on from."""
+        """The state of the newest sound checkpoint of this training, its records taken over; None when there is none to
+        go on from.
+        """
         place = self.place
         if place is None or not place.is_dir():
             return None
         for number in checkpoints(place):
             try:
-                payload, _ = read_checkpoint(place, number)
+                payload, seal = read_checkpoint(place, number)
             except ValueError:
                 continue  # damaged: the one before it, or the start, gives the same bits
+            if seal.get("key") != self.key:
+                _log.warning("%s: checkpoint %08d is of another training and left alone", place, number)
+                continue
             self.records, self.resumed_at = json.loads(payload["records"]), int(payload["learner"]["step"])
             return dict(payload["learner"])
         return None
@@ -75,12 +86,17 @@ class TrialNotebook:
         """Make the training resumable from here."""
         if self.place is not None:
             self.place.mkdir(parents=True, exist_ok=True)
-            save_checkpoint(self.place, {"records": json.dumps(self.records), "learner": state}, {})
+            save_checkpoint(self.place, {"records": json.dumps(self.records), "learner": state}, {"key": self.key})
 
     def discard(self) -> None:
         """Checkpoints of a training that ended are of no use."""
         if self.place is not None:
             shutil.rmtree(self.place, ignore_errors=True)
+
+
+def key_of(document: Mapping[str, Any]) -> str:
+    """SHA-256 of what a training depends on; plain values."""
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
 def planned(bench: Bench[GrowPlan], grow: GrowConfig, train: TrainConfig) -> Bench[GrowPlan]:

@@ -18,8 +18,9 @@ Run = Mapping[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Contender:
-    """A schedule that was trained again. slot: its trial; values: of the metric on every fresh seed (None: diverged);
-    gain: over the default with its interval, None for the default itself and where no seed is left to compare.
+    """A schedule that was trained again. slot: its trial; values: of the metric on every fresh seed whose training came
+    to an end (None: diverged); gain: over the default with its interval, None for the default itself and where no seed
+    is left to compare; lost: ranks of the seeds whose training came to no end.
     """
 
     slot: int
@@ -28,6 +29,7 @@ class Contender:
     searched: float
     values: tuple[float | None, ...]
     gain: Mapping[str, float] | None
+    lost: tuple[int, ...] = ()
 
     @property
     def mean(self) -> float | None:
@@ -82,13 +84,15 @@ def weigh(
 
     Gains are paired over seeds and examples. "low" and "high" of a gain are one-sided bounds, as the rule of grow has
     them; all of them hold together with `confidence`: the best of several is looked at, so each is that much wider
-    (Bonferroni). With one seed there is none.
+    (Bonferroni). With one seed there is none. A training that was lost, because its worker was killed, is no result:
+    its seed is left out of the comparison, for all.
     """
     runs = {(t.user_attrs["of"], t.user_attrs["rank"]): _run(t) for t in trained}
     ranks = sorted({rank for _, rank in runs})
     table = {t.user_attrs["slot"]: [runs.get((t.user_attrs["slot"], rank)) for rank in ranks] for t in top}
-    kept = [slot for slot, row in table.items() if fraction or all(_scored(run) for run in row)]
-    spread = _spread(table, kept, scale) if len(kept) > 1 and kept[0] == top[0].user_attrs["slot"] else None
+    complete = _complete(table, fraction)
+    kept = list(complete)
+    spread = _spread(complete, scale) if len(kept) > 1 and kept[0] == top[0].user_attrs["slot"] else None
     spread = spread if spread is not None and spread.seeds > 1 else None  # one seed says nothing of the next
     each = 1.0 - 2.0 * (1.0 - confidence) / max(1, len(top) - 1)
     return [
@@ -97,34 +101,57 @@ def weigh(
             settings=trial.user_attrs["settings"],
             cost=trial.user_attrs["cost"],
             searched=float(trial.values[0]) if trial.values else float("nan"),
-            values=tuple(run.get("value") if run else None for run in table[slot]),
+            values=tuple(run.get("value") for run in table[slot] if run),
             gain=_gain(spread, kept.index(slot), each) if spread is not None and slot in kept[1:] else None,
+            lost=tuple(rank for rank, run in zip(ranks, table[slot], strict=True) if not run),
         )
         for trial, slot in ((trial, trial.user_attrs["slot"]) for trial in top)
     ]
 
 
+def _complete(table: Mapping[int, Sequence[Run | None]], fraction: bool) -> dict[int, list[Run]]:
+    """The runs of those that can be compared, on the seeds on which none of these was lost."""
+    kept = {
+        slot: row
+        for slot, row in table.items()
+        if any(row) and (fraction or not any(run and _failed(run) for run in row))
+    }
+    whole = [all(runs) for runs in zip(*kept.values(), strict=True)]
+    return {
+        slot: [run for run, all_there in zip(row, whole, strict=True) if run and all_there]
+        for slot, row in kept.items()
+    }
+
+
 def _run(trial: FrozenTrial) -> Run | None:
+    """What came of a training; None when it was lost, and of no worth for a verdict."""
     runs = trial.user_attrs.get("runs") or []
     return runs[0] if runs else None
 
 
-def _scored(run: Run | None) -> bool:
-    return run is not None and run.get("failed") is None
+def _failed(run: Run) -> bool:
+    return run.get("failed") is not None
 
 
-def _spread(table: Mapping[int, Sequence[Run | None]], kept: Sequence[int], scale: float) -> Spread | None:
-    """Of the contenders in `kept` over the seeds on which one of them was scored."""
+def _spread(table: Mapping[int, Sequence[Run]], scale: float) -> Spread | None:
+    """Of the contenders in `table` over the seeds on which one of them was scored."""
     scores = []
-    for rank in range(len(table[kept[0]])):
-        row = [table[slot][rank] for slot in kept]
-        known = next((run for run in row if run is not None and _scored(run)), None)
+    for rank, row in enumerate(zip(*table.values(), strict=True)):
+        known = next((run for run in row if not _failed(run)), None)
         if known is None:
             continue
         size = len(unpack_scores(known))
-        stacked = np.stack([unpack_scores(run) if run and _scored(run) else np.full(size, WORST) for run in row])
+        stacked = np.stack([np.full(size, WORST) if _failed(run) else unpack_scores(run) for run in row])
         scores.append(SeedScores(seed=rank, candidates=stacked, control=stacked[0], examples=known["valid_id"]))
     return estimate_spread(scores, scale) if scores else None
+
+
+def lost_note(contenders: Sequence[Contender], first: int) -> str | None:
+    """What was lost and left out, in words; None for nothing. first: the seed of rank 0."""
+    lost = [f"trial {one.slot} on seed {first + rank}" for one in contenders for rank in one.lost]
+    if not lost:
+        return None
+    return f"lost with the workers that ran it, and left out with its seed: the training of {', '.join(lost)}"
 
 
 def _gain(spread: Spread, column: int, confidence: float) -> dict[str, float]:
@@ -140,7 +167,7 @@ def pick(contenders: Sequence[Contender], *, pareto: bool, tolerance: float) -> 
     did not.
     """
     default, rest = contenders[0], [one for one in contenders[1:] if one.gain is not None and not one.failed]
-    sound = [one for one in contenders[1:] if not one.failed]
+    sound = [one for one in contenders[1:] if one.values and not one.failed]
     if default.failed and sound and not rest:
         return max(sound, key=lambda one: one.mean or 0.0)
     better = [one for one in rest if one.gain is not None and one.gain["low"] > 0.0]

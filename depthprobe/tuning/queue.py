@@ -1,5 +1,6 @@
 """The queue: every trial of a study waits in Optuna's storage from the beginning, and each is taken once."""
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -14,12 +15,18 @@ from optuna.trial import FrozenTrial, TrialState
 from depthprobe.tuning.quiet import quietly
 
 SLOT = "slot"
+IDENTITY = (
+    "identity"  # of a study, beside its name, which another one may have had before; its confirmation has the same
+)
 INTERRUPTED = "interrupted"
+ERROR = "error"  # of a worker, not of the training: whoever started the study runs the trial again, and says it
 FAILED = "failed"
 POLL_SECONDS = 0.5
 LOST = 2  # attempts of a slot, after which it is given up
 
 Objective = Callable[[optuna.Trial], float | Sequence[float]]
+
+_log = logging.getLogger("depthprobe")
 
 
 class NothingWaits(Exception):  # noqa: N818  (not an error: the queue is empty)
@@ -41,6 +48,7 @@ class Queue(optuna.Study):
     ) -> None:
         super().__init__(name, storage, sampler=make_sampler(0), pruner=pruner)
         self.storage, self.make_sampler = storage, make_sampler
+        self.taken: int | None = None  # Optuna's number of the trial that was asked for last
 
     def ask(self, fixed_distributions: Mapping[str, Any] | None = None) -> optuna.Trial:
         """The next waiting trial, those that a worker lost first. Raises NothingWaits."""
@@ -48,7 +56,7 @@ class Queue(optuna.Study):
         waiting = self.get_trials(deepcopy=False, states=(TrialState.WAITING,))
         for trial in sorted(waiting, key=slot_of):
             if self._claim(trial):
-                self.sampler = self.make_sampler(slot_of(trial))
+                self.sampler, self.taken = self.make_sampler(slot_of(trial)), trial.number
                 return optuna.Trial(self, trial._trial_id)
         raise NothingWaits
 
@@ -64,6 +72,16 @@ class Queue(optuna.Study):
         """Whether a trial runs, here or elsewhere."""
         return bool(self.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
 
+    def broken(self) -> list[FrozenTrial]:
+        """The last attempts of the slots that were interrupted or lost and may be run again."""
+        slots = by_slot(self.get_trials(deepcopy=True))
+        return [tries[-1] for tries in slots.values() if tries[-1].state == TrialState.FAIL and not ended(tries)]
+
+    def given_up(self) -> list[FrozenTrial]:
+        """The last attempts of the slots that were lost too often: nobody knows what would have come of them."""
+        slots = by_slot(self.get_trials(deepcopy=True))
+        return [t[-1] for t in slots.values() if t[-1].state == TrialState.FAIL and ended(t) and not _failed(t[-1])]
+
     def unfinished(self) -> bool:
         """Whether a trial waits or runs."""
         return bool(self.get_trials(deepcopy=False, states=(TrialState.WAITING, TrialState.RUNNING)))
@@ -75,7 +93,7 @@ def slot_of(trial: FrozenTrial) -> int:
 
 
 class TrialFailed(Exception):  # noqa: N818  (an outcome of a trial)
-    """The training diverged, and its metric has no worst value to tell the sampler."""
+    """Nothing to tell the sampler: the settings forbid a training, or it diverged and its metric has no worst value."""
 
 
 def drain(
@@ -84,27 +102,54 @@ def drain(
     *,
     stops: Callable[[], bool] = lambda: False,
     after: Callable[[], None] = lambda: None,
+    mends: bool = False,
 ) -> int:
     """Run what waits until nothing waits and nothing runs, or `stops` says so; returns how many trials were run here.
 
     A trial that runs elsewhere is waited for: its worker may die, and it is then run again. after: called whenever a
-    trial may have ended, here or elsewhere.
+    trial may have ended, here or elsewhere. mends: as `mend` does, all the time; for one process of a study.
     """
     done = 0
     while not stops():
+        if mends:
+            mend(queue)
         try:
-            with quietly():
-                queue.optimize(objective, n_trials=1, catch=(TrialFailed,))
-            done += 1
+            done += _run_next(queue, objective)
         except NothingWaits:
-            if not queue.running():
+            if not queue.running() and not (mends and queue.broken()):
                 break
             time.sleep(POLL_SECONDS)
-        except UpdateFinishedTrialError:
-            continue  # this process was taken for dead, and somebody else has the trial
         finally:
             after()
     return done
+
+
+def _run_next(queue: Queue, objective: Objective) -> bool:
+    """Run the next trial; False when this process was taken for dead meanwhile, and somebody else has the trial.
+
+    Optuna then says that a trial which failed cannot be told: ValueError, or AssertionError on the way to its log.
+    """
+    own: list[BaseException] = []
+
+    def heard(trial: optuna.Trial) -> float | Sequence[float]:
+        try:
+            return objective(trial)
+        except BaseException as error:
+            own.append(error)
+            raise
+
+    try:
+        with quietly():
+            queue.optimize(heard, n_trials=1, catch=(TrialFailed,))
+    except (UpdateFinishedTrialError, ValueError, AssertionError) as error:
+        if error in own or queue.taken is None or queue.trials[queue.taken].state != TrialState.FAIL:
+            raise
+        if own and isinstance(own[0], KeyboardInterrupt):
+            raise own[0] from None
+        slot = slot_of(queue.trials[queue.taken])
+        _log.warning("trial %d was taken for lost, no sign of life came through; what came of it here is dropped", slot)
+        return False
+    return True
 
 
 def await_lost(queue: Queue, seconds: float) -> None:
@@ -116,25 +161,22 @@ def await_lost(queue: Queue, seconds: float) -> None:
         time.sleep(POLL_SECONDS)
 
 
-def mend(queue: Queue) -> None:
-    """Let every slot wait again that was interrupted, or lost with nobody there to see to it; those that came to an end
-    of their own are left.
+def mend(queue: Queue, *, errors: bool = True, given_up: bool = False) -> None:
+    """Let every slot wait again that was interrupted or lost; those that came to an end of their own are left.
+
+    One process of a study does this, the one that started it: two would let a slot wait twice. errors: also where a
+    worker met an error of its own. given_up: also what was lost too often.
     """
-    if not _broken(queue):
-        return
-    time.sleep(2 * POLL_SECONDS)  # whoever found a trial lost is about to let it wait again
+    for trial in [*queue.broken(), *(queue.given_up() if given_up else [])]:
+        if errors or ERROR not in trial.user_attrs:
+            _wait_again(queue, trial)
+
+
+def _wait_again(queue: Queue, trial: FrozenTrial) -> None:
+    for mark in (INTERRUPTED, ERROR):
+        trial.user_attrs.pop(mark, None)
     with quietly():
-        again = RetryHeartbeatStaleTrialCallback()
-    for trial in _broken(queue):
-        trial.user_attrs.pop(INTERRUPTED, None)
-        again(queue, trial)
-
-
-def _broken(queue: Queue) -> list[FrozenTrial]:
-    slots = by_slot(queue.get_trials(deepcopy=True))
-    return [
-        attempts[-1] for attempts in slots.values() if attempts[-1].state == TrialState.FAIL and not ended(attempts)
-    ]
+        RetryHeartbeatStaleTrialCallback()(queue, trial)
 
 
 def ended(attempts: Sequence[FrozenTrial]) -> bool:
@@ -142,7 +184,12 @@ def ended(attempts: Sequence[FrozenTrial]) -> bool:
     last, lost = attempts[-1], [trial for trial in attempts if not trial.user_attrs.get(INTERRUPTED)]
     if last.state != TrialState.FAIL:
         return last.state.is_finished()
-    return bool(last.user_attrs.get(FAILED)) or (not last.user_attrs.get(INTERRUPTED) and len(lost) >= LOST)
+    return _failed(last) or (not last.user_attrs.get(INTERRUPTED) and len(lost) >= LOST)
+
+
+def _failed(trial: FrozenTrial) -> bool:
+    """Whether its training came to nothing of its own."""
+    return bool(trial.user_attrs.get(FAILED))
 
 
 def by_slot(trials: Sequence[FrozenTrial]) -> dict[int, list[FrozenTrial]]:

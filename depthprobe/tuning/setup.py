@@ -36,7 +36,7 @@ RATE_KEYS = ("optimizer", "lr", "momentum", "weight_decay")  # what an optimizer
 @dataclass(frozen=True, kw_only=True)
 class TuneSetup:
     """A study, resolved: the default's grow setup, what is searched, and the updates that every trial has. storage: as
-    it may be written down, without a password. notes: what to know.
+    it may be written down: without a password, and `storage.OWN` for the file in the run folder. notes: what to know.
     """
 
     base: Setup
@@ -76,6 +76,17 @@ class TuneSetup:
         """The bench of a trial."""
         grow, train = configured(settings, self.base.config, self.bench.train)
         return planned(self.bench, grow, train)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What every training of the study depends on, wherever the files lie; plain values."""
+        document = self.base.to_json()
+        model, started = document["model"], document["model"].get("checkpoint") or {}
+        return {
+            "model": [model.get("sha256") or model.get("structure"), model.get("args"), started.get("sha256")],
+            "data": document["data"]["fingerprint"],
+            **{name: document[name] for name in ("grow", "train")},
+        }
 
     def confirm_folds(self) -> list[int]:
         """Folds of the data for the fresh seeds: none that the search has seen, where there are others."""

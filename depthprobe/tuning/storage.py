@@ -1,4 +1,4 @@
-"""Where a study lives: any SQLAlchemy URL, with a heartbeat, and a second run for a trial whose worker died."""
+"""Where a study lives: any SQLAlchemy URL, with a heartbeat that finds the trials of workers that died."""
 
 import time
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy
 from optuna.exceptions import StorageInternalError
-from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
+from optuna.storages import RDBStorage
 from sqlalchemy import event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
@@ -20,6 +20,7 @@ BEATS_MISSED = 3  # and the worker is taken for dead
 SQLITE_WAIT_SECONDS = 120
 AGAIN_SECONDS = 0.5
 FILE = "study.db"
+OWN = f"sqlite:///{FILE}"  # in config.json: the run folder's own file, wherever the folder lies
 
 
 class StorageError(DepthprobeError):
@@ -29,6 +30,11 @@ class StorageError(DepthprobeError):
 def local_url(folder: Path) -> str:
     """The SQLite file of a run folder."""
     return URL.create("sqlite", database=str((folder / FILE).absolute())).render_as_string(hide_password=False)
+
+
+def resolve_url(written: str, folder: Path) -> str:
+    """The URL of a run's storage. written: as config.json has it; folder: of the run, which may have been moved."""
+    return local_url(folder) if written == OWN else written
 
 
 def parse_url(text: str) -> URL:
@@ -90,7 +96,6 @@ def _connect(url: URL, engine: dict[str, Any], heartbeat: int, *, create: bool) 
                     engine_kwargs=dict(engine),
                     heartbeat_interval=heartbeat,
                     grace_period=BEATS_MISSED * heartbeat,
-                    heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=1),
                     skip_table_creation=not create,
                 )
         except (SQLAlchemyError, StorageInternalError, RuntimeError):

@@ -1,6 +1,7 @@
 """The two studies of a run: the search, and the confirmation on fresh seeds; made, found again, and their queues."""
 
 import json
+import secrets
 import socket
 from collections.abc import Mapping
 from functools import partial
@@ -15,7 +16,7 @@ from optuna.study import StudyDirection
 
 from depthprobe.errors import ConfigError, RunFolderError
 from depthprobe.training.batches import mix_seed
-from depthprobe.tuning.queue import SLOT, Queue
+from depthprobe.tuning.queue import IDENTITY, SLOT, Queue
 from depthprobe.tuning.quiet import quietly
 from depthprobe.tuning.setup import TuneSetup
 from depthprobe.tuning.trial import DEFAULT
@@ -27,9 +28,18 @@ DONE = "answered"
 P_THRESHOLD = 0.2  # of the signed-rank test: with 4 seeds it can first say something after the third
 
 
+def check_name(study: str) -> None:
+    """Raise ConfigError for the name that another study's confirmation would have."""
+    if study.endswith(CONFIRM):
+        raise ConfigError(
+            f"a study whose name ends in {CONFIRM!r} would be taken for a confirmation", where="--study", found=study
+        )
+
+
 def refuse_taken(setup: TuneSetup, storage: RDBStorage) -> None:
     """Raise ConfigError when the storage has a study of this name already."""
-    if setup.study in optuna.get_all_study_names(storage):
+    names = optuna.get_all_study_names(storage)
+    if setup.study in names:
         raise ConfigError(
             "the storage has a study of this name already",
             where="--study",
@@ -37,6 +47,8 @@ def refuse_taken(setup: TuneSetup, storage: RDBStorage) -> None:
             found=setup.study,
             hint=f"another --study; depthprobe worker {setup.study} --storage URL joins it",
         )
+    if setup.study + CONFIRM in names:
+        raise _left_over(setup)
 
 
 def ensure_study(setup: TuneSetup, storage: RDBStorage, place: Path) -> None:
@@ -54,6 +66,8 @@ def ensure_study(setup: TuneSetup, storage: RDBStorage, place: Path) -> None:
     for slot in range(1, setup.config.trials):
         if slot not in known:
             study.enqueue_trial({}, user_attrs={SLOT: slot})
+    if IDENTITY not in study.user_attrs:
+        study.set_user_attr(IDENTITY, secrets.token_hex(8))
     study.set_user_attr(PLACE, [socket.gethostname(), str(place.absolute())])
     study.set_user_attr(SETUP, json.dumps(setup.to_json()))  # last: a worker joins a whole study only
 
@@ -65,12 +79,19 @@ def held_defaults(setup: TuneSetup) -> dict[str, Any]:
 
 
 def create_confirmation(setup: TuneSetup, storage: RDBStorage, jobs: list[dict[str, Any]]) -> None:
-    """The study of the confirmation; one waiting trial for each of `jobs`. One that is there already is completed."""
+    """The study of the confirmation; one waiting trial for each of `jobs`. One that is there already is completed.
+
+    Raises ConfigError when it is that of an earlier study of the same name.
+    """
+    identity = _attributes(setup.study, storage)[IDENTITY]
     with quietly():
         study = optuna.create_study(
             storage=storage, study_name=setup.study + CONFIRM, direction="maximize", load_if_exists=True
         )
     known = {trial.user_attrs[SLOT] for trial in study.get_trials(deepcopy=False)}
+    if study.user_attrs.get(IDENTITY, None if known else identity) != identity:
+        raise _left_over(setup)
+    study.set_user_attr(IDENTITY, identity)
     for slot, job in enumerate(jobs):
         if slot not in known:
             study.enqueue_trial({}, user_attrs={SLOT: slot, **job})
@@ -80,7 +101,7 @@ def create_confirmation(setup: TuneSetup, storage: RDBStorage, jobs: list[dict[s
 def read_study(name: str, storage: RDBStorage, where: str) -> Mapping[str, Any]:
     """The config.json that the study `name` holds. Raises RunFolderError when it is none of ours."""
     try:
-        attributes = storage.get_study_user_attrs(storage.get_study_id_from_name(name))
+        attributes = _attributes(name, storage)
     except KeyError as error:
         known = [study for study in optuna.get_all_study_names(storage) if not study.endswith(CONFIRM)]
         raise RunFolderError(
@@ -93,7 +114,7 @@ def read_study(name: str, storage: RDBStorage, where: str) -> Mapping[str, Any]:
 
 def checkpoints_here(name: str, storage: RDBStorage) -> Path | None:
     """Where the trials of a study leave their checkpoints, if that is on this machine."""
-    attributes = storage.get_study_user_attrs(storage.get_study_id_from_name(name))
+    attributes = _attributes(name, storage)
     host, place = attributes.get(PLACE, ("", ""))
     return Path(place) if host == socket.gethostname() and Path(place).is_dir() else None
 
@@ -104,12 +125,30 @@ def open_search(setup: TuneSetup, storage: RDBStorage) -> Queue:
 
 
 def open_confirmation(setup: TuneSetup, storage: RDBStorage) -> Queue | None:
-    """The queue of the confirmation; None before the search is done."""
+    """The queue of the confirmation; None before the search is done. Raises ConfigError for an earlier study's."""
     name = setup.study + CONFIRM
     if name not in optuna.get_all_study_names(storage):
         return None
     queue = Queue(name, storage, lambda slot: RandomSampler(seed=0), NopPruner())
-    return queue if "jobs" in queue.user_attrs else None
+    if "jobs" not in queue.user_attrs:
+        return None
+    if queue.user_attrs.get(IDENTITY) != _attributes(setup.study, storage)[IDENTITY]:
+        raise _left_over(setup)
+    return queue
+
+
+def _attributes(name: str, storage: RDBStorage) -> dict[str, Any]:
+    return storage.get_study_user_attrs(storage.get_study_id_from_name(name))
+
+
+def _left_over(setup: TuneSetup) -> ConfigError:
+    return ConfigError(
+        "the storage has the confirmation of an earlier study of this name",
+        where="--study",
+        expected="a name that none had before",
+        found=setup.study + CONFIRM,
+        hint=f"another --study; or remove it: optuna delete-study --study-name {setup.study + CONFIRM} --storage URL",
+    )
 
 
 def make_sampler(setup: TuneSetup, slot: int) -> BaseSampler:

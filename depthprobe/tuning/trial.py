@@ -11,9 +11,11 @@ from typing import Any
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 
-from depthprobe.probes.bench import Arm
-from depthprobe.tuning.climb import TrialNotebook, cost_of, train_up
-from depthprobe.tuning.queue import FAILED, INTERRUPTED, SLOT, TrialFailed
+from depthprobe.errors import UsageError
+from depthprobe.probes.bench import Arm, Bench
+from depthprobe.probes.plan import GrowPlan
+from depthprobe.tuning.climb import TrialNotebook, cost_of, key_of, train_up
+from depthprobe.tuning.queue import ERROR, FAILED, IDENTITY, INTERRUPTED, SLOT, TrialFailed
 from depthprobe.tuning.setup import TuneSetup
 from depthprobe.tuning.space import applies, draw
 
@@ -39,20 +41,28 @@ class Runner:
             with contextlib.suppress(UpdateFinishedTrialError):
                 trial.set_user_attr(INTERRUPTED, True)  # it will be run again, and that does not count as a retry
             raise
+        except (optuna.TrialPruned, TrialFailed):
+            raise
+        except Exception as error:
+            with contextlib.suppress(UpdateFinishedTrialError):
+                trial.set_user_attr(ERROR, f"{type(error).__name__}: {error}")
+            raise
 
     def _run(self, trial: optuna.Trial) -> float | tuple[float, float]:
         begun = time.monotonic()
         trial.set_user_attr("worker", f"{socket.gethostname()}:{os.getpid()}")
-        settings = self._settings(trial)
-        bench = self.setup.place(settings)
+        settings, bench = self._placed(trial)
         cost = cost_of(bench.plan, 0)
         trial.set_user_attr("cost", cost)
         runs: list[dict[str, Any]] = list(trial.user_attrs.get("runs", []))  # those of a worker that died
         jobs = self._jobs(trial)
+        for rank in range(len(runs)):
+            self._at_seed(trial, rank, runs[: rank + 1])
         for rank, fold in jobs[len(runs) :]:
             arm = Arm(self.setup.base.config.seed + rank, rank, "trial")
             place = self.place / f"{trial.user_attrs[SLOT]:05d}" / str(rank) if self.place else None
-            notebook = TrialNotebook(place)
+            key = {"settings": settings, "seed": arm.seed, "rank": rank, "fold": fold, **self.setup.identity}
+            notebook = TrialNotebook(place, key_of({"study": trial.study.user_attrs[IDENTITY], **key}))
             try:
                 runs.append(train_up(bench, arm, fold, notebook, lambda k, value: self._at_hold(trial, k, value)))
             except optuna.TrialPruned:
@@ -67,6 +77,19 @@ class Runner:
         trial.set_user_attr("seconds", round(time.monotonic() - begun, 2))
         value = self._value(trial, runs)
         return (value, cost) if self._pareto(trial) else value
+
+    def _placed(self, trial: optuna.Trial) -> tuple[dict[str, Any], Bench[GrowPlan]]:
+        """The settings of a trial, and its bench. Raises TrialFailed where they go together with no training: that is
+        the end of a trial, and of the study where the default is meant.
+        """
+        try:
+            settings = self._settings(trial)
+            return settings, self.setup.place(settings)
+        except UsageError as error:
+            if trial.user_attrs.get(DEFAULT) or confirms(trial):
+                raise
+            trial.set_user_attr(FAILED, f"infeasible: {error.what}")
+            raise TrialFailed(error.what) from error
 
     def _settings(self, trial: optuna.Trial) -> dict[str, Any]:
         """Those of the trial, proposed now unless they are known. The default's parameters are noted where it lies in

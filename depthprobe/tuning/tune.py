@@ -13,12 +13,13 @@ from depthprobe.runs import RunFolder
 from depthprobe.tuning.answer import conclude_tuning, confirm_ranks
 from depthprobe.tuning.climb import cost_of
 from depthprobe.tuning.confirm import Contender, choose_top, confirmation_jobs, weigh
-from depthprobe.tuning.queue import Queue, await_lost, by_slot, ended, last_attempts, mend
+from depthprobe.tuning.queue import ERROR, FAILED, Queue, await_lost, by_slot, ended, last_attempts, mend
 from depthprobe.tuning.setup import TuneSetup
 from depthprobe.tuning.storage import open_storage
 from depthprobe.tuning.study import (
     CONFIRM,
     DONE,
+    PLACE,
     create_confirmation,
     ensure_study,
     open_confirmation,
@@ -37,7 +38,7 @@ def run_tune(setup: TuneSetup, folder: RunFolder, url: str, tell: Tell) -> dict[
     the default and all other trials failed.
     """
     storage = open_storage(url, setup.config.heartbeat)
-    place = folder.path / "checkpoints"
+    place = folder.path / PLACE
     ensure_study(setup, storage, place)
     search, diary = open_search(setup, storage), Diary(folder, tell)
     _take_up(search, setup.config.heartbeat)
@@ -66,13 +67,14 @@ def _confirmation(
         raise TrainingError(
             "all trials failed",
             where=str(folder.path),
-            found=str(next((t.user_attrs["failed"] for t in last_attempts(search) if "failed" in t.user_attrs), "")),
+            found=str(next((t.user_attrs[FAILED] for t in last_attempts(search) if FAILED in t.user_attrs), "")),
             hint="a smaller learning rate: --lr, or lr in --space",
         )
     create_confirmation(setup, storage, confirmation_jobs(top, confirm_ranks(setup), setup.confirm_folds()))
     confirm = open_confirmation(setup, storage)
     assert confirm is not None
     _take_up(confirm, setup.config.heartbeat)
+    mend(confirm, given_up=True)  # of an earlier process: a training that was lost is no result
     return confirm, top
 
 
@@ -107,7 +109,7 @@ class Diary:
     def __init__(self, folder: RunFolder, tell: Tell) -> None:
         self.folder, self.tell = folder, tell
         self.begun = time.monotonic() - float(folder.restore()["seconds"])
-        self.known = {(record["stage"], record["trial"]) for record in folder.records()}
+        self.known = {(record["stage"], record["trial"], record["attempt"]) for record in folder.records()}
 
     @property
     def seconds(self) -> float:
@@ -120,26 +122,28 @@ class Diary:
 
         def look() -> None:
             for slot, attempts in sorted(by_slot(queue.get_trials(deepcopy=False)).items()):
-                if (stage, slot) not in self.known and ended(attempts):
-                    self._note(attempts[-1], stage, total)
+                if (stage, slot, len(attempts)) not in self.known and ended(attempts):
+                    self.known.add((stage, slot, len(attempts)))
+                    self._note(attempts[-1], stage, len(attempts), total)
 
         return look
 
-    def _note(self, trial: FrozenTrial, stage: str, total: int) -> None:
+    def _note(self, trial: FrozenTrial, stage: str, attempt: int, total: int) -> None:
         attributes = trial.user_attrs
         record = {
             "kind": "trial",
             "stage": stage,
             "trial": attributes["slot"],
+            "attempt": attempt,
             "state": trial.state.name.lower(),
             "values": trial.values,
+            "failed": attributes.get(FAILED) or attributes.get(ERROR),
             "of": attributes.get("of"),
             "rank": attributes.get("rank"),
             "settings": attributes.get("settings"),
             "cost": attributes.get("cost"),
             "took_seconds": attributes.get("seconds"),
         }
-        self.known.add((stage, attributes["slot"]))
         self.folder.append(record)
         self.folder.save({"arm": 0, "learner": None, "seconds": self.seconds})
         self.tell(record, total)

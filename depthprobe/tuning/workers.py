@@ -24,17 +24,21 @@ SEARCH, CONFIRMATION = "trials", "confirm"  # folders of checkpoints
 def work(
     setup: TuneSetup, storage: RDBStorage, place: Path, *, stops: Callable[[], bool] = lambda: False, patience: float
 ) -> int:
-    """Run trials of the search, then of the confirmation, until none waits; returns how many.
+    """Run trials of the search and of the confirmation until the study is answered; returns how many.
 
-    place: folder of checkpoints. patience: seconds to wait for the confirmation, which whoever started the study makes.
+    place: folder of checkpoints. patience: seconds without a trial to run, after which nobody is believed to go on with
+    the study.
     """
     search = open_search(setup, storage)
-    done = drain(search, Runner(setup, place / SEARCH), stops=stops)
-    end = time.monotonic() + patience
-    while not stops() and time.monotonic() < end and DONE not in search.user_attrs:
+    done, end = 0, time.monotonic() + patience
+    while not stops() and time.monotonic() < end:
+        ran = drain(search, Runner(setup, place / SEARCH), stops=stops)
         confirmation = open_confirmation(setup, storage)
         if confirmation is not None:
-            return done + drain(confirmation, Runner(setup, place / CONFIRMATION), stops=stops)
+            ran += drain(confirmation, Runner(setup, place / CONFIRMATION), stops=stops)
+        if DONE in search.user_attrs:
+            return done + ran
+        done, end = done + ran, time.monotonic() + patience if ran else end
         time.sleep(POLL_SECONDS)
     return done
 
@@ -75,13 +79,15 @@ def _local(study: str, url: str, heartbeat: int, place: Path, parent: int) -> No
 
 
 def see_through(queue: Queue, runner: Runner, processes: list[BaseProcess], after: Callable[[], None]) -> None:
-    """Watch local workers until nothing waits and nothing runs; what they leave behind is run here."""
+    """Watch local workers until nothing waits and nothing runs; what they leave behind is run here. What a worker lost
+    waits again; where one met an error, this process runs the trial, and meets and says it.
+    """
     while any(process.is_alive() for process in processes) and queue.unfinished():
         await_lost(queue, POLL_SECONDS)
+        mend(queue, errors=False)
         after()
         time.sleep(POLL_SECONDS)
-    mend(queue)
-    drain(queue, runner, after=after)
+    drain(queue, runner, after=after, mends=True)
 
 
 def grace(heartbeat: int) -> float:

@@ -43,7 +43,7 @@ def test_the_advice_names_percent_and_units(decision):
     text = say_width(decision, CHANGES, units=UNITS, seeds=3, failed_seeds=1)
     assert text == (
         "Narrow to 40 % of the channels: accuracy 0.952 -> 0.950, within the tolerance of 0.5 points of the best; "
-        "40 % (40-70 % in 95 % of resamples); conv1 64 -> 26; 1 of 3 seeds failed."
+        "40 % (40-70 % in 95 % of resamples); conv1: 64 -> 26; 1 of 3 seeds failed."
     )
     uneven = say_width(decision, CHANGES, units=UNITS, seeds=3, failed_seeds=0, uneven=True, notes=["verified"])
     assert uneven.startswith("Narrow to the cost of 40 % of the channels")
@@ -55,7 +55,7 @@ def test_a_budget_is_said_in_channels(decision):
     assert (chosen.verdict, chosen.recommended) == ("shrink", 10)
     text = say_width(chosen, CHANGES, units=UNITS, seeds=3, failed_seeds=0, sentence=sentence)
     assert text.startswith("Within --max-params 2,000 narrow to 10 % of the channels: accuracy 0.952 -> 0.800")
-    assert "without a budget: narrow to 40 % of the channels; conv1 64 -> 26." in text
+    assert "without a budget: narrow to 40 % of the channels; conv1: 64 -> 26." in text
     assert "layers" not in text
 
 

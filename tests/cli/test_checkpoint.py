@@ -46,3 +46,23 @@ def test_train_and_what_does_not_fit(cli, files):
     assert "3 names differ" in err
     assert not (files / "two").exists()
     assert cli(*words, "--checkpoint", "nowhere.pt", "--out", "two")[0] == 2
+
+
+def test_of_a_plain_checkpoint_it_is_said_what_is_not_known(cli, tmp_path):
+    """Which examples it has seen, and how its inputs were scaled; the last line is what to type next."""
+    (tmp_path / "net.py").write_text(
+        "from torch import nn\nmodel = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 16), "
+        "nn.ReLU(), nn.Linear(16, 10))\n"
+    )
+    code, out, err = cli(
+        "train", "net.py", "-d", "digits", "--steps", "200", "--lr", "0.05", "--out", "made", "--quiet"
+    )
+    assert code == 0, err
+    assert out.splitlines()[-1].startswith("next: depthprobe shrink made")
+    torch.save(torch.load("made/model.pt", weights_only=True)["state_dict"], "plain.pt")
+    words = ["shrink", "plain.pt", "--model", "net.py", "-d", "digits", "--seeds", "1", "--steps", "20", "--lr", "0.01"]
+    code, out, err = cli(*words, "--quiet", "--out", "shrunk")
+    assert code == 0, err
+    assert "may have seen the validation examples" in out
+    assert "nor how its inputs were scaled" in out
+    assert out.splitlines()[-1].startswith("next: ")

@@ -68,3 +68,20 @@ def test_a_changed_model_file_is_refused_for_code_only(cli, run, tmp_path):
     assert code == 2
     assert "has changed" in err
     assert cli("export", "run", "--out", "net2.safetensors")[0] == 0
+
+
+def test_the_code_says_how_inputs_were_scaled(cli, run, tmp_path):
+    """model.pt has the mean and std of the training examples; the file's `prepare` applies them."""
+    from depthprobe.inputs import open_dataset, split_dataset
+
+    known = torch.load(run / "model.pt", weights_only=True)["depthprobe"]["input"]
+    data = open_dataset("digits")
+    split = split_dataset(data, split_seed=0)
+    assert (known["mean"], known["std"]) == (list(split.mean), list(split.std))
+    assert cli("export", "run", "--out", "scaled.py")[0] == 0
+    space = {"__file__": str(tmp_path / "scaled.py"), "__name__": "scaled"}
+    exec((tmp_path / "scaled.py").read_text(), space)
+    raw = data.train.x[:50]
+    torch.testing.assert_close(space["prepare"](raw).mean(), (raw.mean() - split.mean[0]) / split.std[0])
+    assert space["load"]()(space["prepare"](raw)).shape == (50, 10)
+    assert "input = input" not in (tmp_path / "scaled.py").read_text()

@@ -97,13 +97,15 @@ class Net(nn.Module):
     def __init__(self):
         super().__init__()
         self.first, self.act, self.head = nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10)
-        self.blocks = nn.Sequential(Block(), Block())
+        self.blocks, self.same = nn.Sequential(Block(), Block()), nn.Identity()
     def forward(self, x):
-        return self.head(self.blocks(self.act(self.first(x.flatten(1)))))
+        return self.head(self.blocks(self.act(self.same(self.first(x.flatten(1))))))
 """
 
 
-@pytest.mark.parametrize(("tracer", "first"), [("fx", "first"), ("modules", "blocks.0")])
+@pytest.mark.parametrize(
+    ("tracer", "first"), [("fx", "blocks.0"), ("modules", "first")]
+)  # a graph ends a unit at an Identity
 def test_the_plan_is_made_with_the_tracer_asked_for(cli, tmp_path, tracer, first):
     (tmp_path / "blocks.py").write_text(BLOCKS)
     code, out, _ = cli("inspect", "blocks.py", "--input-shape", "1,8,8", "--tracer", tracer, "--json")

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from depthprobe.cli import main
-from depthprobe.errors import ConfigError
-from depthprobe.probes.together import check_same
+from depthprobe.errors import ConfigError, ProcessError
+from depthprobe.probes.together import FollowerFolder, check_same
+from depthprobe.runs import RunFolder
 
 HERE = Path(__file__).parent
 MODEL = """
@@ -95,3 +96,13 @@ def test_processes_that_chose_differently_are_refused():
     with pytest.raises(ConfigError, match="chose differently") as found:
         check_same({"train": {"lr": 0.1}}, {"train": {"lr": 0.2}})
     assert found.value.where == "train"
+
+
+def test_only_the_first_process_goes_back_to_a_checkpoint(tmp_path):
+    """Going back cuts the records on disk: another process that did so would cut those of the first."""
+    with RunFolder.create(tmp_path / "run", "grow", {}, {}) as folder:
+        folder.append({"kind": "note"})
+        follower = FollowerFolder(folder.path, folder.config, [{"kind": "note"}])
+        with pytest.raises(ProcessError, match="only the first"):
+            follower.restore()
+        assert len(list(folder.records())) == 1

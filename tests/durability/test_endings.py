@@ -145,3 +145,26 @@ def test_an_answer_that_cannot_be_printed(cli, tmp_path):
     assert "No space left on device" in done.stderr
     assert "Traceback" not in done.stderr
     assert "Exception ignored" not in done.stderr
+
+
+def test_a_run_whose_progress_nobody_reads_goes_on_to_its_end(tmp_path):
+    """`depthprobe train ... 2>&1 | head -1`: neither a line of progress nor of the answer ends it."""
+    (tmp_path / "net.py").write_text(NET)
+    words = [word for word in WORDS if word != "--quiet"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "depthprobe", *words, "--out", "run"], cwd=tmp_path, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(120) == 0
+    with RunFolder.open(tmp_path / "run") as folder:
+        assert folder.finished
+
+
+@pytest.mark.parametrize("json", [True, False])
+def test_a_broken_pipe_inside_a_run_is_no_success(cli, monkeypatch, json):
+    raising(monkeypatch, BrokenPipeError(errno.EPIPE, "Broken pipe"))
+    code, _, err = cli(*WORDS, "--out", "run", *(["--json"] if json else []))
+    assert code == 3
+    assert err.splitlines()[-1].split() == ["try:", "depthprobe", "resume", "run"]

@@ -15,6 +15,7 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 def test_five_kills_lose_nothing(tmp_path):
     store = tmp_path / "faults.jsonl"
     words = [sys.executable, str(BENCHMARKS / "faults.py"), "--kills", "5", "--what", "kills", "--store", str(store)]
+    words += ["--verbs", "grow", "shrink", "width"]  # tests/tuning kills tune
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(words, capture_output=True, text=True, env=environment, check=False, timeout=1200)
     assert done.returncode == 0, done.stderr

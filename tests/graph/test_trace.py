@@ -8,7 +8,8 @@ from torch.nn import functional as F
 import depthprobe as dp
 from depthprobe.errors import GraphError
 from depthprobe.graph.functional import as_module
-from depthprobe.graph.trace import free_name, trace
+from depthprobe.graph.names import free_name
+from depthprobe.graph.trace import trace
 
 X = torch.randn(2, 4)
 
@@ -77,8 +78,13 @@ def bad_modes(self, x):
 )
 def test_forwards_that_cannot_be_traced(function, words):
     with pytest.raises(GraphError) as caught:
-        dp.units(body(function), X)
+        dp.units(body(function), X, "fx")
     assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+@pytest.mark.parametrize("function", [bad_modes, lambda self, x: self.b(self.a(x) * (2 if self.training else 1))])
+def test_forwards_with_other_paths_in_train_mode_are_run_instead(function):
+    assert trace(body(function), X).tracer == "modules"
 
 
 def defaults(self, x, y=None, z=0.5):

@@ -5,9 +5,11 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from depthprobe.errors import ModelError
 from depthprobe.inputs import InMemoryModel, ModelSource, open_model
+from depthprobe.inputs.memory_model import undrawn
 
 
 class Owner(nn.Module):
@@ -75,3 +77,36 @@ def test_errors_name_the_culprit():
     stuck.cache = stuck.weight * 2  # not a leaf: torch refuses to copy it
     with pytest.raises(ModelError, match="cannot be copied"):
         open_model(stuck).build(0)
+
+
+class Tokens(nn.Module):
+    """Owns parameters that nothing draws."""
+
+    def __init__(self):
+        super().__init__()
+        self.token, self.scale = nn.Parameter(torch.ones(4)), nn.Parameter(torch.ones(4))
+        self.inner = nn.Linear(4, 4)
+
+
+class HalfDrawn(Tokens):
+    """Draws one of the two."""
+
+    def reset_parameters(self):
+        nn.init.zeros_(self.scale)
+
+
+@pytest.mark.parametrize(
+    ("module", "names"),
+    [
+        (nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.PReLU(), nn.MultiheadAttention(4, 2)), []),
+        (nn.Sequential(nn.Embedding(4, 4, padding_idx=0), nn.LSTM(4, 4), nn.LayerNorm(4), nn.LazyLinear(2)), []),
+        (nn.Sequential(Tokens()), ["0.token", "0.scale"]),
+        (nn.Sequential(HalfDrawn()), ["0.token"]),
+        (nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(2, 2))),
+         ["0.parametrizations.weight.original0", "0.parametrizations.weight.original1"]),
+    ],
+)  # fmt: skip
+def test_what_no_module_draws_anew_is_named(module, names):
+    before = {name: value.clone() for name, value in module.state_dict().items() if not is_lazy(value)}
+    assert undrawn(module) == names
+    assert all(torch.equal(module.state_dict()[name], value) for name, value in before.items())

@@ -1,6 +1,7 @@
 """A gate mixes exactly what its ratio says, and computes nothing that its ratio skips."""
 
 import copy
+import itertools
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from depthprobe.layers import Gate, GateChain, Resize
 from depthprobe.layers.dropin import skipped
-from depthprobe.layers.gate import MIN_NORM_SAMPLES
+from depthprobe.layers.share import MIN_NORM_SAMPLES
 
 examples = settings(max_examples=60, deadline=None, derandomize=True)
 ratios = st.one_of(st.sampled_from([0.0, 1.0]), st.floats(0.0, 1.0))
@@ -216,14 +217,29 @@ def test_sleeping_unit_gets_no_gradient_and_does_not_decay(granularity):
 
 
 @examples
-@given(batch=st.integers(2, 64), p=st.floats(0.0, 1.0))
+@given(batch=st.integers(16, 64), p=st.floats(0.0, 1.0))
 def test_batch_norm_sees_eight_samples_or_none(batch, p):
     gate = Gate(nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3), nn.ReLU()), ratio=p)
     seen = record(gate.inside)
     gate(torch.randn(batch, 3))
     count = seen[0][0] if seen else 0
-    assert count == 0 or count >= min(batch, MIN_NORM_SAMPLES)
-    assert abs(count - p * batch) <= max(MIN_NORM_SAMPLES / 2, 0.5) + 1e-9
+    assert count == 0 or count >= MIN_NORM_SAMPLES
+    assert abs(count - p * batch) <= MIN_NORM_SAMPLES / 2 + 1e-9
+
+
+@pytest.mark.parametrize("spatial", [False, True])
+@pytest.mark.parametrize("batch", [2, 4, 8, 15])
+def test_a_batch_too_small_to_be_divided_for_batch_norm_is_mixed_whole(batch, spatial):
+    torch.manual_seed(0)
+    unit = nn.Sequential(nn.Linear(8, 8), nn.BatchNorm1d(8 if not spatial else 5), nn.Tanh())
+    gate, x = Gate(unit), torch.randn(batch, 5, 8) if spatial else torch.randn(batch, 8)
+    moved = []
+    for step in range(9):
+        gate.ratio = step / 8
+        moved.append(float((gate(x) - x).detach().abs().sum()))
+    assert moved[0] == 0.0
+    rises = [(after - before) / moved[-1] for before, after in itertools.pairwise(moved)]
+    assert max(rises) < 0.5, "the output jumps over more than half of its way"
 
 
 @pytest.mark.parametrize("chained", [False, True])

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from depthprobe.layers.dropin import DropIn
 from depthprobe.layers.paper import PAPER_THRESHOLD_END, mix_elements, resize_v1, resize_v1_paper_gradient
 
 
@@ -13,6 +14,15 @@ def test_element_boundary_counts_over_channels_height_and_width(p):
     count = int((1 - p) * 24)
     assert out[:, :count].sum() == 0
     assert out[:, count:].all()
+
+
+@pytest.mark.parametrize(("p", "old_scale", "new_scale"), [(0.25, 4 / 3, 2.0), (0.5, 2.0, 2.0), (0.9, 2.0, 1 / 0.9)])
+def test_paths_are_scaled_up_to_the_cap(p, old_scale, new_scale):
+    layer = DropIn("prefix", "activation", p, max_scale=2.0)
+    out = layer(torch.ones(1, 100), torch.full((1, 100), 3.0))
+    count = int((1 - p) * 100)
+    assert torch.allclose(out[:, :count], torch.tensor(3.0 * old_scale))
+    assert torch.allclose(out[:, count:], torch.tensor(new_scale))
 
 
 def test_element_boundary_cuts_the_ends():

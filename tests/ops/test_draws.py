@@ -7,6 +7,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 import depthprobe as dp
+from depthprobe.errors import TrainingError
 from depthprobe.ops import draw_mask, dropin_bernoulli, dropin_masked, threshold_of
 from depthprobe.ops.draws import draw_words
 
@@ -122,6 +123,46 @@ def test_activation_checkpointing_draws_the_same_numbers_again(reentrant):
     torch.testing.assert_close(again[0], plain[0])
     torch.testing.assert_close(again[1], plain[1])
     assert again[2] == plain[2]  # recomputing is no call of its own
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+@pytest.mark.parametrize("nested", [True, False])
+def test_a_layer_called_several_times_in_one_segment_replays_each_mask(reentrant, nested):
+    def gradients(through):
+        mix = dp.DropIn("bernoulli", "activation", 0.5, seed=2)
+        torch.manual_seed(0)
+        unit, x = nn.Linear(16, 16), torch.randn(8, 16, requires_grad=True)
+
+        def twice(v):
+            return mix(unit(mix(unit(v), v)), v)
+
+        def segment(v):
+            return twice(through(twice, v) if nested else twice(v))
+
+        for _ in range(2):
+            (through(segment, x) + through(segment, x)).square().sum().backward()
+        return x.grad, unit.weight.grad, mix.get_extra_state()
+
+    plain = gradients(lambda run, x: run(x))
+    again = gradients(lambda run, x: checkpoint(run, x, use_reentrant=reentrant))
+    torch.testing.assert_close(again[0], plain[0])
+    torch.testing.assert_close(again[1], plain[1])
+    assert again[2] == plain[2]
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_a_checkpoint_that_drops_the_state_of_the_generator_is_refused_by_name(reentrant):
+    mix, unit, x = dp.DropIn("bernoulli", ratio=0.5), nn.Linear(4, 4), torch.ones(8, 4, requires_grad=True)
+    out = checkpoint(lambda v: mix(unit(v), v), x, use_reentrant=reentrant, preserve_rng_state=False)
+    with pytest.raises(TrainingError, match="preserve_rng_state=True"):
+        out.sum().backward()
+
+
+def test_drawing_leaves_the_generator_of_torch_alone():
+    mix, x = dp.DropIn("bernoulli", ratio=0.5), torch.ones(8, 4, requires_grad=True)
+    before = torch.get_rng_state()
+    mix(x * 2, x).sum().backward()
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_scales_are_applied_like_those_of_an_explicit_mask():

@@ -239,6 +239,24 @@ def test_a_budget_chooses_the_point_and_says_what_is_advised_without(planted):
         dp.shrink(planted, "digits", steps=120, lr=0.02, seeds=1, threads=1, max_params=10)
 
 
+def test_from_scratch_is_refused_where_a_parameter_would_keep_its_trained_value(planted, monkeypatch):
+    class Scaled(nn.Module):
+        def __init__(self, width):
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(width, 1, 1))
+
+        def forward(self, x):
+            return x * self.scale
+
+    net = nn.Sequential(*planted[:2], Scaled(planted[0].out_channels), *planted[2:])
+    with pytest.raises(ConfigError, match="can be drawn anew") as found:
+        dp.shrink(net, "digits", steps=60, lr=0.02, seeds=1, threads=1, device="cpu", verify=True)
+    assert found.value.found == "2.scale"
+    monkeypatch.setattr("depthprobe.probes.api.run_shrink", lambda setup, *_: setup)
+    setup = dp.shrink(net, "digits", steps=60, lr=0.02, seeds=1, threads=1, device="cpu")
+    assert any("draws 2.scale" in note for note in setup.notes)
+
+
 def test_verified_means_trained_from_scratch_both(planted):
     result = dp.shrink(planted, "digits", steps=200, lr=0.02, seeds=2, threads=1, device="cpu", verify=True)
     verified = result.recommendation.verified

@@ -2,6 +2,9 @@
 nothing; whatever was interrupted goes on the same way. Measurements are made up here, arms are not trained.
 """
 
+import itertools
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,13 +12,16 @@ from torch import nn
 
 from depthprobe.config import ShrinkConfig
 from depthprobe.inputs import InMemoryModel, as_dataset
+from depthprobe.probes import conclusion
 from depthprobe.probes.setup import IN_MEMORY, DataSource
+from depthprobe.probes.shrink_answer import weigh_shrink
 from depthprobe.probes.shrink_arms import ANEW, AS_IT_IS, DOWN, LOOK, branch_kind, branched, is_beyond
 from depthprobe.probes.shrink_cost import forecast_shrink, shrink_cost
 from depthprobe.probes.shrink_course import REACH, compared_with, next_arms, worth_training
 from depthprobe.probes.shrink_scores import decide_on, read_measured
 from depthprobe.probes.shrink_setup import set_up_shrink
 from depthprobe.probes.trained import TrainedModel
+from depthprobe.runs import RunFolder
 
 WHOLE = 5  # units that may leave
 
@@ -206,6 +212,25 @@ def test_a_walk_that_fails_is_walked_with_the_next_seed(setup):
     assert (found.walker, found.seeds) == (1, [1, 2])
     assert [r["seed"] for r in records if r["kind"] == "arm" and r["arm"] == "shrink"] == [0, 1]
     assert {r["seed"] for r in records if r["arm"].startswith("at ")} == {1, 2}
+
+
+def test_a_limit_on_latency_chooses_the_same_network_after_an_interruption(setup, tmp_path, monkeypatch):
+    """The second process measures other latencies, but the trainings of --verify began with the first one's choice."""
+    setup = replace(setup, config=replace(setup.config, max_latency_ms=1.0, verify=True))
+    _, records = play(setup, dict.fromkeys(range(WHOLE + 1), 0.9), dict.fromkeys(range(WHOLE), 0.9))
+    choices, latencies = [], []
+    with RunFolder.create(tmp_path / "run", "shrink", {}, {}) as folder:
+        for record in records:
+            folder.append(record)
+        for slow in (0.3, 0.9):
+            taken = itertools.count(1)
+            monkeypatch.setattr(conclusion, "measure_latency_ms", lambda *_, by=slow, taken=taken: by * next(taken))
+            weighed = weigh_shrink(setup, folder)
+            choices.append(weighed.kept)
+            latencies.append([row["latency_ms"] for row in weighed.depth["candidates"]])
+    assert choices[0] < WHOLE
+    assert choices == [choices[0]] * 2
+    assert latencies == [latencies[0]] * 2
 
 
 def test_only_what_a_look_leaves_within_reach_is_worth_training(setup):

@@ -60,7 +60,7 @@ def test_a_budget_chooses_the_width_and_the_network_fits_it(trained):
     assert answer.width["recommended"] == 0.25
     assert sum(p.numel() for p in result.model.parameters()) <= 1000
     assert answer.sentence.startswith("Within --max-params 1,000 narrow to 25 % of the channels")
-    assert "1 32 -> 8" in answer.sentence
+    assert "1: 32 -> 8" in answer.sentence
     assert "without a budget" in answer.sentence
     assert [row["ratio"] for row in answer.width["candidates"]] == [0.25, 0.5, 1.0]  # no walk is given up early
     assert any(row["pareto"] for row in answer.width["candidates"])

@@ -13,6 +13,7 @@ from torch import nn
 import depthprobe as dp
 from depthprobe.cli import main
 from depthprobe.errors import ConfigError
+from depthprobe.locking import is_held
 from depthprobe.probes.bench import Arm
 from depthprobe.probes.crew import Crew, check_workers
 from depthprobe.probes.listener import Listener
@@ -131,6 +132,61 @@ def test_not_inside_torchrun(monkeypatch):
         check_workers({"train": {"workers": 2}})
 
 
+ORPHAN = """
+import subprocess, socket, sys, time
+mine, other = socket.socketpair()
+code = '''
+import sys, time
+from multiprocessing.connection import Connection
+from pathlib import Path
+from depthprobe.locking import FolderLock
+from depthprobe.probes.worker import end_with_the_other_side
+lock = FolderLock(Path(sys.argv[2]))
+end_with_the_other_side(Connection(int(sys.argv[1])))
+print("working", flush=True)
+time.sleep(600)
+'''
+subprocess.Popen([sys.executable, "-c", code, str(other.fileno()), sys.argv[1]], pass_fds=[other.fileno()])
+other.close()
+time.sleep(600)
+"""
+
+
+def test_a_worker_whose_parent_is_killed_ends_and_lets_go_of_its_lock(tmp_path):
+    command = [sys.executable, "-c", ORPHAN, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout.readline() == "working\n"
+        assert is_held(tmp_path)
+        parent.kill()
+    for _ in range(400):
+        if not is_held(tmp_path):
+            return
+        time.sleep(0.05)
+    pytest.fail("the worker lives on without its parent, and holds the lock")
+
+
+SMALL = ["--dataset", "digits", "--limit-train", "100", "--steps", "20", "--lr", "0.1", "--threads", "1", "--quiet"]
+
+
+@pytest.mark.parametrize("verb", ["grow", "train"])
+@pytest.mark.parametrize(("batch", "parts"), [("4", "5"), ("512", "200")])
+def test_more_parts_than_samples_are_refused_before_there_is_a_folder(model, tmp_path, capsys, verb, batch, parts):
+    """A batch of 512 is one of the examples that there are."""
+    run = tmp_path / "runs" / "run"
+    words = [verb, model, *SMALL, "--batch-size", batch, "--accumulate", parts, "--out", run]
+    assert run_cli(*words) == 2
+    assert "--accumulate" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_training_has_no_workers(model, tmp_path, capsys):
+    config, run = tmp_path / "config.toml", tmp_path / "run"
+    config.write_text("[train]\nworkers = 2\n")
+    assert run_cli("train", model, *SMALL, "--config", config, "--out", run) == 2
+    assert "[train] workers" in capsys.readouterr().err
+    assert not run.exists()
+
+
 @pytest.fixture
 def crew(tmp_path):
     arms = [Arm(seed, seed, kind) for seed in range(2) for kind in ("grow", "control")]
@@ -157,6 +213,16 @@ def test_a_control_waits_for_its_walk_and_is_left_out_when_that_failed(crew):
     crew.write_down()
     assert crew.written == 3
     assert [record["kind"] for record in crew.folder.records()] == ["failure"]
+
+
+def test_time_of_arms_that_have_not_ended_is_not_forgotten(crew, monkeypatch):
+    monkeypatch.setattr("depthprobe.probes.crew.CHECKPOINT_SECONDS", 0.0)
+    crew.begun -= 100.0
+    crew.next_arm(None)
+    crew.hear(("progress", 0, 20, 1.0, []))
+    payload = crew.folder.restore()
+    assert payload["seconds"] >= 100.0
+    assert payload["arm"] == 0
 
 
 def test_a_time_budget_that_ends_the_run_has_the_last_word(crew):

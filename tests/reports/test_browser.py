@@ -40,6 +40,12 @@ CONTRAST = """
   return { seen, bad };
 })()
 """
+CUT = """
+[...document.querySelectorAll(".plot .annotation-text, .plot .textpoint text, .plot .xtick text")].filter((e) => {
+  const text = e.getBoundingClientRect(), plot = e.closest(".plot").getBoundingClientRect();
+  return text.left < plot.left - 1 || text.right > plot.right + 1;
+}).map((e) => e.textContent)
+"""
 LEVELS = "[...document.querySelectorAll('h1,h2,h3,h4')].map((h) => +h.tagName[1])"
 UNNAMED = """
 [...document.querySelectorAll("a, button, summary, [tabindex], [role=img], [role=region], table, section, article")]
@@ -78,6 +84,7 @@ def test_everything_is_drawn_and_can_be_read(chromium, pages, finished, verb, wi
     assert tab.ask("document.documentElement.scrollWidth") <= width
     rights = tab.ask("[...document.querySelectorAll('.plot svg')].map((s) => s.getBoundingClientRect().right)")
     assert max(rights) <= width
+    assert tab.ask(CUT) == []
     found = tab.ask(CONTRAST)
     assert found["seen"] > 200
     assert found["bad"] == []

@@ -15,6 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
+import depthprobe as dp
 from depthprobe.inputs.cifar import CIFAR10
 from depthprobe.inputs.idx import FILES
 from depthprobe.runs import RunFolder
@@ -201,6 +202,14 @@ HOSTILE = {
     ),
     "a checkpoint with a recipe nested deep": (
         lambda p: model_pt(p, recipe=DEEP), ["export", "model.pt", "--out", "n.py"], "recipe",
+    ),
+    "a checkpoint with a recipe of a billion copies": (
+        lambda p: model_pt(p, recipe=dp.recipe_to_json([dp.Duplicate(unit="0", copies=10**9)])),
+        ["export", "model.pt", *OUT], "1,000,000,000 added units",
+    ),
+    "a checkpoint with a recipe of huge kernels": (
+        lambda p: model_pt(p, recipe=dp.recipe_to_json([dp.Duplicate(unit="0", kernel=10**6)])),
+        ["shrink", "model.pt"], "1,000,000",
     ),
     "a checkpoint with inputs of petabytes": (
         lambda p: model_pt(p, input={"shape": [10**6, 10**6], "below": None}),

@@ -243,10 +243,8 @@ class Flat(Stacks):
 
 
 REFUSED = [
-    (Lone, (4, 6), "lone", "no activation behind it in an nn.Sequential"),
     (Twice, (4, 6), "stack.0", "shared: called 2 times in forward"),
     (Member, (4, 6), "stack.0", "shared: called 2 times in forward"),
-    (Apart, (4, 6), "stack.2", "no activation behind it in an nn.Sequential"),
     (Answers, (4, 6), "stack.2", "it is the model's output"),
     (Flat, (4, 18), "stack.0", "its first dimension is not the batch"),
 ]
@@ -261,14 +259,21 @@ def test_what_cannot_be_parted_says_why(kind, shape, name, reason):
     assert reason in units[name].reason
 
 
-def test_a_model_of_lone_layers_is_refused_with_their_reasons():
+@pytest.mark.parametrize(("kind", "name"), [(Lone, "lone"), (Apart, "stack.2")])
+def test_what_forward_calls_one_by_one_is_a_unit_too(kind, name):
+    units = {unit.name: unit for unit in dp.units(kind(), torch.randn(4, 6), "modules")}
+    assert units[name].growable
+    assert units[name].layers == "linear + activation"
+
+
+def test_a_model_of_nothing_but_its_output_is_refused_with_the_reason():
     class Alone(Stacks):
         def forward(self, x):
-            return self.head(F.relu(self.lone(x)))
+            return self.head(x)
 
     with pytest.raises(GraphError, match="no block or run of layers") as caught:
         dp.units(Alone(), torch.randn(4, 6), "modules")
-    assert "lone: no activation behind it in an nn.Sequential" in str(caught.value)
+    assert "head: it is the model's output" in str(caught.value)
 
 
 def test_tied_weights_are_refused(routed):

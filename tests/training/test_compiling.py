@@ -72,6 +72,28 @@ def test_few_graphs_over_a_ramp_and_none_in_the_next(graphs, accelerator, norm):
     assert graphs() == before
 
 
+def test_at_most_four_graphs_of_every_class_of_units(graphs, accelerator, monkeypatch):
+    """Two kinds of units side by side, each with copies that ramp: every kind keeps within its own four."""
+    compiled = []
+
+    def backend(module, inputs):
+        shapes = [tuple(x.shape) for x in inputs if isinstance(x, torch.Tensor)]
+        compiled.append(next(shape for shape in shapes if shape[2:] == (3, 3)))  # the convolution's weight
+        return module.forward
+
+    monkeypatch.setattr(compiling, "BACKEND", backend)
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 4, 3, padding=1), nn.ReLU()]
+    layers += [nn.Conv2d(4, 5, 3, padding=1), nn.ReLU(), nn.Conv2d(5, 5, 3, padding=1), nn.BatchNorm2d(5), nn.ReLU()]
+    net, data = nn.Sequential(*layers, nn.Flatten(), nn.Linear(180, 3)), examples()
+    edited = dp.apply(net, [dp.Duplicate(unit=unit, copies=2) for unit in ("2", "6")], data.x[:2])
+    batches = Batches(data, 24, 7, False, torch.device("cpu"))
+    learner = Learner(edited, batches, TrainConfig(lr=0.01, compile=True), accelerator)
+    learner.run(STEPS, lambda step: 1.0, RatioDriver(edited, staggered(list(edited.gates), 90, overlap=2, steps=STEPS)))
+    assert set(compiled) == {(4, 4, 3, 3), (5, 5, 3, 3)}
+    assert all(1 <= compiled.count(kind) <= GRAPHS for kind in set(compiled)), compiled
+
+
 def test_no_graph_after_each_state_was_seen_once(graphs, accelerator):
     """States: the sizes of batches that a gate lets in. The first gate has been through all of them when it is open."""
     seen = []

@@ -5,7 +5,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from depthprobe.tuning.confirm import choose_top, confirmation_jobs, pick, weigh
+from depthprobe.tuning.confirm import choose_top, confirmation_jobs, lost_note, pick, weigh
 
 EXAMPLES = 400
 TOLERANCE = 0.005
@@ -120,6 +120,53 @@ def test_a_contender_that_diverged_on_one_seed_is_not_chosen():
     contenders = weigh([searched(0, 0.5, default=True), searched(1, 0.95)], trials, confidence=0.95, fraction=True)
     assert contenders[1].values[1] is None
     assert pick(contenders, pareto=False, tolerance=TOLERANCE).slot == 0
+
+
+def lost(of, rank):
+    """A confirmation training whose worker was killed, twice."""
+    return optuna.trial.create_trial(state=TrialState.FAIL, user_attrs={"of": of, "rank": rank})
+
+
+def without(world, *places):
+    """The same confirmation trials, those of (contender, rank) lost."""
+    return [
+        lost(*at) if (at := (trial.user_attrs["of"], trial.user_attrs["rank"])) in places else trial for trial in world
+    ]
+
+
+@pytest.mark.parametrize("fraction", [True, False])
+def test_a_lost_training_is_no_divergence_and_turns_no_verdict(fraction):
+    """Its seed is left out for all, and a note says so."""
+    rng = np.random.default_rng(6)
+    world = without(draw_world(rng, [0.9, 0.9, 0.97], seeds=5), (2, 3))
+    top = [searched(i, a, default=i == 0) for i, a in enumerate([0.9, 0.9, 0.97])]
+    contenders = weigh(top, world, confidence=0.95, fraction=fraction)
+    four = weigh(top, [t for t in world if t.user_attrs["rank"] != 3], confidence=0.95, fraction=fraction)
+    assert not contenders[2].failed
+    assert contenders[2].lost == (3,)
+    assert [one.gain for one in contenders] == [one.gain for one in four]
+    assert pick(contenders, pareto=False, tolerance=TOLERANCE).slot == 2
+    assert "trial 2 on seed 103" in lost_note(contenders, 100)
+    assert lost_note(four, 100) is None
+
+
+def test_a_lost_training_of_the_default_gives_nobody_a_gain():
+    rng = np.random.default_rng(7)
+    world = draw_world(rng, [0.95, 0.95], seeds=3)
+    best, contenders = decide([0.95, 0.95], without(world, (0, 1), (0, 2)))
+    assert best.slot == 0  # taken for collapses, two of three seeds would have made trial 1 the better one
+    assert len(contenders[0].values) == 1
+    best, contenders = decide([0.95, 0.95], without(world, (0, 1), (0, 2), (0, 3)))
+    assert best.slot == 0
+    assert [one.gain for one in contenders] == [None, None]
+
+
+def test_one_that_is_lost_altogether_leaves_the_others_their_seeds():
+    rng = np.random.default_rng(8)
+    world = draw_world(rng, [0.9, 0.97, 0.9], seeds=5)
+    best, contenders = decide([0.9, 0.97, 0.9], without(world, *((2, rank) for rank in range(1, 6))))
+    assert best.slot == 1
+    assert contenders[2].gain is None
 
 
 def test_with_two_objectives_a_cheaper_one_no_worse_is_chosen():

@@ -38,6 +38,76 @@ def test_a_training_from_its_checkpoint_ends_bit_for_bit_where_the_whole_one_doe
     assert not place.exists()  # of no use any more
 
 
+def test_a_checkpoint_of_another_training_is_left_alone(bench, tmp_path, caplog):
+    arm, place = Arm(0, 0, "trial"), tmp_path / "checkpoints"
+    with pytest.raises(KilledError):
+        train_up(bench, arm, 0, TrialNotebook(place, "another"), stop_at(2))
+    notebook, heard = TrialNotebook(place, "this one"), []
+    with pytest.raises(KilledError):
+        train_up(bench, arm, 0, notebook, lambda rank, value: heard.append(rank) or stop_at(1)(rank, value))
+    assert notebook.resumed_at == 0
+    assert heard == [0, 1]
+    assert "of another training" in caplog.text
+    again = TrialNotebook(place, "this one")
+    assert again.restore() is not None  # its own, behind the other's
+
+
+@pytest.fixture
+def keys(monkeypatch):
+    """Keys of the trainings that were asked for; none is trained."""
+    found = []
+
+    def train(bench, arm, fold, notebook, at_hold):
+        found.append(notebook.key)
+        return {"failed": None, "value": 0.5}
+
+    monkeypatch.setattr("depthprobe.tuning.trial.train_up", train)
+    return found
+
+
+def test_the_key_of_a_checkpoint_is_that_of_the_study_its_settings_and_data(make_setup, keys):
+    import optuna
+
+    from depthprobe.tuning.queue import IDENTITY, SLOT
+    from depthprobe.tuning.trial import Runner
+
+    def run(setup, identity="first", **settings):
+        study = optuna.create_study(direction="maximize")
+        study.set_user_attr(IDENTITY, identity)
+        study.enqueue_trial({}, user_attrs={SLOT: 1, "settings": {"grow": {}, "train": settings}})
+        Runner(setup, None)(study.ask())
+
+    setup = make_setup()
+    for change in ({}, {}, {"identity": "second"}, {"lr": 0.01}):
+        run(setup, **change)
+    run(make_setup(train={"batch_size": 32}))
+    assert keys[0] == keys[1]
+    assert len(set(keys)) == 4
+
+
+@pytest.mark.parametrize("settings", [{"grow": {"overlap": 0}}, {"grow": {"init": "copy"}}])
+def test_settings_that_do_not_go_together_are_the_end_of_a_trial_and_not_of_the_study(make_setup, keys, settings):
+    """The first are refused as settings, the second by the model: 1 -> 6 channels cannot be copied."""
+    import optuna
+
+    from depthprobe.errors import UsageError
+    from depthprobe.tuning.queue import FAILED, IDENTITY, SLOT, TrialFailed
+    from depthprobe.tuning.trial import DEFAULT, Runner
+
+    study = optuna.create_study(direction="maximize")
+    study.set_user_attr(IDENTITY, "one")
+    known = {"settings": {"train": {}, **settings}}
+    study.enqueue_trial({}, user_attrs={SLOT: 1, **known})
+    study.enqueue_trial({}, user_attrs={SLOT: 0, DEFAULT: True, **known})
+    runner, trial = Runner(make_setup(), None), study.ask()
+    with pytest.raises(TrialFailed):
+        runner(trial)
+    assert trial.user_attrs[FAILED].startswith("infeasible: ")
+    with pytest.raises(UsageError):
+        runner(study.ask())
+    assert not keys
+
+
 def test_the_value_is_what_grow_measures_at_the_deepest_candidate(make_setup):
     from depthprobe.probes.arms import run_grow_arm
 

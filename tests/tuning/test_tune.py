@@ -58,7 +58,10 @@ def test_a_study_ends_in_an_answer_and_a_config_file_that_grow_takes(cli, net, t
     assert json.loads((tmp_path / "grown" / "config.json").read_text())["train"]["steps"] == 40
 
 
-def test_best_toml_gives_the_stairs_of_its_trial(make_setup, tmp_path):
+@pytest.mark.parametrize(
+    "asked", [{}, {"copies": None, "max_depth": 5, "metric": "top5"}, {"split_seed": 3, "candidates": (1, 3)}]
+)
+def test_best_toml_gives_the_stairs_of_its_trial(make_setup, tmp_path, asked):
     import tomllib
 
     from depthprobe.config import GrowConfig, TrainConfig
@@ -66,7 +69,7 @@ def test_best_toml_gives_the_stairs_of_its_trial(make_setup, tmp_path):
     from depthprobe.tuning.answer import config_text
     from depthprobe.tuning.confirm import Contender
 
-    setup = make_setup()
+    setup = make_setup(grow=asked)
     drawn = {"start": 0.11, "hold": 0.013, "cool": 0.2, "overlap": 2, "opening": "reverse", "mode": "bernoulli"}
     found = setup.settings({**drawn, "max_scale": 2.0, "init": "he", "lr": 0.0123, "new_lr_scale": 0.7})
     best = Contender(slot=5, settings=found, cost=1.0, searched=0.9, values=(0.9,), gain=None)
@@ -80,6 +83,8 @@ def test_best_toml_gives_the_stairs_of_its_trial(make_setup, tmp_path):
     assert again.bench.plan.cool == expected.cool
     assert again.bench.plan.edits == expected.edits
     assert again.bench.plan.opened == expected.opened
+    assert again.bench.metric.name == setup.bench.metric.name
+    assert again.bench.split(0).valid_id == setup.bench.split(0).valid_id
     assert again.bench.train.lr == 0.0123
     assert again.bench.train.new_lr_scale == 0.7
 
@@ -97,6 +102,39 @@ def test_a_finished_study_says_so_and_its_report_is_written_anew(cli, net, tmp_p
     assert code == 2
     assert "stands alone" in err
     assert cli("worker", run, "--quiet")[0] == 0  # nothing is left
+
+
+@pytest.fixture
+def stopped(monkeypatch):
+    """URLs of the storages that studies were to run in; each was interrupted at once."""
+    urls = []
+
+    def stop(setup, folder, url, tell):
+        urls.append(url)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("depthprobe.tuning.tune.run_tune", stop)
+    return urls
+
+
+def test_a_moved_or_copied_study_goes_on_in_its_own_database(cli, net, tmp_path, stopped):
+    from depthprobe.cli.worker import _find
+    from depthprobe.tuning.storage import local_url
+
+    run, moved, other = tmp_path / "run", tmp_path / "moved", f"sqlite:///{tmp_path / 'other.db'}"
+    assert cli("tune", net, *FEW, "--out", run, "--quiet")[0] == 130
+    run.rename(moved)
+    assert cli("resume", moved)[0] == 130
+    assert cli("tune", net, *FEW, "--out", run, "--quiet", "--storage", other)[0] == 130
+    assert cli("resume", run)[0] == 130
+    assert stopped == [local_url(run), local_url(moved), other, other]
+    assert _find(str(moved), None) == ("run", local_url(moved), moved)
+    assert str(tmp_path) not in json.loads((moved / "config.json").read_text())["storage"]
+    config = (moved / "config.json").read_text()
+    (moved / "config.json").write_text(config.replace('"trials": 3', '"trials": 4'))
+    code, _, err = cli("resume", moved)
+    assert code == 2
+    assert "config.json is not what it was" in err
 
 
 @pytest.mark.slow
