@@ -142,7 +142,7 @@ class Learner:
         self._part = part
         x, y = self.batches.at(self.step, part=part)
         with taking(part), compiled_units() if self.config.compile else nullcontext():
-            with self.accelerator.autocast():
+            with nullcontext() if self.config.precision == "no" else self.accelerator.autocast():
                 loss = self.loss(x, y)
             if part is not None:
                 loss = loss * (part.size / part.batch)

@@ -77,9 +77,11 @@ class Team:
 
     def even_out(self, net: nn.Module) -> None:
         """Running statistics that every process has of its own samples become their mean; other buffers are alike."""
+        if self.size == 1:
+            return
         norms = [layer for layer in net.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
         buffers = [b for norm in norms for b in (norm.running_mean, norm.running_var) if b is not None]
-        if self.size == 1 or not buffers:
+        if not buffers:
             return
         wide = torch.float64 if any(b.dtype == torch.float64 for b in buffers) else torch.float32
         flat = self.add(torch.cat([buffer.detach().flatten().to(wide) for buffer in buffers])) / self.size

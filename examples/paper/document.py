@@ -13,12 +13,12 @@ HEAD = Path(__file__).parent / "head.md"
 SHOWN = ("cpu", "full")
 
 
-def write_document(out: Path, target: Path) -> None:
+def write_document(out: Path, target: Path, scales: Sequence[str] = SHOWN) -> None:
     """Write `target` from the lines in the folder `out`."""
-    lines = read_lines(out / f"{scale}.jsonl" for scale in SHOWN)
+    lines = read_lines(out / f"{scale}.jsonl" for scale in scales)
     parts = [HEAD.read_text(encoding="utf-8").rstrip()]
-    parts += [describe_row([read_row(name, scale) for scale in SHOWN], lines) for name in ORDER]
-    parts += [describe_claims(scale, [line for line in lines if line["scale"] == scale]) for scale in SHOWN]
+    parts += [describe_row([read_row(name, scale) for scale in scales], lines) for name in ORDER]
+    parts += [describe_claims(scale, [line for line in lines if line["scale"] == scale]) for scale in scales]
     target.write_text("\n\n".join(part for part in parts if part) + "\n", encoding="utf-8")
 
 

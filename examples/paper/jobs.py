@@ -1,19 +1,24 @@
 """One arm of one seed: where its run folder is, what must be trained before it, and the line it leaves."""
 
+import hashlib
+import json
 import re
 from pathlib import Path
 from typing import Any
 
 from examples.paper.arm import Arm
 from examples.paper.data import open_split
-from examples.paper.lines import append_line, key_of, make_line, read_lines
+from examples.paper.line import make_line
+from examples.paper.lines import append_line, key_of, read_lines
 from examples.paper.rows import Row
 from examples.paper.train import train_arm
 
 
 def folder_of(out: Path, row: Row, arm: Arm, seed: int) -> Path:
-    """The run folder of an arm."""
-    return out / "runs" / row.scale / f"{row.name}-{re.sub('[^a-z0-9]+', '-', arm.name.lower())}-seed{seed}"
+    """The run folder of an arm: another one when its settings are others."""
+    settings = json.dumps(row.settings_of(arm), sort_keys=True).encode()
+    name = re.sub("[^a-z0-9]+", "-", arm.name.lower())
+    return out / "runs" / row.scale / f"{row.name}-{name}-seed{seed}-{hashlib.sha256(settings).hexdigest()[:6]}"
 
 
 def run_arm(row: Row, arm: Arm, seed: int, out: Path, data_dir: Path | None) -> dict[str, Any]:

@@ -1,52 +1,12 @@
 """Results as JSON lines: one per finished arm and seed, appended whole, read back without a torn last one."""
 
-import datetime
 import json
 import os
-import platform
-import shlex
-import sys
 from collections.abc import Iterable
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import torch
-
-import depthprobe
-from examples.paper.arm import Arm
-from examples.paper.rows import Row
-
-LEFT_CHANCE = 3.0  # an arm has converged when its test accuracy is that many times the share of one class
-
-
-def make_line(row: Row, arm: Arm, seed: int, classes: int, summary: dict[str, Any]) -> dict[str, Any]:
-    """What is kept of an arm."""
-    error = summary["test_error"]
-    return {
-        "row": row.name,
-        "arm": arm.name,
-        "seed": seed,
-        "scale": row.scale,
-        **summary,
-        "classes": classes,
-        "converged": error is not None and 1.0 - error >= LEFT_CHANCE / classes,
-        "settings": {**row.settings, "args": {**row.args, **arm.args}, **row.solver},
-        "versions": {
-            "python": platform.python_version(), "torch": torch.__version__, "depthprobe": depthprobe.__version__
-        },
-        "threads": torch.get_num_threads(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "command": typed(sys.argv[1:]),
-    }  # fmt: skip
-
-
-def typed(words: list[str]) -> str:
-    """The command, without the places on this machine."""
-    places = {"--data-dir": "DATA", "--out": "OUT"}
-    shown = [places.get(before, word) for before, word in pairwise(["", *words])]
-    return shlex.join(["python", "-m", "examples.paper", *shown])
+from examples.paper.rows import ORDER, read_row
 
 
 def append_line(path: Path, line: dict[str, Any]) -> None:
@@ -61,7 +21,7 @@ def append_line(path: Path, line: dict[str, Any]) -> None:
 
 
 def read_lines(paths: Iterable[Path]) -> list[dict[str, Any]]:
-    """All whole lines, the last one of each arm, seed and scale."""
+    """All whole lines that are current, the last one of each arm, seed and scale."""
     found = {}
     for path in paths:
         for text in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
@@ -69,8 +29,16 @@ def read_lines(paths: Iterable[Path]) -> list[dict[str, Any]]:
                 line = json.loads(text)
             except ValueError:
                 continue  # torn by a process that was killed
-            found[key_of(line)] = line
+            if is_current(line):
+                found[key_of(line)] = line
     return list(found.values())
+
+
+def is_current(line: dict[str, Any]) -> bool:
+    """Whether the rows, as they are now, would train this arm with the line's settings."""
+    row = read_row(line["row"], line["scale"]) if line["row"] in ORDER else None
+    arms = [arm for arm in row.arms if arm.name == line["arm"]] if row else []
+    return any(row.settings_of(arm) == line["settings"] for arm in arms)
 
 
 def key_of(line: dict[str, Any]) -> tuple[str, str, int, str]:

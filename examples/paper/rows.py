@@ -1,8 +1,9 @@
 """The rows of docs/paper.md: one TOML file each, with its arms, at one of three scales."""
 
+import json
 import tomllib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -47,6 +48,11 @@ class Row:
     def steps(self, arm: Arm) -> int:
         """Updates of an arm."""
         return round(arm.steps * self.settings["steps"])
+
+    def settings_of(self, arm: Arm) -> dict[str, Any]:
+        """Everything that an arm's numbers depend on, as JSON has it."""
+        whole = {**self.settings, "solver": self.solver, "model": self.model, "args": self.args, "arm": asdict(arm)}
+        return json.loads(json.dumps(whole))
 
     def build(self, arm: Arm, shape: tuple[int, ...]) -> nn.Module:
         """A new network for inputs of `shape`, its weights drawn from torch's generator."""

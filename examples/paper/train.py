@@ -26,7 +26,7 @@ def train_arm(row: Row, arm: Arm, seed: int, split: Split, path: Path, start: Pa
 
     start: the run folder of the arm whose weights it begins with. A loss that is no longer finite is a result too.
     """
-    about = {"row": row.name, "arm": arm.name, "seed": seed, "scale": row.scale, "solver": row.solver}
+    about = {"row": row.name, "arm": arm.name, "seed": seed, "scale": row.scale, "settings": row.settings_of(arm)}
     with RunFolder.open(path, write=True) if path.exists() else new_folder(path, about) as folder:
         if folder.finished:
             return folder.read_json("summary.json")

@@ -11,7 +11,8 @@ VIT = ["patch_size=4", "depth=3", "embed_dim=96", "num_heads=3"]
 CASES = {
     "torchvision:resnet18": ("cifar10", []),
     "timm:vit_tiny_patch16_224": ("cifar10", [*(f"--model-args={pair}" for pair in VIT), "--optimizer=adamw"]),
-    "torchvision:shufflenet_v2_x0_5": ("mnist", []),
+    # At the rate that the range test finds, so few updates make the new blocks collapse: the probe says so (exit 3).
+    "torchvision:shufflenet_v2_x0_5": ("mnist", ["--lr=0.01"]),
 }
 
 

@@ -1,17 +1,18 @@
-"""The README's blocks run: shell blocks as typed (a small budget appended), Python blocks as they are."""
+"""The README's commands run as typed (a small budget appended), the Python blocks of every document as they are."""
 
-import os
 import re
 import shlex
-import subprocess
-import sys
+import shutil
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 SMALL = ["--seeds", "1", "--steps", "60", "--quiet"]
+DOCUMENTS = ["README.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))]
+CARDS = [name for name in DOCUMENTS if name.startswith("docs/methods/")]
+PROBES = [f"docs/methods/{verb}.md" for verb in ("grow", "shrink", "width")]
 
 
 def blocks(name, language):
@@ -23,6 +24,15 @@ def commands(name):
     return [line.split("  #")[0].strip() for line in lines if line.strip() and not line.startswith("#")]
 
 
+def typed(words):
+    """Run the command line in this process; its exit code."""
+    from depthprobe.cli import main
+
+    with pytest.raises(SystemExit) as stop:
+        main(words)
+    return stop.value.code or 0
+
+
 def test_the_readme_sets_up_with_two_commands():
     setup = [line for line in commands("README.md") if line.startswith("make ")]
     assert setup == ["make demo", "make test"]
@@ -30,47 +40,107 @@ def test_the_readme_sets_up_with_two_commands():
         assert re.search(rf"^{line.split()[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
 
-def test_readme_commands_run(tmp_path):
+def test_readme_commands_run(tmp_path, monkeypatch, capsys):
     """Every `depthprobe` line of the README, in order, in one folder; RUN stands for the first run made."""
+    monkeypatch.chdir(tmp_path)
     ran = 0
     for line in commands("README.md"):
         words = shlex.split(line)
         if words[0] != "depthprobe" or "mnist" in line or "cifar" in line:
             continue
-        words = [f"{ROOT}/{word}" if word.startswith("examples/") else word for word in words]
+        words = [f"{ROOT}/{word}" if word.startswith("examples/") else word for word in words[1:]]
         runs = sorted((tmp_path / "runs").glob("grow-*")) if (tmp_path / "runs").exists() else []
         words = [str(runs[0]) if word == "RUN" else word for word in words]
-        if words[1] in ("grow", "train", "shrink", "width"):
-            words += SMALL if words[1] != "train" else SMALL[2:]
+        if words[0] in ("grow", "train", "shrink", "width"):
+            words += SMALL if words[0] != "train" else SMALL[2:]
             if "--out" in words:  # what is shrunk afterwards has to have learned something
                 words[words.index("--steps") + 1] = "700"
-        words += ["--trials", "2", "--confirm-seeds", "1", *SMALL[2:]] if words[1] == "tune" else []
-        done = subprocess.run(
-            [sys.executable, "-m", *words],
-            cwd=tmp_path,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, f"{line}\n{done.stderr}"
+        words += ["--trials", "2", "--confirm-seeds", "1", *SMALL[2:]] if words[0] == "tune" else []
+        code = typed(words)
+        assert code == 0, f"{line}\n{capsys.readouterr().err}"
         ran += 1
-    assert ran >= 4
+    assert ran >= 14
 
 
-@pytest.mark.parametrize(
-    "name", ["README.md", *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "docs").rglob("*.md"))]
-)
+def test_commands_of_the_report_page_run(tmp_path, monkeypatch, capsys):
+    shutil.copytree(ROOT / "tests" / "reports" / "finished", tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    names = {"RUN": "full", "RUN1": "grow", "RUN2": "shrink"}
+    lines = commands("docs/report.md")
+    assert len(lines) == 4
+    for line in lines:
+        assert typed([names.get(word, word) for word in shlex.split(line)[1:]]) == 0, line
+    assert all((tmp_path / made).exists() for made in ("full/report.html", "both.html", "records.csv"))
+
+
+@pytest.mark.parametrize("name", [name for name in DOCUMENTS if commands(name)])
+def test_every_command_can_be_typed(name):
+    """Verbs, options and numbers of arguments are known; nothing runs."""
+    import typer
+
+    from depthprobe.cli.app import app
+
+    group = typer.main.get_command(app)
+    for line in commands(name):
+        words = shlex.split(line)
+        if words[0] != "depthprobe":
+            continue
+        context = group.make_context("depthprobe", words[1:], resilient_parsing=False)
+        _, command, rest = group.resolve_command(context, [*context._protected_args, *context.args])
+        command.make_context(command.name, rest, parent=context)
+
+
+def test_unknown_options_are_seen():
+    """The test above can fail."""
+    import typer
+    from typer.exceptions import TyperException
+
+    from depthprobe.cli.app import app
+
+    group = typer.main.get_command(app)
+    context = group.make_context("depthprobe", ["grow", "x.py", "--no-such"])
+    _, command, rest = group.resolve_command(context, [*context._protected_args, *context.args])
+    with pytest.raises(TyperException, match="no-such"):
+        command.make_context(command.name, rest, parent=context)
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
 def test_python_blocks_run(name, tmp_path, monkeypatch):
+    """One after another, with the names of those before; the first hour's files are run by its own test."""
     monkeypatch.chdir(tmp_path)
     found = blocks(name, "python")
-    if name == "README.md":
-        assert found
+    assert found or name not in ("README.md", *CARDS)
+    names = {"__name__": "document"}
     for text in found:
-        exec(compile(text, name, "exec"), {"__name__": "readme"})
+        exec(compile(text, name, "exec"), names)
+
+
+@pytest.mark.parametrize("name", PROBES)
+def test_a_card_says_how_what_when_and_where(name):
+    """How to use it, what it costs (with date and versions), when not to, where it deviates: first, in this order."""
+    text = (ROOT / name).read_text()
+    wanted = ["How to use", "What it costs", "When not to use it", "Where we deviate from the paper"]
+    assert re.findall(r"^## (.*)$", text, re.MULTILINE)[:4] == wanted
+    costs = text.split("## What it costs\n")[1].split("\n## ")[0]
+    assert "torch 2.13.0" in costs
+    assert "2026-11-21" in costs
 
 
 def test_documents_name_existing_files():
-    for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"):
-        for path in re.findall(r"\]\((?!http)([^)#]+)\)", (ROOT / name).read_text()):
-            assert (ROOT / path).exists(), f"{name} links to {path}"
+    """Links between files, and to headings of the same or another one."""
+    for name in ("ARCHITECTURE.md", "CONTRIBUTING.md", *DOCUMENTS):
+        for path, anchor in re.findall(r"\]\((?!http)([^)#]*)(#[^)]*)?\)", (ROOT / name).read_text()):
+            target = (ROOT / name).parent / path if path else ROOT / name
+            assert target.exists(), f"{name} links to {path}"
+            if anchor:
+                headings = re.findall(r"^#+ (.*)$", target.read_text(), re.MULTILINE)
+                slugs = {"#" + re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in headings}
+                assert anchor in slugs, f"{name} links to {path}{anchor}"
+
+
+def test_pictures_of_the_gallery_are_small_and_shown():
+    page = (ROOT / "docs" / "gallery.md").read_text()
+    pictures = sorted((ROOT / "docs" / "gallery").glob("*.png"))
+    assert sorted(re.findall(r"\]\(gallery/(.*\.png)\)", page)) == [path.name for path in pictures]
+    assert all(path.stat().st_size < 150_000 for path in pictures)
+    assert all(len(text) > 40 for text in re.findall(r"!\[(.*?)\]", page))  # for those who do not see them
