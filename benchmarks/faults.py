@@ -4,12 +4,12 @@ Run: python benchmarks/faults.py [--kills 100] [--flips 4] [--every 1] [--verbs 
 
 Every fault is done to a small probe on digits, which is then resumed and compared with an undisturbed one:
 records.jsonl and recipe.json byte for byte, model.pt bit for bit, recommendation.json apart from times. Kills come at
-moments drawn uniformly over the undisturbed run's time, each found again by how far the run is. tune is killed only, by
-turns as one process and as one with two workers, of which any may be hit: every trial must end exactly once, with the
-undisturbed value, and so must the answer. One JSON line per fault goes to --store; started again, the command does what
-is not there yet. The table comes last. Outcomes: equal; given up (a trial of tune lost two workers, which it is granted
-once; the others are equal); refused (exit code 2, saying what to type: both checkpoints rest on one config.json and one
-records.jsonl); LOST; WRONG.
+moments drawn uniformly, half of them over the undisturbed run's time and half over its records, and found again by how
+far a run is. tune is killed only, by turns as one process and as one with two workers, of which any may be hit: every
+trial must end exactly once, with the undisturbed value, and so must the answer. One JSON line per fault goes to
+--store; started again, the command does what is not there yet. The table comes last. Outcomes: equal; given up (a trial
+of tune lost two workers, which it is granted once; the others are equal); refused (exit code 2, saying what to type:
+both checkpoints rest on one config.json and one records.jsonl); LOST; WRONG.
 """
 
 import argparse

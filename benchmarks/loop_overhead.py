@@ -4,10 +4,10 @@ Run: OMP_NUM_THREADS=1 python benchmarks/loop_overhead.py [--rounds 25] [--skip-
 
 Same network, same data in memory, same batch, SGD with momentum and a cosine rate, one thread. Time: both loops train a
 few updates in turn in one process, and the median over rounds of the ratio within a round is printed; time is the
-processor's, so that other programs on the machine count little. plain: a network without gates. all open: with six gated
-copies, all at 1, beside the deep network. all shut: at 0, beside the shallow one. fixed: microseconds of an update that
-do not depend on the network, the least of many, on a single linear layer. Memory: the peak of a process of its own for
-either loop (getrusage), and of one which only builds.
+processor's, so that other programs on the machine count little. plain: a network without gates. all open: with six
+gated copies, all at 1, beside the deep network. all shut: at 0, beside the shallow one. fixed: microseconds of an
+update that do not depend on the network, the least of many, on a single linear layer. Memory: the peak of a process of
+its own for either loop (getrusage), and of one which only builds.
 """
 
 import argparse
@@ -177,7 +177,8 @@ def main() -> None:
             )
         if not options.skip_memory:
             built, trained, by_itself = (peak(["--train-once", size, who]) for who in ("none", "ours", "bare"))
-            print(f"  {size:<28}memory     {trained / 1024:.1f} MiB; bare {by_itself / 1024:.1f}, neither {built / 1024:.1f}")
+            beside = f"bare {by_itself / 1024:.1f}, neither {built / 1024:.1f}"
+            print(f"  {size:<28}memory     {trained / 1024:.1f} MiB; {beside}", flush=True)
 
 
 if __name__ == "__main__":

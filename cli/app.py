@@ -20,7 +20,7 @@ RUNS = ("grow", "shrink", "width", "tune", "worker", "train", "resume")
 
 app = typer.Typer(
     name="depthprobe",
-    help="How deep should my network be? One probe run, a curve, an interval and one sentence.",
+    help="How deep and how wide should my network be? One probe run, a curve, an interval and one sentence.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -64,7 +64,7 @@ def _run(setup: "TuneSetup", folder: RunFolder, url: str, *, json: bool, quiet: 
     from depthprobe.tuning.tune import run_tune
 
     tell = _teller(setup, quiet)
-    with watch(quiet=True) as watcher, reporting_storage(url):
+    with watch(quiet=True) as watcher, reporting_storage(url, folder.resume_command):
         watcher.folder = folder.path  # it says how to go on; the trials are told by `tell`
         answer = run_tune(setup, folder, url, tell)
     finish_tune(folder.path, answer, json=json)

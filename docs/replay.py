@@ -9,6 +9,7 @@ differ. In a ```console answer block, what was trained may differ with the machi
 
 import contextlib
 import difflib
+import importlib
 import io
 import os
 import re
@@ -96,6 +97,7 @@ def _in(folder: Path, words: list[str]) -> Iterator[None]:
     os.environ.update(COLUMNS=WIDTH)
     sys.argv = words
     sys.path.insert(0, str(folder))
+    importlib.invalidate_caches()  # files appear between two commands faster than folders change their times
     try:
         with contextlib.chdir(folder):
             yield

@@ -40,6 +40,12 @@ class Course:
             self.reached += [now - self.began] * (progress(self.folder) - len(self.reached))
         return False
 
+    def share(self, point: float) -> float:
+        """The share of the time at which so many points were reached, between two of them in proportion."""
+        times = [0.0, *self.reached]
+        before = int(point)
+        return (times[before] + (point - before) * (times[before + 1] - times[before])) / times[-1]
+
     def moment(self, share: float) -> Moment:
         """The moment at this share of the time up to the last point."""
         at = share * self.reached[-1]
@@ -57,8 +63,12 @@ def progress(folder: Path) -> int:
 
 
 def draw(course: Course, dice: random.Random, count: int) -> list[Moment]:
-    """Moments uniform over the undisturbed run, in the order in which a run that goes on meets them."""
-    return [course.moment(share) for share in sorted(dice.random() for _ in range(count))]
+    """Moments in the order in which a run that goes on meets them: every other one uniform over the undisturbed run's
+    time, the rest uniform over its points of progress, which are dense where it trains.
+    """
+    points = len(course.reached)
+    shares = [dice.random() if k % 2 else course.share(dice.random() * points) for k in range(count)]
+    return [course.moment(share) for share in sorted(shares)]
 
 
 @dataclass

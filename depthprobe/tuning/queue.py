@@ -1,5 +1,6 @@
 """The queue: every trial of a study waits in Optuna's storage from the beginning, and each is taken once."""
 
+import copy
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -74,13 +75,16 @@ class Queue(optuna.Study):
 
     def broken(self) -> list[FrozenTrial]:
         """The last attempts of the slots that were interrupted or lost and may be run again."""
-        slots = by_slot(self.get_trials(deepcopy=True))
-        return [tries[-1] for tries in slots.values() if tries[-1].state == TrialState.FAIL and not ended(tries)]
+        return [tries[-1] for tries in self._failed() if not ended(tries)]
 
     def given_up(self) -> list[FrozenTrial]:
         """The last attempts of the slots that were lost too often: nobody knows what would have come of them."""
-        slots = by_slot(self.get_trials(deepcopy=True))
-        return [t[-1] for t in slots.values() if t[-1].state == TrialState.FAIL and ended(t) and not _failed(t[-1])]
+        return [tries[-1] for tries in self._failed() if ended(tries) and not came_to_nothing(tries[-1])]
+
+    def _failed(self) -> list[list[FrozenTrial]]:
+        """All attempts of the slots that failed last."""
+        slots = by_slot(self.get_trials(deepcopy=False))
+        return [tries for tries in slots.values() if tries[-1].state == TrialState.FAIL]
 
     def unfinished(self) -> bool:
         """Whether a trial waits or runs."""
@@ -173,10 +177,11 @@ def mend(queue: Queue, *, errors: bool = True, given_up: bool = False) -> None:
 
 
 def _wait_again(queue: Queue, trial: FrozenTrial) -> None:
+    again = copy.deepcopy(trial)
     for mark in (INTERRUPTED, ERROR):
-        trial.user_attrs.pop(mark, None)
+        again.user_attrs.pop(mark, None)
     with quietly():
-        RetryHeartbeatStaleTrialCallback()(queue, trial)
+        RetryHeartbeatStaleTrialCallback()(queue, again)
 
 
 def ended(attempts: Sequence[FrozenTrial]) -> bool:
@@ -184,11 +189,11 @@ def ended(attempts: Sequence[FrozenTrial]) -> bool:
     last, lost = attempts[-1], [trial for trial in attempts if not trial.user_attrs.get(INTERRUPTED)]
     if last.state != TrialState.FAIL:
         return last.state.is_finished()
-    return _failed(last) or (not last.user_attrs.get(INTERRUPTED) and len(lost) >= LOST)
+    return came_to_nothing(last) or (not last.user_attrs.get(INTERRUPTED) and len(lost) >= LOST)
 
 
-def _failed(trial: FrozenTrial) -> bool:
-    """Whether its training came to nothing of its own."""
+def came_to_nothing(trial: FrozenTrial) -> bool:
+    """Whether it failed of its own, and would again."""
     return bool(trial.user_attrs.get(FAILED))
 
 

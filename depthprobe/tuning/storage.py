@@ -106,12 +106,13 @@ def _connect(url: URL, engine: dict[str, Any], heartbeat: int, *, create: bool) 
 
 
 @contextmanager
-def reporting_storage(text: str) -> Iterator[None]:
-    """Turn what a storage raises in the middle of a run into StorageError."""
+def reporting_storage(text: str, hint: str | None = None) -> Iterator[None]:
+    """Turn what a storage raises in the middle of a run into StorageError. hint: what to type once it is mended."""
     try:
         yield
     except (SQLAlchemyError, StorageInternalError) as error:
-        raise StorageError(**_unreachable(parse_url(text), error)) from error
+        found = _unreachable(parse_url(text), error)
+        raise StorageError(**{**found, "hint": hint or found["hint"]}) from error
 
 
 def _unreachable(url: URL, error: Exception) -> dict[str, str]:

@@ -6,6 +6,8 @@ better     this - that, per seed: holds when the 95 % interval of the gain in te
            when it lies below, and is undecided when it holds zero.
 no better  holds unless `better` does.
 sooner     as better, with the step at which the validation accuracy is settled.
+
+A claim whose cases disagree "depends": on what, its cases say.
 """
 
 import tomllib
@@ -27,10 +29,10 @@ def read_claims() -> list[dict[str, Any]]:
 def judge(claim: dict[str, Any], lines: Sequence[Line]) -> tuple[str, list[tuple[str, str, str]]]:
     """The verdict over all cases, and for each case (what it is on, verdict, numbers)."""
     cases = [(case["on"], *judge_case(claim["rule"], case, lines)) for case in claim["case"]]
-    found = {verdict for _, verdict, _ in cases if verdict != MISSING}
-    if len(found) > 1:
-        return "depends on " + claim["depends"], cases
-    return (found.pop() if found else MISSING), cases
+    found = [verdict for _, verdict, _ in cases if verdict != MISSING]
+    if len(set(found)) > 1:
+        return f"depends: holds in {found.count(HOLDS)} of {len(found)} cases", cases
+    return (found[0] if found else MISSING), cases
 
 
 def judge_case(rule: str, case: dict[str, Any], lines: Sequence[Line]) -> tuple[str, str]:

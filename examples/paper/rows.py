@@ -70,7 +70,8 @@ def read_row(name: str, scale: str) -> Row:
     text = tomllib.loads((CONFIGS / f"{name}.toml").read_text(encoding="utf-8"))
     settings = text[scale]
     args = {**text.get("args", {}), **settings.get("args", {})}
-    arms = tuple(Arm(**{**row, "units": tuple(row.get("units", ()))}) for row in text["arm"])
+    common = {"delay": settings.get("delay", 0.0)}
+    arms = tuple(Arm(**{**common, **row, "units": tuple(row.get("units", ()))}) for row in text["arm"])
     shown = {key: text.get(key, "") for key in ("title", "place", "paper", "differs", "found", "model")}
     solver = {**text["solver"], **settings.get("solver", {})}
     return Row(name=name, scale=scale, args=args, solver=solver, settings=settings, arms=arms, **shown)

@@ -46,7 +46,7 @@ def _gated(net: nn.Module, arm: Arm, steps: int, length: int, example: torch.Ten
         gate.mix.max_scale = arm.max_scale  # the edit has no field for it
     if arm.gates == "fixed":
         return Walk(edited, lambda step: None, lambda: arm.ratio, lambda: edited)
-    schedule = make_schedule(arm.gates, list(edited.gates), length, steps)
+    schedule = make_schedule(arm.gates, list(edited.gates), length, steps, round(arm.delay * steps))
 
     def finish() -> nn.Module:
         edited.set_ratios(schedule.ratios(steps))

@@ -206,11 +206,11 @@ def test_a_claim_is_judged_by_its_rule(rule, that, verdict):
     assert case(rule, that)[0] == verdict
 
 
-def test_cases_that_disagree_depend_on_something():
+def test_cases_that_disagree_are_counted():
     lines = [line(name, seed, error) for name, error in (("a", 0.1), ("b", 0.9), ("c", 0.2)) for seed in range(2)]
     cases = [{"on": "one", "this": ["r/a"], "that": ["r/b"]}, {"on": "two", "this": ["r/a"], "that": ["r/c"]}]
-    verdict, rows = claims.judge({"rule": "trains", "depends": "the init", "case": cases}, lines)
-    assert verdict == "depends on the init"
+    verdict, rows = claims.judge({"rule": "trains", "case": cases}, lines)
+    assert verdict == "depends: holds in 1 of 2 cases"
     assert [row[1] for row in rows] == ["holds", "does not hold"]
 
 

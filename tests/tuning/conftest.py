@@ -11,6 +11,11 @@ model = nn.Sequential(
 """
 
 
+@pytest.fixture(scope="session")
+def net_text():
+    return NET
+
+
 @pytest.fixture
 def net(tmp_path):
     path = tmp_path / "net.py"

@@ -196,7 +196,7 @@ def test_a_worker_joins_over_postgresql(folder, postgres):
 
 def test_a_killed_study_goes_on_from_the_checkpoint_of_its_trial(folder):
     """The one process of a study, killed in mid-trial and resumed: its trial ends with the value it would have had."""
-    words = [*STUDY, *ALONE, "--trials", "2", "--steps", "200", "--study", "same"]
+    words = [*STUDY, *ALONE, "--trials", "2", "--steps", "120", "--study", "same"]
     process = start([*words, "--out", "run"], folder)
     url = f"sqlite:///{folder / 'run' / 'study.db'}"
     checkpoints = folder / "run" / "checkpoints" / "trials"

@@ -26,7 +26,7 @@ from depthprobe.tuning.queue import (
 from depthprobe.tuning.quiet import quietly
 from depthprobe.tuning.storage import open_storage
 
-TRIALS, PROCESSES = 40, 3
+TRIALS, PROCESSES = 24, 3
 
 
 def open_queue(url, trials=0, heartbeat=60):

@@ -108,6 +108,22 @@ def test_settings_that_do_not_go_together_are_the_end_of_a_trial_and_not_of_the_
     assert not keys
 
 
+def test_a_trial_that_is_run_again_tells_the_pruner_of_the_seeds_it_had(make_setup, keys):
+    import optuna
+
+    from depthprobe.tuning.queue import IDENTITY, SLOT
+    from depthprobe.tuning.trial import Runner
+
+    study = optuna.create_study(direction="maximize", pruner=optuna.pruners.NopPruner())
+    study.set_user_attr(IDENTITY, "one")
+    had = [{"failed": None, "value": 0.25}, {"failed": "diverged"}]
+    study.enqueue_trial({}, user_attrs={SLOT: 1, "settings": {"grow": {}, "train": {}}, "runs": had})
+    trial = study.ask()
+    assert Runner(make_setup(pruner="wilcoxon"), None)(trial) == (0.25 + 0.0 + 0.5 + 0.5) / 4
+    assert len(keys) == 2
+    assert study.trials[0].intermediate_values == {0: 0.25, 1: 0.0, 2: 0.5, 3: 0.5}
+
+
 def test_the_value_is_what_grow_measures_at_the_deepest_candidate(make_setup):
     from depthprobe.probes.arms import run_grow_arm
 

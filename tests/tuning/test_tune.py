@@ -1,7 +1,9 @@
 """depthprobe tune, whole: the run folder, the config file that grow takes, resuming, and what is refused."""
 
+import io
 import json
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 
 import pytest
 
@@ -25,6 +27,22 @@ def cli(capsys, monkeypatch, tmp_path):
     return run
 
 
+@pytest.fixture(scope="module")
+def answered(tmp_path_factory, net_text):
+    """A finished study, run once: its folder, and what was said (exit code, stdout, stderr)."""
+    from depthprobe.cli import main
+
+    folder = tmp_path_factory.mktemp("answered")
+    (folder / "net.py").write_text(net_text)
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", ["depthprobe", "tune", "net.py", *FEW, "--out", "run", "--json"])
+        with pytest.raises(SystemExit) as stop:
+            main()
+    return folder / "run", (stop.value.code or 0, out.getvalue(), err.getvalue())
+
+
 def records(folder):
     return [json.loads(line) for line in (folder / "records.jsonl").read_text().splitlines()]
 
@@ -33,9 +51,8 @@ def values(folder, stage="trials"):
     return {r["trial"]: r["values"] for r in records(folder) if r["stage"] == stage}
 
 
-def test_a_study_ends_in_an_answer_and_a_config_file_that_grow_takes(cli, net, tmp_path):
-    run = tmp_path / "run"
-    code, out, err = cli("tune", net, *FEW, "--out", run, "--json")
+def test_a_study_ends_in_an_answer_and_a_config_file_that_grow_takes(answered, cli, net, tmp_path):
+    run, (code, out, err) = answered
     assert code == 0, err
     answer = json.loads(out)
     assert answer == json.loads((run / "recommendation.json").read_text())
@@ -48,9 +65,6 @@ def test_a_study_ends_in_an_answer_and_a_config_file_that_grow_takes(cli, net, t
     assert "trial 0 of 3 (the default)" in err
     assert "confirming" in err
     assert next(r["settings"] for r in records(run) if r["trial"] == 0) == {"grow": {}, "train": {}}
-    page = (run / "report.html").read_text()
-    assert "src=" not in page.split("<script>")[0]
-    assert answer["sentence"][:20] in page
     assert not list((run / "checkpoints").rglob("trials/*/*/*.pt"))
     grown = ["--seeds", "1", "--json", "--quiet", "--out", tmp_path / "grown"]
     code, out, err = cli("grow", net, *SMALL[:4], "--config", run / "best.toml", *grown)
@@ -89,9 +103,11 @@ def test_best_toml_gives_the_stairs_of_its_trial(make_setup, tmp_path, asked):
     assert again.bench.train.new_lr_scale == 0.7
 
 
-def test_a_finished_study_says_so_and_its_report_is_written_anew(cli, net, tmp_path):
-    run = tmp_path / "run"
-    assert cli("tune", net, *FEW, "--out", run, "--quiet")[0] == 0
+def test_a_finished_study_says_so_and_its_report_is_written_anew(answered, cli, net, tmp_path):
+    run, _ = answered
+    page = (run / "report.html").read_text()
+    assert "src=" not in page.split("<script>")[0]
+    assert json.loads((run / "recommendation.json").read_text())["sentence"][:20] in page
     code, _, err = cli("resume", run)
     assert code == 0
     assert "finished already" in err
@@ -106,11 +122,15 @@ def test_a_finished_study_says_so_and_its_report_is_written_anew(cli, net, tmp_p
 
 @pytest.fixture
 def stopped(monkeypatch):
-    """URLs of the storages that studies were to run in; each was interrupted at once."""
+    """URLs of the storages that studies were to run in; each was made and interrupted at once."""
+    from depthprobe.tuning.storage import open_storage
+    from depthprobe.tuning.study import PLACE, ensure_study
+
     urls = []
 
     def stop(setup, folder, url, tell):
         urls.append(url)
+        ensure_study(setup, open_storage(url, setup.config.heartbeat), folder.path / PLACE)
         raise KeyboardInterrupt
 
     monkeypatch.setattr("depthprobe.tuning.tune.run_tune", stop)
@@ -174,9 +194,9 @@ def test_every_way_to_search_ends(cli, net, tmp_path, words, state):
         assert answer["trials"][state] >= 0
 
 
-def test_another_model_or_data_is_refused_naming_both(cli, net, tmp_path):
+def test_another_model_or_data_is_refused_naming_both(cli, net, tmp_path, stopped):
     url, run = f"sqlite:///{tmp_path / 'shared.db'}", tmp_path / "run"
-    assert cli("tune", net, *FEW, "--out", run, "--quiet", "--storage", url)[0] == 0
+    assert cli("tune", net, *FEW, "--out", run, "--quiet", "--storage", url)[0] == 130
     mine = json.loads((run / "config.json").read_text())["model"]["sha256"]
     other = tmp_path / "other.py"
     other.write_text(net.read_text() + "\n# another\n")
@@ -223,10 +243,9 @@ def test_bad_input_creates_nothing(cli, net, tmp_path, words, culprit):
     ]
 
 
-@pytest.mark.slow
-def test_a_taken_name_is_refused(cli, net, tmp_path):
+def test_a_taken_name_is_refused(cli, net, tmp_path, stopped):
     url = f"sqlite:///{tmp_path / 'shared.db'}"
-    assert cli("tune", net, *FEW, "--out", "one", "--study", "same", "--storage", url, "--quiet")[0] == 0
+    assert cli("tune", net, *FEW, "--out", "one", "--study", "same", "--storage", url, "--quiet")[0] == 130
     code, _, err = cli("tune", net, *FEW, "--out", "two", "--study", "same", "--storage", url, "--quiet")
     assert code == 2
     assert "same" in err
@@ -240,3 +259,14 @@ def test_a_password_is_not_written_down():
     from depthprobe.tuning.storage import without_password
 
     assert without_password("postgresql+psycopg://me:secret@host/base") == "postgresql+psycopg://me@host/base"
+
+
+def test_a_storage_that_breaks_off_says_how_to_go_on():
+    import sqlalchemy
+
+    from depthprobe.tuning.storage import StorageError, reporting_storage
+
+    with pytest.raises(StorageError) as error, reporting_storage("sqlite:///study.db", "depthprobe resume run"):
+        raise sqlalchemy.exc.OperationalError("INSERT", {}, Exception("database or disk is full"))
+    assert "disk is full" in str(error.value)
+    assert str(error.value).endswith("depthprobe resume run")
