@@ -9,9 +9,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from depthprobe.analysis.scores import FloatArray
 from depthprobe.config import TrainConfig
 from depthprobe.errors import TrainingError
 from depthprobe.inputs import Split
+from depthprobe.probes.answer import unpack_scores
 from depthprobe.probes.arms import (
     CHECKPOINT_SECONDS,
     next_mark,
@@ -47,6 +49,14 @@ def branch_kind(plan: ShrinkPlan, opened: int, *, anew: bool = False) -> str:
 def branched(plan: ShrinkPlan, kind: str) -> int:
     """Open gates of the candidate that arms of this kind train."""
     return next(opened for opened in plan.opened if branch_kind(plan, opened) == kind.removesuffix(ANEW))
+
+
+def is_ahead(walked: FloatArray, anew: FloatArray) -> bool:
+    """Whether the walk's weights are better than new ones by more than the difference's standard error; (N,) scores
+    of the same examples. Otherwise new ones are taken: their luck differs from seed to seed and is averaged out.
+    """
+    ahead = walked - anew
+    return bool(ahead.mean() > ahead.std(ddof=1) / len(ahead) ** 0.5)
 
 
 def run_walk_arm(
@@ -170,11 +180,13 @@ def run_branch_arm(
         what = f"seed {arm.seed}, {plan.depth_of(opened)} layers: {error.what}"
         notebook.record({"kind": "note", "arm": arm.kind, "seed": arm.seed, "what": what})
         return learner
-    others = notebook.measurements(arm.seed, branch_kind(plan, opened)) if anew else []
-    if all(scores.value > other["value"] for other in others):
-        notebook.keep(arm, opened, learner.net)
     depth = plan.depth_of(opened)
-    notebook.record(measurement(arm, learner, scores, walk=DOWN, opened=opened, depth=depth, valid_id=split.valid_id))
+    record = measurement(arm, learner, scores, walk=DOWN, opened=opened, depth=depth, valid_id=split.valid_id)
+    mine, others = unpack_scores(record), notebook.measurements(arm.seed, branch_kind(plan, opened, anew=not anew))
+    theirs = [unpack_scores(other) for other in others]
+    if all((not is_ahead(other, mine)) if anew else is_ahead(mine, other) for other in theirs):
+        notebook.keep(arm, opened, learner.net)
+    notebook.record(record)
     return learner
 
 

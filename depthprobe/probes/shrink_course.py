@@ -10,6 +10,7 @@ from depthprobe.probes.shrink_scores import Measured, Records, better_kind, deci
 from depthprobe.probes.shrink_setup import ShrinkSetup
 
 HOPELESS = 1.5  # tolerances below the present network with the first seed: the other seeds are not asked
+WORTHLESS = 2.0  # tolerances below the best at its short look: new weights are tried before the walk's
 REACH = 4.0  # tolerances that a network may lie below the best at its short look and still be worth a long branch
 
 
@@ -35,7 +36,8 @@ def climb(setup: ShrinkSetup, measured: Measured, done: Sequence[Arm]) -> list[A
     for opened in candidates:
         if opened < begun and not setup.config.limits:
             continue  # given up before the larger one was begun
-        first = not any(arm.kind == branch_kind(plan, opened) for arm in done)
+        kinds = {branch_kind(plan, opened, anew=anew) for anew in (False, True)}
+        first = not any(arm.kind in kinds for arm in done)
         if first and not setup.config.limits and does(setup, measured):
             return []
         final = opened == candidates[-1] or bool(setup.config.limits)
@@ -52,24 +54,28 @@ def does(setup: ShrinkSetup, measured: Measured) -> bool:
 def train_candidate(
     setup: ShrinkSetup, measured: Measured, done: Sequence[Arm], opened: int, *, final: bool
 ) -> list[Arm]:
-    """What a candidate lacks: with the first seed a branch from the walk's weights and, where that is not good enough,
-    one from new weights; then, unless both were hopeless, the better one with the other seeds; new weights last where
-    the walk's were good enough for the first seed only. final: hope or not.
+    """What a candidate lacks: with the first seed a branch from one start and, where that is not good enough, one from
+    the other; then, unless both were hopeless, the better one with the other seeds; the other start last where the
+    first was good enough for the first seed only. Starts are the walk's weights and new ones: new ones first where the
+    look says that the walk's are worth little. final: hope or not.
     """
     plan, tolerance = setup.bench.plan, setup.config.tolerance or 0.0
     ended, walker = {(arm.seed, arm.kind) for arm in done}, measured.walker or 0
-    walked, anew = ([Arm(walker, setup.seeds.index(walker), branch_kind(plan, opened, anew=a))] for a in (False, True))
-    if (walker, walked[0].kind) not in ended:
-        return walked
-    tried = (walker, anew[0].kind) in ended
-    if not tried and measured.tried.get(walked[0].kind, -math.inf) < measured.whole - POINT_SHARE * tolerance:
-        return anew
+    rank = setup.seeds.index(walker)
+    worthless = measured.looks[opened] < max(measured.looks.values()) - WORTHLESS * tolerance
+    first, other = (Arm(walker, rank, branch_kind(plan, opened, anew=anew)) for anew in (worthless, not worthless))
+    if (walker, first.kind) not in ended:
+        return [first]
+    values = {kind: float(scores.mean()) for kind, scores in measured.tried.items()}
+    tried = (walker, other.kind) in ended
+    if not tried and values.get(first.kind, -math.inf) < measured.whole - POINT_SHARE * tolerance:
+        return [other]
     kind = better_kind(plan, measured.tried, opened)
-    if kind is None or (measured.tried[kind] < measured.whole - HOPELESS * tolerance and not final):
+    if kind is None or (values[kind] < measured.whole - HOPELESS * tolerance and not final):
         return []
     missing = [seed for seed in measured.seeds if (seed, kind) not in ended]
     if not missing and not tried and not does(setup, measured):
-        return anew
+        return [other]
     return [Arm(seed, setup.seeds.index(seed), kind) for seed in missing]
 
 

@@ -8,15 +8,16 @@ from typing import Any
 import numpy as np
 
 from depthprobe.analysis.automatic import decide_automatically
+from depthprobe.analysis.crossfit import cross_fit
 from depthprobe.analysis.decision import Decision
 from depthprobe.analysis.rule import decide
-from depthprobe.analysis.scores import SeedScores
+from depthprobe.analysis.scores import FloatArray, SeedScores
 from depthprobe.analysis.tolerance import TARGET
 from depthprobe.probes.answer import read_failures, unpack_scores
 from depthprobe.probes.bench import Arm
 from depthprobe.probes.conclusion import FLOORS, highest_chance
 from depthprobe.probes.sensitivity import at_rate
-from depthprobe.probes.shrink_arms import AS_IT_IS, DOWN, LOOK, branch_kind
+from depthprobe.probes.shrink_arms import AS_IT_IS, DOWN, LOOK, branch_kind, is_ahead
 from depthprobe.probes.shrink_plan import ShrinkPlan
 from depthprobe.probes.shrink_setup import ShrinkSetup
 
@@ -34,17 +35,17 @@ PRESENT = {
 @dataclass(frozen=True, kw_only=True)
 class Measured:
     """What the finished arms measured. seeds: those that count; walker: the seed whose walk the others branch from
-    (None: every walk failed, or none ended yet); looks: open gates -> metric, of the walk; whole: the best that the
-    present network was measured at; tried: kind of a long branch -> its metric with that seed; opened: open gates,
-    ascending, of the candidates that every seed measured, the present network last; scores: of those, by seed; present:
-    how the present network was measured at its best.
+    (None: every walk failed, or none ended yet); looks: open gates -> metric, of the walk; whole: the present network
+    at its best, cross-fitted; tried: kind of a long branch -> its scores with that seed, (N,); opened: open gates,
+    ascending, of the candidates that every seed measured, the present network last; scores: of those, by seed;
+    present: how the present network was measured at its best.
     """
 
     seeds: list[int]
     walker: int | None
     looks: dict[int, float]
     whole: float
-    tried: dict[str, float]
+    tried: dict[str, FloatArray]
     opened: list[int]
     scores: list[SeedScores]
     present: str
@@ -69,12 +70,12 @@ def read_measured(setup: ShrinkSetup, records: Records) -> Measured:
     if walker is None:
         return Measured(seeds=seeds, walker=None, looks={}, whole=0.0, tried={}, opened=[], scores=[], present="")
     whole = {r["walk"]: r for r in walked if r["opened"] == plan.base.opened and r["walk"] in PRESENT}
-    best = max(whole, key=lambda way: whole[way]["value"])
-    tried = {r["arm"]: float(r["value"]) for r in walked if r["walk"] == DOWN}
+    best, here = cross_fit({way: unpack_scores(record) for way, record in whole.items()})
+    tried = {r["arm"]: unpack_scores(r) for r in walked if r["walk"] == DOWN}
     chosen = {better_kind(plan, tried, opened) for opened in plan.opened}
     tables = {seed: {r["opened"]: r for r in mine if r["seed"] == seed and r["arm"] in chosen} for seed in seeds}
     opened = [count for count in plan.opened if all(count in table for table in tables.values())]
-    here, control = (unpack_scores(whole[way]) for way in (best, "control" if "control" in whole else best))
+    control = unpack_scores(whole["control" if "control" in whole else best])
     scores = [
         SeedScores(
             seed=seed,
@@ -88,7 +89,7 @@ def read_measured(setup: ShrinkSetup, records: Records) -> Measured:
         seeds=seeds,
         walker=walker,
         looks=looks,
-        whole=float(whole[best]["value"]),
+        whole=float(here.mean()),
         tried=tried,
         opened=[*opened, plan.base.opened],
         scores=scores,
@@ -96,12 +97,14 @@ def read_measured(setup: ShrinkSetup, records: Records) -> Measured:
     )
 
 
-def better_kind(plan: ShrinkPlan, tried: Mapping[str, float], opened: int) -> str | None:
-    """From where a candidate is trained: from what was better with the first seed, the walk's weights or new ones;
-    None where neither was tried to its end.
+def better_kind(plan: ShrinkPlan, tried: Mapping[str, FloatArray], opened: int) -> str | None:
+    """From where a candidate is trained, by the first seed: from the walk's weights where they are ahead of new ones;
+    from either where it is alone. None where neither was tried to its end.
     """
-    kinds = [branch_kind(plan, opened, anew=anew) for anew in (False, True)]
-    return max((kind for kind in kinds if kind in tried), key=lambda kind: tried[kind], default=None)
+    walked, anew = (branch_kind(plan, opened, anew=anew) for anew in (False, True))
+    if walked not in tried or anew not in tried:
+        return next((kind for kind in (walked, anew) if kind in tried), None)
+    return walked if is_ahead(tried[walked], tried[anew]) else anew
 
 
 def decide_on(setup: ShrinkSetup, measured: Measured) -> Decision:

@@ -46,7 +46,7 @@ ABOVE_CHANCE = 3.0  # standard errors that a trained network has to be above gue
 KEPT = ("optimizer", "momentum", "weight_decay", "clip", "batch_size", "augment", "precision", "steps")
 
 
-COURSE = 2  # of what is trained, and in which order: runs that another one began cannot be carried on
+COURSE = 3  # of what is trained, and in which order: runs that another one began cannot be carried on
 
 
 @dataclass(frozen=True, kw_only=True)

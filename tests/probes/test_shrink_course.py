@@ -103,7 +103,7 @@ def count(records, kind):
 
 
 def test_from_the_smallest_within_reach_upwards_until_one_will_do(setup):
-    looks = {5: 0.9, 4: 0.89, 3: 0.86, 2: 0.84, 1: 0.7, 0: 0.5}
+    looks = {5: 0.9, 4: 0.89, 3: 0.87, 2: 0.87, 1: 0.7, 0: 0.5}
     kinds, records = play(setup, looks, {2: 0.88, 3: 0.9, 4: 0.9})
     assert kinds == ["shrink", at(setup, 2), at(setup, 2, True), at(setup, 2), at(setup, 3), "control"]
     assert count(records, at(setup, 2)) == count(records, at(setup, 3)) == setup.config.seeds
@@ -118,7 +118,7 @@ def test_the_first_that_will_do_ends_the_search(setup):
 
 
 def test_new_weights_are_tried_where_the_walks_are_not_good_enough_and_the_better_count(setup):
-    kinds, records = play(setup, {5: 0.9, 4: 0.9, 3: 0.88, 2: 0.85}, {2: (0.88, 0.9)})
+    kinds, records = play(setup, {5: 0.9, 4: 0.9, 3: 0.88, 2: 0.87}, {2: (0.88, 0.9)})
     assert kinds == ["shrink", at(setup, 2), at(setup, 2, True), "control"]
     assert count(records, at(setup, 2)) == 1
     assert count(records, at(setup, 2, True)) == setup.config.seeds
@@ -128,12 +128,29 @@ def test_new_weights_are_tried_where_the_walks_are_not_good_enough_and_the_bette
 
 def test_new_weights_are_tried_too_where_the_walks_were_good_with_the_first_seed_only(setup):
     longs = {2: lambda seed: 0.89 if seed == 0 else 0.87, 3: 0.9}
-    kinds, _ = play(setup, {5: 0.9, 4: 0.9, 3: 0.88, 2: 0.85}, longs)
+    kinds, _ = play(setup, {5: 0.9, 4: 0.9, 3: 0.88, 2: 0.87}, longs)
     assert kinds == ["shrink", at(setup, 2), at(setup, 2, True), at(setup, 3), "control"]
 
 
+def test_new_weights_are_taken_unless_the_walks_are_clearly_better(setup):
+    """Of what is equal but for noise the one whose luck differs from seed to seed."""
+    looks = {5: 0.9, 4: 0.9, 3: 0.88, 2: 0.87}
+    for walked, anew, chosen in ((0.88, 0.88, True), (0.883, 0.88, True), (0.885, 0.84, False)):
+        _, records = play(setup, looks, {2: (walked, anew), 3: 0.9})
+        assert count(records, at(setup, 2, chosen)) == setup.config.seeds
+        assert count(records, at(setup, 2, not chosen)) == 1
+
+
+def test_new_weights_come_first_where_the_look_says_that_the_walks_are_worth_little(setup):
+    kinds, records = play(setup, {5: 0.9, 4: 0.9, 3: 0.88, 2: 0.85}, {2: (0.5, 0.9)})
+    assert kinds == ["shrink", at(setup, 2, True), "control"]
+    kinds, records = play(setup, {5: 0.9, 4: 0.9, 3: 0.88, 2: 0.85}, {2: (0.9, 0.85)})
+    assert kinds == ["shrink", at(setup, 2, True), at(setup, 2), "control"]
+    assert count(records, at(setup, 2)) == setup.config.seeds
+
+
 def test_the_other_seeds_are_not_asked_about_what_is_hopeless(setup):
-    kinds, records = play(setup, {5: 0.9, 4: 0.9, 3: 0.88, 2: 0.85}, {2: 0.8, 3: 0.9})
+    kinds, records = play(setup, {5: 0.9, 4: 0.9, 3: 0.88, 2: 0.87}, {2: 0.8, 3: 0.9})
     assert kinds == ["shrink", at(setup, 2), at(setup, 2, True), at(setup, 3), "control"]
     assert count(records, at(setup, 2)) == count(records, at(setup, 2, True)) == 1
     assert read_measured(setup, records).opened == [3, 5]
@@ -141,7 +158,7 @@ def test_the_other_seeds_are_not_asked_about_what_is_hopeless(setup):
 
 def test_where_nothing_can_go_one_candidate_is_asked_and_no_control_needed(setup):
     kinds, records = play(setup, {5: 0.9, 4: 0.6, 3: 0.5}, {4: 0.8})
-    assert kinds == ["shrink", at(setup, 4), at(setup, 4, True), at(setup, 4)]
+    assert kinds == ["shrink", at(setup, 4, True), at(setup, 4)]
     assert decide_on(setup, read_measured(setup, records)).verdict == "keep"
 
 
@@ -159,7 +176,7 @@ def test_a_whole_network_that_longer_training_makes_better_is_what_counts(setup)
 
 
 def test_the_control_is_as_long_as_what_would_be_advised_saw(setup):
-    _, records = play(setup, {5: 0.9, 4: 0.9, 3: 0.88, 2: 0.85}, {2: 0.88, 3: 0.9}, control=0.9)
+    _, records = play(setup, {5: 0.9, 4: 0.9, 3: 0.88, 2: 0.87}, {2: 0.88, 3: 0.9}, control=0.9)
     before = [r for r in records if r["arm"] != "control"]
     assert compared_with(setup, read_measured(setup, before)) == 3
     plan = setup.bench.plan
