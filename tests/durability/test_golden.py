@@ -13,7 +13,8 @@ from depthprobe.runs import RUN_SCHEMA
 GOLDEN = Path(__file__).parents[1] / "golden"
 FORMATS = [1, 2]
 VERBS = ["grow", "train", "shrink", "width"]
-ENDED = [(1, "shrink"), (1, "width"), (2, "shrink")]  # begun before these verbs changed what they train, or in which order
+# Begun before these verbs changed what they train, or in which order.
+ENDED = [(1, "shrink"), (1, "width"), (2, "shrink")]
 
 
 @pytest.fixture
