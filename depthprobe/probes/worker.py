@@ -91,11 +91,11 @@ def end_with_the_other_side(connection: Connection) -> None:
     silence = select.poll()
     silence.register(connection.fileno(), 0)  # no events: what is always reported is that the other side is gone
 
-    def watch() -> None:
+    def watch(_: Connection) -> None:  # holds it: a connection that nobody holds is closed
         silence.poll()
         os._exit(1)
 
-    threading.Thread(target=watch, daemon=True).start()
+    threading.Thread(target=watch, args=(connection,), daemon=True).start()
 
 
 def open_work(order: Order) -> Callable[[int, Relay], None]:
