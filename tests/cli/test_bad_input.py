@@ -28,7 +28,7 @@ FILES = {
     "linear.py": "from torch import nn\nmodel = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))",
     "nan.py": NET + "\nmodel = Net()\nmodel.conv.weight.data.fill_(float('nan'))",
     "few.py": NET.replace("64, 10)", "64, 4)"),
-    "branch.py": NET.replace("        return", "        if x.sum() > 0:\n            x = x * 2\n        return"),
+    "branch.py": NET.replace("        return", "        if x.sum() > 0: x = self.conv(x)[:, :1]\n        return"),
     "text.toml": 'learning_rate = 0.1\n',
     "broken.toml": "lr = = 3",
 }  # fmt: skip

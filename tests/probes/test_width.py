@@ -90,7 +90,7 @@ def test_planted_channels_are_found_and_cut(narrowed, planted):
     assert narrowed.model[4].out_channels <= 10
     assert answer.width["recommended"] <= 0.3
     assert "Narrow to" in answer.sentence
-    assert f"0 32 -> {narrowed.model[0].out_channels}" in answer.sentence
+    assert f"0: 32 -> {narrowed.model[0].out_channels}" in answer.sentence
     assert answer.test["value"] > answer.test["before"] - 0.03
     for row in answer.width["units"]:
         assert row["enough_alone"] <= 10  # copies are seen without any training
