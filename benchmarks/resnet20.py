@@ -30,6 +30,7 @@ from depthprobe.probes.own import Asked
 from depthprobe.probes.profiles import skeleton
 from depthprobe.probes.setup import DataSource, recipe_network
 from depthprobe.probes.shrink import create_shrink, reopen_shrink, run_shrink, set_up_shrink
+from depthprobe.probes.shrink_whole import read_whole
 from depthprobe.probes.trained import open_trained
 from depthprobe.probes.width import create_width, reopen_width, run_width, set_up_width
 from depthprobe.runs import RunFolder
@@ -113,7 +114,7 @@ def compare(verb: str, chosen, source, split, base) -> list[dict]:
     ours = describe(f"{verb}: {label}", base, nets[0], split)
     ours |= {"sentence": answer["sentence"], **scores_of(nets, split)}
     print(say(ours), flush=True)
-    updates, rows = updates_seen(verb, setup.bench.plan, opened), [ours]
+    updates, rows = updates_seen(verb, setup, opened), [ours]
     for importance in ("magnitude", "taylor"):
         cut, ratio = at_latency(base, nets[0], split, importance, chosen.round_to)
         name = f"{verb}-{importance}"
@@ -153,10 +154,13 @@ def probe(verb: str, chosen, source):
         return setup, folder.read_json("recommendation.json")
 
 
-def updates_seen(verb: str, plan, opened: int) -> int:
-    """Updates that the candidate had when it was measured."""
+def updates_seen(verb: str, setup, opened: int) -> int:
+    """Updates that the candidate had when it was measured, and the whole network that it was made of before."""
+    plan = setup.bench.plan
     if verb == "shrink":
-        return plan.seen(opened)
+        with RunFolder.open(chosen_folder(setup)) as folder:
+            first = read_whole(setup, list(folder.records())).better
+        return plan.seen(opened) + (plan.updates if first else 0)
     hold = next(h for h in plan.schedule(0).holds if h.opened == opened and h.walk == "down")
     return hold.end + plan.cool
 

@@ -264,7 +264,7 @@ def arm_updates(setup: Any, arm: Any) -> tuple[int, int]:
     plan = setup.bench.plan
     if arm.kind.startswith("verify"):
         return plan.steps, plan.steps
-    if arm.kind == "control":
+    if arm.kind.startswith("control"):
         return plan.updates, plan.updates
     if arm.kind.startswith("at "):  # the long branch of a candidate
         return plan.branch, plan.branch

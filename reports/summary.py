@@ -158,7 +158,8 @@ def _candidate(row: dict[str, Any], current: int) -> Candidate:
 def _walk(run: Run, seed: int) -> SeedWalk:
     ways: dict[str, list[tuple[int, float]]] = {"up": [], "down": [], "control": []}
     for record in run.of("measurement", seed=seed):
-        if record["walk"] in ("alone", "as it is"):  # the copies of one place, or nothing trained: not on the way
+        # the copies of one place, nothing trained, or trained on twice: not on the way
+        if record["walk"] in ("alone", "as it is", "control, once more"):
             continue
         ways["up" if record["walk"] == "look" else record["walk"]].append(
             (int(record["depth"]), float(record["value"]))

@@ -76,11 +76,30 @@ def run_control_arm(
     notebook: Notebook,
     state: dict[str, Any] | None = None,
     course: tuple[int, int] | None = None,
+    walk: str = "control",
 ) -> Learner:
-    """The base network, same data order, same number of updates, no growth; cooled at the end.
+    """The base network, same data order, same number of updates, no growth; cooled at the end, measured and kept.
 
-    course: updates before it cools, and in all (None: as the plan's last measured network).
+    course: updates before it cools, and in all (None: as the plan's last measured network); walk: of its measurement.
     """
+    learner, split, base = train_control(bench, arm, notebook, state, course), bench.split(arm.rank), bench.plan.base
+    scores = measure(learner, split, bench.metric)
+    notebook.keep(arm, base.opened, settle(apply(learner.net, [], split.train.x[:2].to(bench.accelerator.device))))
+    notebook.record(
+        measurement(arm, learner, scores, walk=walk, opened=base.opened, depth=base.depth, valid_id=split.valid_id)
+    )
+    return learner
+
+
+def train_control(
+    bench: Bench[Plan],
+    arm: Arm,
+    notebook: Notebook,
+    state: dict[str, Any] | None = None,
+    course: tuple[int, int] | None = None,
+    check: Callable[[int], None] | None = None,
+) -> Learner:
+    """The training of `run_control_arm`. check: called with the step after every trace."""
     split = bench.split(arm.rank)
     learner = begin_training(bench.build(arm.seed), bench, split, arm)
     notebook.watch(learner)
@@ -97,15 +116,11 @@ def run_control_arm(
         mark = next_mark(learner.step, every, [walk, end])
         loss = learner.run(mark, shape, None, lambda s, v: notebook.progress(arm, s, v, []))
         trace_point(arm, notebook, learner, split, loss, [], bench.metric)
+        if check is not None:
+            check(learner.step)
         if time.monotonic() - saved > CHECKPOINT_SECONDS:
             notebook.checkpoint(arm, learner.state())
             saved = time.monotonic()
-    scores = measure(learner, split, bench.metric)
-    base = bench.plan.base
-    notebook.keep(arm, base.opened, settle(apply(learner.net, [], split.train.x[:2].to(bench.accelerator.device))))
-    notebook.record(
-        measurement(arm, learner, scores, walk="control", opened=base.opened, depth=base.depth, valid_id=split.valid_id)
-    )
     return learner
 
 

@@ -79,7 +79,7 @@ P_co = TypeVar("P_co", bound=Plan, covariant=True)
 class Bench(Generic[P_co]):
     """What every arm of one probe shares. build: seed -> fresh base network; split: rank -> data. own, rates, metric:
     the user's functions, learning-rate factors and what is measured. teacher: of every arm that begins. team: the
-    processes that train each arm together.
+    processes that train each arm together; slowed: a factor on the learning rate of every arm.
     """
 
     build: Callable[[int], nn.Module]
@@ -93,6 +93,7 @@ class Bench(Generic[P_co]):
     metric: Metric = ACCURACY
     teacher: Teacher | None = None
     team: Team = ALONE
+    slowed: float = 1.0
 
 
 class Notebook(Protocol):
@@ -170,5 +171,12 @@ def begin_training(net: nn.Module, bench: Bench[Plan], split: Split, arm: Arm) -
         split.train, bench.train.batch_size, mix_seed(arm.seed, 4), bench.augment, bench.accelerator.device
     )
     return Learner(
-        net, batches, bench.train, bench.accelerator, bench.own, arm.rate, teacher=bench.teacher, team=bench.team
+        net,
+        batches,
+        bench.train,
+        bench.accelerator,
+        bench.own,
+        arm.rate * bench.slowed,
+        teacher=bench.teacher,
+        team=bench.team,
     )

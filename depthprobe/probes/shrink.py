@@ -10,11 +10,12 @@ from depthprobe.probes.notebook import RunNotebook
 from depthprobe.probes.result import Result
 from depthprobe.probes.runner import run_arms
 from depthprobe.probes.shrink_answer import conclude_shrink, weigh_shrink
-from depthprobe.probes.shrink_arms import is_beyond, run_branch_arm, run_walk_arm, run_whole_arm
-from depthprobe.probes.shrink_course import REACH, compared_with, next_arms
+from depthprobe.probes.shrink_arms import is_beyond, run_branch_arm, run_walk_arm
+from depthprobe.probes.shrink_course import compared_with, next_arms
 from depthprobe.probes.shrink_plan import ShrinkPlan
 from depthprobe.probes.shrink_scores import finished_arms, read_measured
 from depthprobe.probes.shrink_setup import ShrinkSetup, create_shrink, reopen_shrink, set_up_shrink
+from depthprobe.probes.shrink_whole import AGAIN, CONTROL, read_whole, run_again_arm, run_first_arm, take_up
 from depthprobe.probes.together import answer, decide, restore
 from depthprobe.probes.verify import ADVISED, CURRENT, verify
 from depthprobe.runs import RunFolder
@@ -53,23 +54,33 @@ def run_course(setup: ShrinkSetup, folder: RunFolder, listener: Listener) -> tup
     """
     team = setup.bench.team
     saved = restore(folder, team)  # cuts the records back to the checkpoint: what comes next depends on them
-    seconds = float(saved.get("seconds", setup.setup_seconds))
+    seconds, taken = float(saved.get("seconds", setup.setup_seconds)), False
     while True:
         records = list(folder.records())
+        whole = read_whole(setup, records)
+        if whole.arm is None and not taken:
+            setup, taken = take_up(setup, folder, whole), True
         done, coming = finished_arms(records, setup.seeds), decide(team, partial(next_arms, setup, records))
         setup = replace(setup, ran=(*done, *coming))
         if not coming:
             return setup, seconds
-        control, walk = (partial(train, setup=setup) for train in (run_control, run_arm))
-        seconds = run_arms(setup, folder, listener, walk, control=control)
+        train = partial(run_arm, setup=setup)
+        seconds = run_arms(setup, folder, listener, train, control=train)
 
 
 def run_arm(
     bench: Bench[ShrinkPlan], arm: Arm, notebook: RunNotebook, state: dict[str, Any] | None, *, setup: ShrinkSetup
 ) -> Learner:
-    """The walk, or the long branch of a candidate."""
+    """The whole network trained on, the walk, or the long branch of a candidate. Under a budget no loss ends the walk:
+    a network that fits it may be far down.
+    """
+    if arm.kind == AGAIN:  # as long as the candidate that would be advised without it has seen
+        measured = read_measured(setup, list(notebook.folder.records()))
+        return run_again_arm(bench, arm, notebook, state, opened=compared_with(setup, measured))
+    if arm.kind.startswith(CONTROL):
+        return run_first_arm(bench, arm, notebook, state, whole=setup.whole)
     if arm.kind == "shrink":
-        return run_walk_arm(bench, arm, notebook, state, beyond=_beyond(setup))
+        return run_walk_arm(bench, arm, notebook, state, beyond=None if setup.config.limits else setup.lost)
     return run_branch_arm(
         bench,
         arm,
@@ -78,19 +89,3 @@ def run_arm(
         fresh=lambda opened, seed: setup.model.fresh(bench.plan.recipe(opened, 0), seed),
         scratch=replace(bench.train, lr=setup.scratch_rate),
     )
-
-
-def run_control(
-    bench: Bench[ShrinkPlan], arm: Arm, notebook: RunNotebook, state: dict[str, Any] | None, *, setup: ShrinkSetup
-) -> Learner:
-    """The whole network, for as many updates as the candidate that would be advised without it has seen."""
-    measured = read_measured(setup, list(notebook.folder.records()))
-    return run_whole_arm(bench, arm, notebook, state, opened=compared_with(setup, measured))
-
-
-def _beyond(setup: ShrinkSetup) -> float | None:
-    """The loss that ends a walk; under a budget none does: a network that fits it may be far down."""
-    if setup.config.limits:
-        return None
-    least = setup.config.beyond * (1.0 if setup.bench.metric.known_scale else abs(setup.whole))
-    return max(least, REACH * (setup.config.tolerance or 0.0))

@@ -1,6 +1,6 @@
 """The answer of a shrink probe: what can go, by name, and the smaller network."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -43,12 +43,11 @@ from depthprobe.probes.setup import about_model, recipe_network
 from depthprobe.probes.shrink_arms import LOOK
 from depthprobe.probes.shrink_cost import shrink_cost
 from depthprobe.probes.shrink_scores import PRESENT, decide_on, read_measured
-from depthprobe.probes.shrink_setup import ShrinkSetup
+from depthprobe.probes.shrink_setup import Records, ShrinkSetup
+from depthprobe.probes.shrink_whole import AGAIN, CONTROL, FILE, read_whole
 from depthprobe.probes.trained import compose, removals
 from depthprobe.runs import RunFolder
 from depthprobe.surgery import recipe_to_json
-
-Records = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +133,7 @@ def conclude_shrink(
     notes = [f"seed {f.seed}: {f.what}" for f in weighed.failures] + list(decision.reasons) + list(setup.notes)
     notes += [setup.lr_note, *say_coarser(decision, weighed.planned, units)]
     noted = [record for record in at_rate(records, 1.0) if record["kind"] == "note"]
-    notes += [*(str(record["what"]) for record in noted), *_say_course(setup, weighed, noted)]
+    notes += [*(str(record["what"]) for record in noted), *_say_course(setup, weighed, records, noted)]
     notes += say_unverified(config.verify, verified, records)
     ended = ([] if weighed.sentence and not config.limits else _say_removed(setup.model.idle, removed)) + (
         [say_verified(verified, units)] if verified else []
@@ -189,15 +188,16 @@ def measured_by_all(records: Records, plan: Plan, seeds: Sequence[int]) -> list[
 
 
 def kept_network(setup: ShrinkSetup, folder: RunFolder, weighed: Weighed) -> tuple[nn.Module, int]:
-    """The network that was measured: of the advice, by the first seed that did not fail; where nothing leaves the
-    control, where that was better than the checkpoint's own.
+    """The network that was measured: of the advice, by the first seed that did not fail; where nothing leaves, the one
+    that was trained on, where that was better than the checkpoint's own.
     """
     if weighed.kept == setup.bench.plan.base.opened:
-        if weighed.present != PRESENT["control"]:
+        if weighed.present not in (PRESENT[CONTROL], PRESENT[AGAIN]):
             return (setup.model.build() if weighed.removed else setup.model.whole()), 0
-        net, saved = setup.model.build(), folder.read_torch(f"{CANDIDATES}/control.pt")
-        net.load_state_dict(saved["state_dict"])
-        return net, int(saved["rank"])
+        name = FILE if weighed.present == PRESENT[CONTROL] else f"{CANDIDATES}/{weighed.kept}.pt"
+        net = setup.model.build()
+        net.load_state_dict(folder.read_torch(name)["state_dict"])
+        return net, 0
     saved = folder.read_torch(f"{CANDIDATES}/{weighed.kept}.pt")
     rank = int(saved["rank"])
     recipe = setup.bench.plan.recipe(weighed.kept, rank)
@@ -216,9 +216,11 @@ def say_coarser(decision: Decision, planned: float, units: Units) -> list[str]:
     ]
 
 
-def _say_course(setup: ShrinkSetup, weighed: Weighed, noted: Sequence[Mapping[str, Any]]) -> list[str]:
+def _say_course(setup: ShrinkSetup, weighed: Weighed, records: Records, noted: Records) -> list[str]:
     plan, least, knee = setup.bench.plan, min(weighed.looks), weighed.depth["accelerates_at"]
     notes = [f"the network as it is counts {weighed.present}"]
+    if read_whole(setup, records).better:
+        notes.insert(0, "the checkpoint was not trained to its end: what was made smaller is that network trained on")
     if weighed.present == PRESENT[LOOK] and weighed.kept == plan.base.opened:
         notes.append("model.pt is the network of the checkpoint, not the one that was fine-tuned for that")
     if least > plan.depths[0] and not any(record["arm"] == "shrink" for record in noted):

@@ -1,4 +1,4 @@
-"""The arms of a shrink probe: the walk with a look at every hold, the long branch that decides, the control."""
+"""The arms of a shrink probe: the walk with a look at every hold, the long branch that decides."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -17,20 +17,19 @@ from depthprobe.probes.answer import unpack_scores
 from depthprobe.probes.arms import (
     CHECKPOINT_SECONDS,
     next_mark,
-    run_control_arm,
     run_stairs,
     trace_distance,
     trace_point,
 )
 from depthprobe.probes.bench import Arm, Bench, begin_training, undisturbed
-from depthprobe.probes.holds import branch_and_cool, measure, measurement, pack_scores
+from depthprobe.probes.holds import branch_and_cool, measure, measurement
 from depthprobe.probes.notebook import RunNotebook
 from depthprobe.probes.setup import recipe_network
 from depthprobe.probes.shrink_plan import ShrinkPlan
 from depthprobe.runs import RunFolder
 from depthprobe.schedules import Hold
 from depthprobe.surgery import Edited, settle
-from depthprobe.training.learner import Learner, predict
+from depthprobe.training.learner import Learner
 
 AT = "at "  # an arm's kind: a long branch at so many layers
 ANEW = ", drawn anew"  # its end, where the weights are not the walk's
@@ -65,8 +64,6 @@ def run_walk_arm(
     """Down the stairs while the network is fine-tuned, until it has lost more than `beyond` (None: never) twice in a
     row, or diverges; what was measured before counts. At every hold a short branch is looked at and the network kept.
     """
-    if state is None:
-        notebook.record(measure_as_it_is(bench, arm))
     at_hold = partial(look_at_hold, bench, arm, notebook)
     schedule = bench.plan.schedule(arm.rank)
     try:
@@ -77,10 +74,10 @@ def run_walk_arm(
             state,
             schedule,
             at_hold,
-            None if beyond is None else lambda values: is_beyond(values[1:], beyond),
+            None if beyond is None else lambda values: is_beyond(values, beyond),
         )
     except TrainingError as error:
-        looks = len(notebook.measured(arm)) - 1
+        looks = len(notebook.measured(arm))
         if looks < 2 or notebook.learner is None:
             raise
         what = f"seed {arm.seed}: the walk ended after {looks} measurements: {error.what}"
@@ -91,27 +88,6 @@ def run_walk_arm(
 def is_beyond(values: Sequence[float], beyond: float) -> bool:
     """Whether the last two measurements are both more than `beyond` below the best: no recovery is to be expected."""
     return len(values) > 2 and max(values[-2:]) < max(values) - beyond
-
-
-def measure_as_it_is(bench: Bench[ShrinkPlan], arm: Arm) -> dict[str, Any]:
-    """The record of the network before any training."""
-    split, base = bench.split(arm.rank), bench.plan.base
-    network = bench.build(arm.seed).to(bench.accelerator.device)
-    scored = bench.metric.score(predict(network, split.valid.x, bench.accelerator.device), split.valid.y)
-    return {
-        "kind": "measurement",
-        "arm": arm.kind,
-        "seed": arm.seed,
-        "walk": AS_IT_IS,
-        "opened": base.opened,
-        "depth": base.depth,
-        "step": 0,
-        "samples": 0,
-        "value": scored.value,
-        "examples": scored.examples,
-        "valid_id": split.valid_id[:16],
-        **pack_scores(scored),
-    }
 
 
 def look_at_hold(
@@ -153,7 +129,7 @@ def run_branch_arm(
     plan, split = bench.plan, bench.split(arm.rank)
     opened, steps, anew = branched(plan, arm.kind), plan.branch, arm.kind.endswith(ANEW)
     if anew:
-        network, bench = fresh(opened, arm.seed), replace(bench, train=scratch)
+        network, bench = fresh(opened, arm.seed), replace(bench, train=scratch, slowed=1.0)
     else:
         network = recipe_network(bench.build(arm.seed), plan.recipe(opened, arm.rank), split.train.x[:2])
         network.load_state_dict(read_walk(notebook.folder, opened))
@@ -188,24 +164,6 @@ def run_branch_arm(
         notebook.keep(arm, opened, learner.net)
     notebook.record(record)
     return learner
-
-
-def run_whole_arm(
-    bench: Bench[ShrinkPlan], arm: Arm, notebook: RunNotebook, state: dict[str, Any] | None, *, opened: int
-) -> Learner:
-    """The control: the whole network without a teacher, for as many updates as the candidate with `opened` open gates
-    sees. A divergence is noted, and the present network counts as it was measured before.
-    """
-    plan = bench.plan
-    course = (plan.reached(opened), plan.seen(opened))
-    try:
-        return run_control_arm(replace(bench, teacher=None), arm, notebook, state, course)
-    except TrainingError as error:
-        if notebook.learner is None:
-            raise
-        what = f"seed {arm.seed}, the control: {error.what}"
-        notebook.record({"kind": "note", "arm": arm.kind, "seed": arm.seed, "what": what})
-        return notebook.learner
 
 
 def read_walk(folder: RunFolder, opened: int) -> dict[str, torch.Tensor]:

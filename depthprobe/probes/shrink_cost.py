@@ -26,16 +26,16 @@ def prepared_macs(bench: Bench[ShrinkPlan]) -> float:
 
 
 def forecast_shrink(plan: ShrinkPlan, seeds: int, taught: float) -> Forecast:
-    """Before training: the walk, long branches of two candidates in the middle, and the control. taught: cost of the
-    teacher in an update, in multiply-accumulates of one example.
+    """Before training: the whole network trained on, the walk, long branches of two candidates in the middle. taught:
+    cost of the teacher in an update, in multiply-accumulates of one example.
     """
     schedule, smaller = plan.schedule(0), plan.candidates[:-1]
     middle = smaller[max(0, len(smaller) // 2 - 1) :][:2] or smaller
     looks = plan.cool * len(plan.candidates)
     branches = seeds * plan.branch
-    updates = schedule.steps + looks + branches * len(middle) + plan.seen(middle[0].opened)
+    updates = schedule.steps + looks + branches * len(middle) + plan.updates
     work = schedule.steps * mean_macs(plan, schedule) + plan.cool * sum(c.macs for c in plan.candidates)
-    work += branches * sum(c.macs for c in middle) + plan.seen(middle[0].opened) * plan.base.macs
+    work += branches * sum(c.macs for c in middle) + plan.updates * plan.base.macs
     work += (schedule.steps + looks + branches * len(middle)) * taught
     return Forecast(updates, work / (plan.steps * plan.base.macs), None)
 

@@ -1,4 +1,6 @@
-"""What a shrink probe trains next: a walk, then candidates from the smallest that may do, then the control."""
+"""What a shrink probe trains next: the whole network on, a walk, candidates from the smallest that may do, and, where
+the network that the first one made is shrunk, that one once more.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -6,25 +8,28 @@ from collections.abc import Mapping, Sequence
 from depthprobe.analysis.choice import POINT_SHARE
 from depthprobe.probes.bench import Arm
 from depthprobe.probes.shrink_arms import AT, branch_kind, branched
-from depthprobe.probes.shrink_scores import Measured, Records, better_kind, decide_on, finished_arms, read_measured
-from depthprobe.probes.shrink_setup import ShrinkSetup
+from depthprobe.probes.shrink_scores import Measured, better_kind, decide_on, finished_arms, read_measured
+from depthprobe.probes.shrink_setup import REACH, Records, ShrinkSetup
+from depthprobe.probes.shrink_whole import AGAIN, read_whole
 
 HOPELESS = 1.5  # tolerances below the present network with the first seed: the other seeds are not asked
 WORTHLESS = 2.0  # tolerances below the best at its short look: new weights are tried before the walk's
-REACH = 4.0  # tolerances that a network may lie below the best at its short look and still be worth a long branch
 
 
 def next_arms(setup: ShrinkSetup, records: Records) -> list[Arm]:
     """The arms that follow those that ended; none when the probe is complete. A function of the records alone, so that
     a resumed run goes the same way.
     """
+    whole = read_whole(setup, records)
+    if whole.arm is not None:
+        return [whole.arm]
     measured, done = read_measured(setup, records), finished_arms(records, setup.seeds)
     if measured.walker is None:
         walked = {arm.seed for arm in done if arm.kind == "shrink"}
         left = [Arm(seed, rank, "shrink") for rank, seed in enumerate(setup.seeds) if seed not in walked]
         return left[:1]
     climbed = climb(setup, measured, done)
-    return climbed or weigh_whole(setup, measured, done)
+    return climbed or (weigh_again(setup, measured, done) if whole.better else [])
 
 
 def climb(setup: ShrinkSetup, measured: Measured, done: Sequence[Arm]) -> list[Arm]:
@@ -79,13 +84,13 @@ def train_candidate(
     return [Arm(seed, setup.seeds.index(seed), kind) for seed in missing]
 
 
-def weigh_whole(setup: ShrinkSetup, measured: Measured, done: Sequence[Arm]) -> list[Arm]:
-    """The control, where a smaller network would win without it."""
-    if any(arm.kind == "control" for arm in done) or measured.walker is None or len(measured.opened) < 2:
+def weigh_again(setup: ShrinkSetup, measured: Measured, done: Sequence[Arm]) -> list[Arm]:
+    """The control of a network that was trained on first, where a smaller one would win without it."""
+    if any(arm.kind == AGAIN for arm in done) or measured.walker is None or len(measured.opened) < 2:
         return []
     if not does(setup, measured) and not setup.config.limits:
         return []
-    return [Arm(measured.walker, setup.seeds.index(measured.walker), "control")]
+    return [Arm(measured.walker, setup.seeds.index(measured.walker), AGAIN)]
 
 
 def compared_with(setup: ShrinkSetup, measured: Measured) -> int:

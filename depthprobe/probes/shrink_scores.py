@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 
@@ -19,16 +18,17 @@ from depthprobe.probes.conclusion import FLOORS, highest_chance
 from depthprobe.probes.sensitivity import at_rate
 from depthprobe.probes.shrink_arms import AS_IT_IS, DOWN, LOOK, branch_kind, is_ahead
 from depthprobe.probes.shrink_plan import ShrinkPlan
-from depthprobe.probes.shrink_setup import ShrinkSetup
+from depthprobe.probes.shrink_setup import Records, ShrinkSetup
+from depthprobe.probes.shrink_whole import AGAIN, CONTROL
 
-Records = Sequence[Mapping[str, Any]]
 # One-sided 80 %: with two or three candidates there is no curve that steadies the estimate, and at 95 % networks one to
 # two layers too large would be advised (benchmarks/shrink_rule.py).
 GUARD = 0.6
 PRESENT = {
     AS_IT_IS: "as the checkpoint has it",
     LOOK: "fine-tuned up to the first hold",
-    "control": "fine-tuned as long as what would be advised without that (the control)",
+    CONTROL: "trained on as long as a smaller one (the control)",
+    AGAIN: "trained on twice, the second time as long as what would be advised without that (the control)",
 }
 
 
@@ -65,7 +65,7 @@ def read_measured(setup: ShrinkSetup, records: Records) -> Measured:
     done = {(arm.seed, arm.kind) for arm in finished_arms(records, setup.seeds)}
     mine = [r for r in records if r["kind"] == "measurement" and (r["seed"], r["arm"]) in done]
     walker = next((seed for seed in seeds if (seed, "shrink") in done), None)
-    walked = [r for r in mine if r["seed"] == walker]
+    walked = [r for r in mine if r["seed"] == walker or r["arm"].startswith(CONTROL)]
     looks = {r["opened"]: float(r["value"]) for r in walked if r["walk"] == LOOK}
     if walker is None:
         return Measured(seeds=seeds, walker=None, looks={}, whole=0.0, tried={}, opened=[], scores=[], present="")
@@ -75,7 +75,7 @@ def read_measured(setup: ShrinkSetup, records: Records) -> Measured:
     chosen = {better_kind(plan, tried, opened) for opened in plan.opened}
     tables = {seed: {r["opened"]: r for r in mine if r["seed"] == seed and r["arm"] in chosen} for seed in seeds}
     opened = [count for count in plan.opened if all(count in table for table in tables.values())]
-    control = unpack_scores(whole["control" if "control" in whole else best])
+    control = unpack_scores(whole[next((way for way in (AGAIN, CONTROL) if way in whole), best)])
     scores = [
         SeedScores(
             seed=seed,

@@ -1,7 +1,7 @@
 """The setup of a shrink probe: checked, ranked and planned before anything is created, and read back on resume."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -43,10 +43,12 @@ from depthprobe.training.metric_source import check_kept, check_tolerance
 from depthprobe.training.teacher import Teacher, make_teacher
 
 ABOVE_CHANCE = 3.0  # standard errors that a trained network has to be above guessing
+REACH = 4.0  # tolerances that a network may lie below the best at its short look and still be worth a long branch
+Records = Sequence[Mapping[str, Any]]
 KEPT = ("optimizer", "momentum", "weight_decay", "clip", "batch_size", "augment", "precision", "steps")
 
 
-COURSE = 3  # of what is trained, and in which order: runs that another one began cannot be carried on
+COURSE = 4  # of what is trained, and in which order: runs that another one began cannot be carried on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +82,12 @@ class ShrinkSetup:
         """The rate for a training from scratch: that of the checkpoint, or the one that fine-tuning has a share of."""
         lr, before = self.bench.train.lr, self.model.rate_for(self.bench.train.optimizer)
         return before or (None if lr is None else lr / self.config.lr_share)
+
+    @property
+    def lost(self) -> float:
+        """The loss of the metric from which no recovery is expected."""
+        least = self.config.beyond * (1.0 if self.bench.metric.known_scale else abs(self.whole))
+        return max(least, REACH * (self.config.tolerance or 0.0))
 
     @property
     def seeds(self) -> list[int]:

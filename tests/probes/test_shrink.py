@@ -301,3 +301,40 @@ def test_options_that_would_do_nothing_are_refused(trained, capsys):
 def test_another_split_than_the_checkpoints_is_said(trained):
     result = dp.shrink(trained, steps=60, seeds=1, threads=1, candidates=(1,), split_seed=7)
     assert any("may have seen the validation examples" in note for note in result.recommendation.notes)
+
+
+def notes_of(result):
+    return " ".join(result.recommendation.notes)
+
+
+@pytest.fixture(scope="module")
+def half_trained(folder):
+    """A network whose training was ended long before its end."""
+    words = ["train", f"{folder / 'net.py'}:model", "-d", "digits", "--steps", "60", "--lr", "0.05", "--threads", "1"]
+    assert run(*words, "--quiet", "--out", folder / "half") == 0
+    return folder / "half" / "model.pt"
+
+
+def test_a_network_that_was_not_trained_to_its_end_is_trained_on_first(half_trained):
+    result = dp.shrink(half_trained, steps=400, seeds=1, threads=1, device="cpu")
+    answer = result.recommendation
+    records = [json.loads(line) for line in (result.folder / "records.jsonl").read_text().splitlines()]
+    before, after = (r["value"] for r in records if r["kind"] == "measurement" and r["arm"] == "control")
+    assert after > before + 0.05
+    assert "the checkpoint was not trained to its end" in notes_of(result)
+    whole = next(row for row in result.curve if row["depth"] == answer.depth["current"])
+    assert whole["value"] > before + 0.05
+    assert answer.test["value"] > answer.test["before"]
+    look = next(r["value"] for r in records if r["kind"] == "measurement" and r["arm"] == "shrink")
+    assert look > before + 0.05  # the walk began where that training ended
+
+
+def test_a_rate_that_kills_the_whole_network_is_said_and_lowered(trained):
+    result = dp.shrink(trained, steps=200, lr=3.0, seeds=1, threads=1, device="cpu", candidates=(1,))
+    records = [json.loads(line) for line in (result.folder / "records.jsonl").read_text().splitlines()]
+    tries = [r["arm"] for r in records if r["kind"] == "arm" and r["arm"].startswith("control")]
+    assert tries[:2] == ["control", "control, rate x 0.3"]
+    assert len(tries) > 2
+    assert "fine-tuning the whole network at 1 of the rate: " in notes_of(result)
+    assert "; 0.3 of it is tried" in notes_of(result)
+    assert result.recommendation.test["value"] > 0.5

@@ -13,6 +13,7 @@ from torch import nn
 from depthprobe.config import ShrinkConfig
 from depthprobe.inputs import InMemoryModel, as_dataset
 from depthprobe.probes import conclusion
+from depthprobe.probes.bench import Arm, begin_training
 from depthprobe.probes.setup import IN_MEMORY, DataSource
 from depthprobe.probes.shrink_answer import weigh_shrink
 from depthprobe.probes.shrink_arms import ANEW, AS_IT_IS, DOWN, LOOK, branch_kind, branched, is_beyond
@@ -20,10 +21,12 @@ from depthprobe.probes.shrink_cost import forecast_shrink, shrink_cost
 from depthprobe.probes.shrink_course import REACH, compared_with, next_arms, worth_training
 from depthprobe.probes.shrink_scores import decide_on, read_measured
 from depthprobe.probes.shrink_setup import set_up_shrink
+from depthprobe.probes.shrink_whole import AGAIN, CONTROL, FILE, SHARES, Whole, first_kind, read_whole, take_up
 from depthprobe.probes.trained import TrainedModel
 from depthprobe.runs import RunFolder
 
 WHOLE = 5  # units that may leave
+AS_GIVEN = 0.9  # what the whole network has before any training
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +64,8 @@ def measured(setup, arm, walk, opened, value):
     }  # fmt: skip
 
 
-def write(setup, arm, looks, longs, control):
-    """What an arm would have recorded. A value of None: it diverged."""
+def write(setup, arm, looks, longs, controls):
+    """What an arm would have recorded. A value of None: it diverged. controls: by kind."""
     plan = setup.bench.plan
     ended = [{"kind": "arm", "arm": arm.kind, "seed": arm.seed, "updates": 10, "samples": 640}]
     if arm.kind == "shrink":
@@ -70,18 +73,25 @@ def write(setup, arm, looks, longs, control):
         if mine is None:
             return [{"kind": "failure", "arm": arm.kind, "seed": arm.seed, "what": "diverged"}, *ended]
         walked = [measured(setup, arm, LOOK, opened, mine[opened]) for opened in sorted(mine, reverse=True)]
-        return [measured(setup, arm, AS_IT_IS, plan.base.opened, mine[WHOLE]), *walked, *ended]
-    if arm.kind == "control":
-        return ended if control is None else [measured(setup, arm, "control", plan.base.opened, control), *ended]
+        return [*walked, *ended]
+    if arm.kind.startswith(CONTROL):
+        walk, value = AGAIN if arm.kind == AGAIN else CONTROL, controls.get(arm.kind)
+        before = [measured(setup, arm, AS_IT_IS, plan.base.opened, AS_GIVEN)] if arm.kind == CONTROL else []
+        after = [] if value is None else [measured(setup, arm, walk, plan.base.opened, value)]
+        return [*before, *after, *ended]
     opened = branched(plan, arm.kind)
     walked, anew = longs[opened] if isinstance(longs[opened], tuple) else (longs[opened], 0.5)
     value = anew if arm.kind.endswith(ANEW) else walked(arm.seed) if callable(walked) else walked
     return ended if value is None else [measured(setup, arm, DOWN, opened, value), *ended]
 
 
-def play(setup, looks, longs, control=0.9):
-    """(kinds in the order in which they ran, seeds left out; records) of a whole probe."""
+def play(setup, looks, longs, **controls):
+    """(kinds in the order in which they ran, seeds left out; records) of a whole probe. controls: what the whole
+    network has after training on: first, again, and others by kind.
+    """
     kinds, records, arms = [], [], []
+    first, again, slower = controls.get("first", AS_GIVEN), controls.get("again"), controls.get("slower", {})
+    control = {CONTROL: first, AGAIN: again, **slower}
     while coming := next_arms(setup, records):
         for arm in coming:
             arms.append((arm, list(records)))
@@ -89,7 +99,7 @@ def play(setup, looks, longs, control=0.9):
             records += write(setup, arm, looks, longs, control)
     for arm, before in arms:  # a run that was interrupted here, whatever the arm had written
         torn = [r for r in write(setup, arm, looks, longs, control) if r["kind"] != "arm"]
-        for left in (before, [*before, *torn] if arm.kind != "shrink" else before):
+        for left in (before, before if arm.kind in ("shrink", CONTROL) else [*before, *torn]):
             assert next_arms(setup, left)[0] == arm
     return kinds, records
 
@@ -105,7 +115,7 @@ def count(records, kind):
 def test_from_the_smallest_within_reach_upwards_until_one_will_do(setup):
     looks = {5: 0.9, 4: 0.89, 3: 0.87, 2: 0.87, 1: 0.7, 0: 0.5}
     kinds, records = play(setup, looks, {2: 0.88, 3: 0.9, 4: 0.9})
-    assert kinds == ["shrink", at(setup, 2), at(setup, 2, True), at(setup, 2), at(setup, 3), "control"]
+    assert kinds == ["control", "shrink", at(setup, 2), at(setup, 2, True), at(setup, 2), at(setup, 3)]
     assert count(records, at(setup, 2)) == count(records, at(setup, 3)) == setup.config.seeds
     assert count(records, at(setup, 2, True)) == 1
     decision = decide_on(setup, read_measured(setup, records))
@@ -114,12 +124,12 @@ def test_from_the_smallest_within_reach_upwards_until_one_will_do(setup):
 
 def test_the_first_that_will_do_ends_the_search(setup):
     kinds, _ = play(setup, {5: 0.9, 4: 0.9, 3: 0.9, 2: 0.88, 1: 0.87, 0: 0.5}, {1: 0.9})
-    assert kinds == ["shrink", at(setup, 1), "control"]
+    assert kinds == ["control", "shrink", at(setup, 1)]
 
 
 def test_new_weights_are_tried_where_the_walks_are_not_good_enough_and_the_better_count(setup):
     kinds, records = play(setup, {5: 0.9, 4: 0.9, 3: 0.88, 2: 0.87}, {2: (0.88, 0.9)})
-    assert kinds == ["shrink", at(setup, 2), at(setup, 2, True), "control"]
+    assert kinds == ["control", "shrink", at(setup, 2), at(setup, 2, True)]
     assert count(records, at(setup, 2)) == 1
     assert count(records, at(setup, 2, True)) == setup.config.seeds
     decision = decide_on(setup, read_measured(setup, records))
@@ -129,7 +139,7 @@ def test_new_weights_are_tried_where_the_walks_are_not_good_enough_and_the_bette
 def test_new_weights_are_tried_too_where_the_walks_were_good_with_the_first_seed_only(setup):
     longs = {2: lambda seed: 0.89 if seed == 0 else 0.87, 3: 0.9}
     kinds, _ = play(setup, {5: 0.9, 4: 0.9, 3: 0.88, 2: 0.87}, longs)
-    assert kinds == ["shrink", at(setup, 2), at(setup, 2, True), at(setup, 3), "control"]
+    assert kinds == ["control", "shrink", at(setup, 2), at(setup, 2, True), at(setup, 3)]
 
 
 def test_new_weights_are_taken_unless_the_walks_are_clearly_better(setup):
@@ -143,63 +153,113 @@ def test_new_weights_are_taken_unless_the_walks_are_clearly_better(setup):
 
 def test_new_weights_come_first_where_the_look_says_that_the_walks_are_worth_little(setup):
     kinds, records = play(setup, {5: 0.9, 4: 0.9, 3: 0.88, 2: 0.85}, {2: (0.5, 0.9)})
-    assert kinds == ["shrink", at(setup, 2, True), "control"]
+    assert kinds == ["control", "shrink", at(setup, 2, True)]
     kinds, records = play(setup, {5: 0.9, 4: 0.9, 3: 0.88, 2: 0.85}, {2: (0.9, 0.85)})
-    assert kinds == ["shrink", at(setup, 2, True), at(setup, 2), "control"]
+    assert kinds == ["control", "shrink", at(setup, 2, True), at(setup, 2)]
     assert count(records, at(setup, 2)) == setup.config.seeds
 
 
 def test_the_other_seeds_are_not_asked_about_what_is_hopeless(setup):
     kinds, records = play(setup, {5: 0.9, 4: 0.9, 3: 0.88, 2: 0.87}, {2: 0.8, 3: 0.9})
-    assert kinds == ["shrink", at(setup, 2), at(setup, 2, True), at(setup, 3), "control"]
+    assert kinds == ["control", "shrink", at(setup, 2), at(setup, 2, True), at(setup, 3)]
     assert count(records, at(setup, 2)) == count(records, at(setup, 2, True)) == 1
     assert read_measured(setup, records).opened == [3, 5]
 
 
-def test_where_nothing_can_go_one_candidate_is_asked_and_no_control_needed(setup):
+def test_where_nothing_can_go_one_candidate_is_asked(setup):
     kinds, records = play(setup, {5: 0.9, 4: 0.6, 3: 0.5}, {4: 0.8})
-    assert kinds == ["shrink", at(setup, 4, True), at(setup, 4)]
+    assert kinds == ["control", "shrink", at(setup, 4, True), at(setup, 4)]
     assert decide_on(setup, read_measured(setup, records)).verdict == "keep"
 
 
 def test_a_whole_network_that_longer_training_makes_better_is_what_counts(setup):
-    """Without the control 2 would do; against it only 4 does."""
-    looks, longs = {5: 0.9, 4: 0.9, 3: 0.88, 2: 0.88}, {2: 0.9, 3: 0.91, 4: 0.95}
-    kinds, records = play(setup, looks, longs, control=0.95)
-    assert kinds == [
-        *("shrink", at(setup, 2), "control", at(setup, 2, True)),
-        *(at(setup, 3), at(setup, 3, True), at(setup, 4)),
-    ]
+    """Beside the checkpoint 2 would do; beside what it becomes only 4 does."""
+    looks, longs = {5: 0.95, 4: 0.95, 3: 0.93, 2: 0.93}, {2: 0.9, 3: 0.91, 4: 0.95}
+    kinds, records = play(setup, looks, longs, first=0.95, again=0.95)
+    tried = [at(setup, opened, anew) for opened in (2, 3) for anew in (False, True)]
+    assert kinds == ["control", "shrink", *tried, at(setup, 4), AGAIN]
     found = read_measured(setup, records)
     assert "control" in found.present
     assert decide_on(setup, found).recommended == setup.bench.plan.depth_of(4)
 
 
+def test_a_network_that_was_trained_on_first_has_a_control_of_its_own(setup):
+    """It is what is made smaller: what that one becomes by still longer training is the bar."""
+    looks, longs = dict.fromkeys((5, 4, 3, 2), 0.93), {2: 0.93, 3: 0.94, 4: 0.96}
+    kinds, records = play(setup, looks, longs, first=0.93, again=0.96)
+    assert kinds[kinds.index(AGAIN) - 1] == at(setup, 2)
+    assert kinds[-1] == at(setup, 4)
+    assert "twice" in read_measured(setup, records).present
+    assert read_whole(setup, records).better
+
+
+def test_a_network_that_training_on_does_not_help_needs_no_second_control(setup):
+    for first in (0.88, 0.9, 0.901):
+        kinds, records = play(setup, dict.fromkeys((5, 4, 3, 2), 0.9), {2: 0.9}, first=first)
+        assert AGAIN not in kinds
+        assert not read_whole(setup, records).better
+
+
+def test_a_rate_that_loses_the_whole_network_is_lowered_until_it_survives(setup):
+    """Lost: on the way (nothing measured), or measured far below what it was."""
+    slower = {first_kind(0.3): AS_GIVEN - setup.lost - 0.01, first_kind(0.1): AS_GIVEN - 0.01}
+    kinds, records = play(setup, dict.fromkeys((5, 4, 3), 0.9), {3: 0.9}, first=None, slower=slower)
+    assert kinds[:4] == [*(first_kind(share) for share in (1.0, 0.3, 0.1)), "shrink"]
+    whole = read_whole(setup, records)
+    assert (whole.arm, whole.share, whole.better) == (None, 0.1, False)
+
+
+def test_a_network_that_survives_no_rate_goes_on_at_the_lowest(setup):
+    kinds, records = play(setup, dict.fromkeys((5, 4, 3), 0.9), {3: 0.9}, first=None)
+    assert kinds[: len(SHARES) + 1] == [*map(first_kind, SHARES), "shrink"]
+    assert read_whole(setup, records).share == SHARES[-1]
+    assert decide_on(setup, read_measured(setup, records)).verdict == "shrink"
+
+
+def test_what_follows_has_the_rate_and_the_weights_that_were_found(setup, tmp_path):
+    changed = setup.model.build()
+    with torch.no_grad():
+        changed[0].weight.mul_(2.0)
+    with RunFolder.create(tmp_path / "run", "shrink", {}, {}) as folder:
+        folder.write_torch(FILE, {"state_dict": changed.state_dict()})
+        kept = take_up(setup, folder, Whole(arm=None, share=0.3, better=False))
+        taken = take_up(setup, folder, Whole(arm=None, share=1.0, better=True))
+    assert kept.bench.slowed == 0.3
+    assert kept.bench.teacher is setup.bench.teacher
+    assert torch.equal(kept.bench.build(0)[0].weight, setup.model.build()[0].weight)
+    assert torch.equal(taken.bench.build(0)[0].weight, changed[0].weight)
+    assert torch.equal(taken.bench.teacher.network[0].weight, changed[0].weight)
+    split = setup.bench.split(0)
+    arm = Arm(0, 0, "shrink")
+    rates = [begin_training(bench.build(0), bench, split, arm).rate for bench in (kept.bench, taken.bench)]
+    assert rates == [0.3, 1.0]
+
+
 def test_the_control_is_as_long_as_what_would_be_advised_saw(setup):
-    _, records = play(setup, {5: 0.9, 4: 0.9, 3: 0.88, 2: 0.87}, {2: 0.88, 3: 0.9}, control=0.9)
-    before = [r for r in records if r["arm"] != "control"]
+    _, records = play(setup, {5: 0.95, 4: 0.9, 3: 0.93, 2: 0.92}, {2: 0.93, 3: 0.95}, first=0.95, again=0.95)
+    before = [r for r in records if r["arm"] != AGAIN]
     assert compared_with(setup, read_measured(setup, before)) == 3
     plan = setup.bench.plan
     assert plan.seen(3) == plan.reached(3) + plan.branch < plan.seen(2)
 
 
 def test_a_candidate_that_was_given_up_is_not_asked_again(setup):
-    """1 would do but for the upper bound, then 2 does; after the control nothing smaller is tried again."""
-    looks, longs = {5: 0.9, 4: 0.9, 3: 0.9, 2: 0.9, 1: 0.88}, {1: 0.885, 2: 0.9, 3: 0.93}
-    kinds, _ = play(setup, looks, longs, control=0.93)
-    assert kinds[:4] == ["shrink", at(setup, 1), at(setup, 2), "control"] or kinds.count(at(setup, 1)) == 1
-    after = kinds[kinds.index("control") :]
+    """1 would do but for the upper bound, then 2 does; after the second control nothing smaller is tried again."""
+    looks, longs = {5: 0.95, 4: 0.95, 3: 0.95, 2: 0.95, 1: 0.93}, {1: 0.935, 2: 0.95, 3: 0.98}
+    kinds, _ = play(setup, looks, longs, first=0.95, again=0.98)
+    assert kinds.count(at(setup, 1)) == 1
+    after = kinds[kinds.index(AGAIN) :]
     assert at(setup, 1, True) not in after
 
 
 def test_a_candidate_that_diverges_is_passed_over(setup):
     kinds, records = play(setup, {5: 0.9, 4: 0.9, 3: 0.9, 2: 0.88}, {2: (None, None), 3: 0.9})
-    assert kinds == ["shrink", at(setup, 2), at(setup, 2, True), at(setup, 3), "control"]
+    assert kinds == ["control", "shrink", at(setup, 2), at(setup, 2, True), at(setup, 3)]
     assert read_measured(setup, records).opened == [3, 5]
 
 
 def test_a_control_that_diverges_leaves_the_present_network_as_it_was_measured(setup):
-    kinds, records = play(setup, {5: 0.9, 4: 0.9, 3: 0.9, 2: 0.88}, {2: 0.9}, control=None)
+    kinds, records = play(setup, {5: 0.9, 4: 0.9, 3: 0.9, 2: 0.88}, {2: 0.9}, first=None)
     found = read_measured(setup, records)
     assert kinds.count("control") == 1
     assert (found.walker, found.whole) == (0, pytest.approx(0.9, abs=0.002))
