@@ -25,7 +25,7 @@ from depthprobe.training.teacher import make_teacher
 
 CONTROL, AGAIN = "control", "control, once more"  # AGAIN: of the network that the first one made, where that is shrunk
 SHARES = (1.0, 0.3, 0.1, 0.03)  # of the rate of fine-tuning, until the whole network survives it
-LOST = 3  # traces in a row below half of what the network is above chance: it is lost
+LOST = 0.25  # of a conventional training below half of what the network is above chance: it will not come back
 FILE = "checkpoints/candidates/whole.pt"
 
 
@@ -126,12 +126,13 @@ def watch_for_loss(
     floor = highest_chance(bench, 1)
     if floor is None:
         return None
-    half = (whole + floor) / 2
+    half, window = (whole + floor) / 2, LOST * bench.plan.steps
 
     def check(step: int) -> None:
-        traces = [r["value"] for r in notebook.folder.records() if (r["kind"], r["arm"]) == ("trace", arm.kind)][-LOST:]
-        if len(traces) == LOST and max(traces) < half:
-            raise TrainingError(f"the {bench.metric.name} fell from {whole:.3f} to {traces[-1]:.3f} by update {step}")
+        mine = [r for r in notebook.folder.records() if (r["kind"], r["arm"]) == ("trace", arm.kind)]
+        late = [r["value"] for r in mine if r["step"] > step - window]
+        if step >= window and max(late) < half:
+            raise TrainingError(f"the {bench.metric.name} fell from {whole:.3f} to {late[-1]:.3f} by update {step}")
 
     return check
 
