@@ -13,6 +13,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from depthprobe.graph.example import split_inputs
 from depthprobe.graph.layer_types import count_weight_layers_in
 
+WARM, LEAST_ROUNDS, LEAST_SECONDS = 2, 9, 0.5
+
 
 def count_parameters(net: nn.Module) -> int:
     """Number of parameters, shared ones once."""
@@ -58,18 +60,35 @@ def count_macs_inside(net: nn.Module, parts: Sequence[nn.Module], example_inputs
     return [flops // 2 // batch for flops in found]
 
 
-def measure_latency_ms(net: nn.Module, example_inputs: Any, rounds: int = 9) -> float:
-    """Median time of a forward pass over the batch given, in milliseconds, warmed up, on the inputs' device."""
+def measure_latencies_ms(nets: Sequence[nn.Module], example_inputs: Any) -> list[float]:
+    """Median time of a forward pass of each network over the batch given, in milliseconds, on the inputs' device.
+
+    The networks take turns, warmed up, nine times and until half a second has passed: what else the machine does hits
+    them alike.
+    """
+    times: list[list[float]] = [[] for _ in nets]
+    with ExitStack() as stack:
+        for net in nets:
+            stack.enter_context(_evaluating(net))
+        end = time.perf_counter() + LEAST_SECONDS
+        while nets and (len(times[0]) < WARM + LEAST_ROUNDS or time.perf_counter() < end):
+            for net, mine in zip(nets, times, strict=True):
+                mine.append(_forward_seconds(net, example_inputs))
+    return [1000.0 * statistics.median(mine[WARM:]) for mine in times]
+
+
+def measure_latency_ms(net: nn.Module, example_inputs: Any) -> float:
+    """`measure_latencies_ms` of one network."""
+    return measure_latencies_ms([net], example_inputs)[0]
+
+
+def _forward_seconds(net: nn.Module, example_inputs: Any) -> float:
     args, kwargs = split_inputs(example_inputs)
-    times = []
-    with _evaluating(net):
-        for _ in range(rounds + 2):
-            _wait()
-            begin = time.perf_counter()
-            net(*args, **kwargs)
-            _wait()
-            times.append(time.perf_counter() - begin)
-    return 1000.0 * statistics.median(times[2:])
+    _wait()
+    begin = time.perf_counter()
+    net(*args, **kwargs)
+    _wait()
+    return time.perf_counter() - begin
 
 
 def _wait() -> None:

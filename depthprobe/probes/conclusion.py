@@ -20,7 +20,6 @@ from depthprobe.analysis.units import Units
 from depthprobe.analysis.verified import say_verified
 from depthprobe.analysis.within import decide_within
 from depthprobe.errors import TrainingError
-from depthprobe.graph.costs import count_bytes, count_macs, count_parameters, measure_latency_ms
 from depthprobe.probes.answer import (
     Failure,
     Recommendation,
@@ -34,10 +33,10 @@ from depthprobe.probes.answer import (
 from depthprobe.probes.bench import Bench, Plan
 from depthprobe.probes.cost import cost_json, verify_macs
 from depthprobe.probes.grow_setup import Setup
-from depthprobe.probes.latencies import as_first_measured
+from depthprobe.probes.latencies import as_first_measured, candidate_nets, latency_facts, network_costs
 from depthprobe.probes.notebook import CANDIDATES
 from depthprobe.probes.places import places_json, read_places, say_places
-from depthprobe.probes.plan import GrowPlan, candidate_net, grown
+from depthprobe.probes.plan import GrowPlan
 from depthprobe.probes.result import Result
 from depthprobe.probes.sensitivity import at_rate, better_rates, finished_seeds, repeat_decision, say_sensitivity
 from depthprobe.probes.setup import about_model, recipe_network
@@ -114,7 +113,7 @@ def weigh(setup: Setup, folder: RunFolder) -> Weighed:
         again = partial(decide, **{**ask.keywords, "tolerance": decision.tolerance})
         others = repeat_decision(everything, plan.opened, setup.seeds, setup.bench.train.lr, again)
     rank = setup.seeds.index(scores[0].seed)
-    costs = candidate_costs(setup.bench, config.seed, rank, plan.opened)
+    costs = network_costs(setup.bench, candidate_nets(setup.bench, config.seed, rank, plan.opened))
     costs = as_first_measured(folder, config.limits, plan.opened, costs)
     depth, sentence = depth_json(decision, costs, latency_facts(setup.bench), metric.bounds), None
     mark_pareto(depth["candidates"])
@@ -311,24 +310,3 @@ def score_test(bench: Bench[Plan], net: nn.Module, rank: int) -> dict[str, Any]:
     test = bench.split(rank).test
     value = bench.metric.value(predict(net, test.x, torch.device("cpu")), test.y)
     return {"value": value, "examples": len(test)}
-
-
-def candidate_costs(bench: Bench[Plan], seed: int, rank: int, opened_gates: Sequence[int]) -> list[dict[str, Any]]:
-    """`network_costs` of candidates, as the seed number `rank` had them."""
-    example = bench.split(0).train.x[:2]
-    edited, closing = grown(bench.build(seed), bench.plan.edits, example, 0), bench.plan.closing_gates(rank)
-    return [network_costs(bench, candidate_net(edited, closing[len(closing) - opened :])) for opened in opened_gates]
-
-
-def network_costs(bench: Bench[Plan], net: nn.Module) -> dict[str, Any]:
-    """Parameters, MACs, latency (one batch, this device) and memory of the weights of a network."""
-    x, device = bench.split(0).train.x[: bench.train.batch_size], bench.accelerator.device
-    params, macs = count_parameters(net), count_macs(net, x[:2])
-    latency = round(measure_latency_ms(net.to(device), x.to(device)), 4)
-    return {"params": params, "macs": macs, "latency_ms": latency, "weight_bytes": count_bytes(net)}
-
-
-def latency_facts(bench: Bench[Plan]) -> dict[str, Any]:
-    """What `latency_ms` was measured with."""
-    batch = min(bench.train.batch_size, len(bench.split(0).train))
-    return {"batch": batch, "device": str(bench.accelerator.device), "threads": torch.get_num_threads()}

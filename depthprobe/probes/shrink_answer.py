@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 from torch import nn
@@ -25,17 +26,14 @@ from depthprobe.probes.answer import (
 from depthprobe.probes.bench import Plan
 from depthprobe.probes.conclusion import (
     all_failed,
-    candidate_costs,
     join_sentence,
-    latency_facts,
     mark_pareto,
-    network_costs,
     say_unverified,
     score_test,
     units_of,
 )
 from depthprobe.probes.cost import verify_macs
-from depthprobe.probes.latencies import as_first_measured
+from depthprobe.probes.latencies import as_first_measured, candidate_nets, latency_facts, network_costs
 from depthprobe.probes.notebook import CANDIDATES
 from depthprobe.probes.result import Result
 from depthprobe.probes.sensitivity import at_rate
@@ -78,12 +76,12 @@ def weigh_shrink(setup: ShrinkSetup, folder: RunFolder) -> Weighed:
     if not measured.scores:
         raise all_failed(setup.bench, folder, failures)
     decision, opened = decide_on(setup, measured), measured.opened
-    costs = candidate_costs(setup.bench, config.seed, 0, opened)
+    nets = candidate_nets(setup.bench, config.seed, 0, opened)
     if idle:
         whole = setup.model.whole()
         inner, decision = decision, decision.having_dropped(count_weight_layers(whole))
-        costs, opened = [*costs, network_costs(setup.bench, whole)], [*opened, plan.base.opened]
-    costs = as_first_measured(folder, config.limits, decision.depths, costs)
+        nets, opened = chain(nets, [whole]), [*opened, plan.base.opened]
+    costs = as_first_measured(folder, config.limits, decision.depths, network_costs(setup.bench, nets))
     depth, sentence = depth_json(decision, costs, latency_facts(setup.bench), metric.bounds), None
     mark_pareto(depth["candidates"])
     if config.limits:

@@ -15,10 +15,9 @@ from depthprobe.analysis.scores import SeedScores
 from depthprobe.analysis.tolerance import TARGET
 from depthprobe.analysis.width_sentence import say_narrowing
 from depthprobe.analysis.within import decide_within
-from depthprobe.graph.costs import count_bytes, measure_latency_ms
 from depthprobe.probes.answer import Failure, read_failures, unpack_scores, within
-from depthprobe.probes.conclusion import FLOORS, all_failed, highest_chance, latency_facts, mark_pareto, units_of
-from depthprobe.probes.latencies import as_first_measured
+from depthprobe.probes.conclusion import FLOORS, all_failed, highest_chance, mark_pareto, units_of
+from depthprobe.probes.latencies import as_first_measured, latency_facts, network_costs
 from depthprobe.probes.profiles import skeleton
 from depthprobe.probes.shrink_answer import measured_by_all
 from depthprobe.probes.width_setup import WidthSetup
@@ -133,22 +132,13 @@ def candidate_rows(setup: WidthSetup, decision: Decision) -> list[dict[str, Any]
     """One row per measured ratio, ascending: value with interval, params, macs, measured latency; pareto: no other is
     as good with fewer of both (measured times differ from run to run, and decide nothing).
     """
-    plan, device = setup.bench.plan, setup.bench.accelerator.device
-    x = setup.bench.split(0).train.x[: setup.bench.train.batch_size]
-    costs = {candidate.opened: candidate for candidate in plan.candidates}
-    rows = []
-    for percent, estimate in zip(decision.depths, decision.candidates, strict=True):
-        net = skeleton(setup.model.build(), plan.units, plan.widths[percent], x[:2]).to(device)
-        rows.append(
-            {
-                "ratio": percent / 100,
-                **within(estimate, setup.bench.metric.bounds),
-                "params": costs[percent].params,
-                "macs": costs[percent].macs,
-                "latency_ms": round(measure_latency_ms(net, x.to(device)), 4),
-                "weight_bytes": count_bytes(net),
-            }
-        )
+    plan, x = setup.bench.plan, setup.bench.split(0).train.x[:2]
+    nets = (skeleton(setup.model.build(), plan.units, plan.widths[percent], x) for percent in decision.depths)
+    measured = zip(decision.depths, decision.candidates, network_costs(setup.bench, nets), strict=True)
+    rows = [
+        {"ratio": percent / 100, **within(estimate, setup.bench.metric.bounds), **costs}
+        for percent, estimate, costs in measured
+    ]
     mark_pareto(rows)
     return rows
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from depthprobe.config import ShrinkConfig
 from depthprobe.inputs import InMemoryModel, as_dataset
-from depthprobe.probes import conclusion
+from depthprobe.probes import latencies
 from depthprobe.probes.bench import Arm, begin_training
 from depthprobe.probes.setup import IN_MEMORY, DataSource
 from depthprobe.probes.shrink_answer import weigh_shrink
@@ -278,19 +278,20 @@ def test_a_limit_on_latency_chooses_the_same_network_after_an_interruption(setup
     """The second process measures other latencies, but the trainings of --verify began with the first one's choice."""
     setup = replace(setup, config=replace(setup.config, max_latency_ms=1.0, verify=True))
     _, records = play(setup, dict.fromkeys(range(WHOLE + 1), 0.9), dict.fromkeys(range(WHOLE), 0.9))
-    choices, latencies = [], []
+    choices, found = [], []
     with RunFolder.create(tmp_path / "run", "shrink", {}, {}) as folder:
         for record in records:
             folder.append(record)
         for slow in (0.3, 0.9):
             taken = itertools.count(1)
-            monkeypatch.setattr(conclusion, "measure_latency_ms", lambda *_, by=slow, taken=taken: by * next(taken))
+            slower = lambda nets, _, by=slow, taken=taken: [by * next(taken) for _ in nets]  # noqa: E731
+            monkeypatch.setattr(latencies, "measure_latencies_ms", slower)
             weighed = weigh_shrink(setup, folder)
             choices.append(weighed.kept)
-            latencies.append([row["latency_ms"] for row in weighed.depth["candidates"]])
+            found.append([row["latency_ms"] for row in weighed.depth["candidates"]])
     assert choices[0] < WHOLE
     assert choices == [choices[0]] * 2
-    assert latencies == [latencies[0]] * 2
+    assert found == [found[0]] * 2
 
 
 def test_only_what_a_look_leaves_within_reach_is_worth_training(setup):
