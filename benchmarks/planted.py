@@ -1,6 +1,6 @@
 """Planted depth: identity layers and zeroed residual blocks put into trained networks; does `shrink` find them?
 
-Run: python benchmarks/planted.py --data-dir DATA [--cases digits-conv ...]   (resumable)
+Run: python benchmarks/planted.py --data-dir DATA [--cases digits-conv ...] [--tolerance 0.005 --store FILE]   (resumable)
 One JSON line per case in results/planted.jsonl: what was planted, what `shrink` removed, test accuracy of both.
 """
 
@@ -103,7 +103,7 @@ def train(net: nn.Module, split, rate: float, seed: int) -> nn.Module:
     return learner.net
 
 
-def run_case(case, data_dir: Path | None) -> dict:
+def run_case(case, data_dir: Path | None, tolerance: float | None) -> dict:
     """Train, plant, shrink."""
     data_name, net, depth, planted, rate = case
     options = dict(DATA[data_name])
@@ -132,7 +132,7 @@ def run_case(case, data_dir: Path | None) -> dict:
         if id(unit[0]) not in mine:
             names.append(str(position))
         position += len(unit)
-    result = shrink(network, data, rate)
+    result = shrink(network, data, rate, tolerance)
     before = accuracy(base, split)
     after = accuracy(result.model, split)
     removed = result.recommendation.remove
@@ -153,11 +153,10 @@ def run_case(case, data_dir: Path | None) -> dict:
     }
 
 
-def shrink(network: nn.Module, data, rate: float):
+def shrink(network: nn.Module, data, rate: float, tolerance: float | None):
     """At 0.3 of the rate of training."""
-    return dp.shrink(
-        network.train(), data, steps=STEPS, batch_size=BATCH, lr=0.3 * rate, threads=1, device="cpu", augment=False
-    )
+    fixed = {"threads": 1, "device": "cpu", "augment": False, "tolerance": tolerance}
+    return dp.shrink(network.train(), data, steps=STEPS, batch_size=BATCH, lr=0.3 * rate, **fixed)
 
 
 def accuracy(net: nn.Module, split) -> float:
@@ -175,6 +174,7 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--cases", nargs="*", help="names, as data-network-layers+planted")
     parser.add_argument("--store", type=Path, default=STORE)
+    parser.add_argument("--tolerance", type=float, help="default: auto, what the validation examples resolve")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     done = {}
@@ -183,7 +183,11 @@ def main() -> None:
     for case in CASES:
         if (chosen.cases and name_of(case) not in chosen.cases) or name_of(case) in done:
             continue
-        row = {**run_case(case, chosen.data_dir), "date": str(date.today()), "torch": torch.__version__}
+        row = {
+            **run_case(case, chosen.data_dir, chosen.tolerance),
+            "date": str(date.today()),
+            "torch": torch.__version__,
+        }
         with chosen.store.open("a") as file:
             file.write(json.dumps(row) + "\n")
         done[row["case"]] = row
