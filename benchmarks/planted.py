@@ -1,6 +1,7 @@
 """Planted depth: identity layers and zeroed residual blocks put into trained networks; does `shrink` find them?
 
-Run: python benchmarks/planted.py --data-dir DATA [--cases digits-conv ...] [--tolerance 0.005 --store FILE]   (resumable)
+Run: python benchmarks/planted.py --data-dir DATA [--cases digits-conv ...] [--tolerance 0.005 --store FILE]
+Resumable.
 One JSON line per case in results/planted.jsonl: what was planted, what `shrink` removed, test accuracy of both.
 """
 
