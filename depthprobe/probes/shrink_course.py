@@ -36,7 +36,7 @@ def climb(setup: ShrinkSetup, measured: Measured, done: Sequence[Arm]) -> list[A
     """What the next candidate lacks, from the smallest one that may do until one is as good as the present network;
     under a budget all of them.
     """
-    candidates, plan = worth_training(setup, measured.looks), setup.bench.plan
+    candidates, plan = worth_training(setup, measured.looks, measured.tolerance), setup.bench.plan
     begun = max((branched(plan, arm.kind) for arm in done if arm.kind.startswith(AT)), default=0)
     for opened in candidates:
         if opened < begun and not setup.config.limits:
@@ -64,7 +64,7 @@ def train_candidate(
     first was good enough for the first seed only. Starts are the walk's weights and new ones: new ones first where the
     look says that the walk's are worth little. final: hope or not.
     """
-    plan, tolerance = setup.bench.plan, setup.config.tolerance or 0.0
+    plan, tolerance = setup.bench.plan, measured.tolerance
     ended, walker = {(arm.seed, arm.kind) for arm in done}, measured.walker or 0
     rank = setup.seeds.index(walker)
     worthless = measured.looks[opened] < max(measured.looks.values()) - WORTHLESS * tolerance
@@ -99,7 +99,7 @@ def compared_with(setup: ShrinkSetup, measured: Measured) -> int:
     return measured.opened[decision.depths.index(decision.best_guess)]
 
 
-def worth_training(setup: ShrinkSetup, looks: Mapping[int, float]) -> list[int]:
+def worth_training(setup: ShrinkSetup, looks: Mapping[int, float], tolerance: float) -> list[int]:
     """Open gates of the candidates, ascending from the smallest whose look is within reach of the best; where none is,
     the largest. Under a budget all that were looked at.
     """
@@ -107,6 +107,6 @@ def worth_training(setup: ShrinkSetup, looks: Mapping[int, float]) -> list[int]:
     smaller = sorted(opened for opened in looks if opened < whole)
     if setup.config.limits or not smaller:
         return smaller
-    floor = max(looks.values()) - REACH * (setup.config.tolerance or 0.0)
+    floor = max(looks.values()) - REACH * tolerance
     first = next((opened for opened in smaller if looks[opened] >= floor), smaller[-1])
     return [opened for opened in smaller if opened >= first]

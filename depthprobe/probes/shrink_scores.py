@@ -6,12 +6,12 @@ from functools import partial
 
 import numpy as np
 
-from depthprobe.analysis.automatic import decide_automatically
+from depthprobe.analysis.automatic import BLUNTEST, decide_automatically
 from depthprobe.analysis.crossfit import cross_fit
 from depthprobe.analysis.decision import Decision
 from depthprobe.analysis.rule import decide
 from depthprobe.analysis.scores import FloatArray, SeedScores
-from depthprobe.analysis.tolerance import TARGET
+from depthprobe.analysis.tolerance import TARGET, Assumptions, resolvable
 from depthprobe.probes.answer import read_failures, unpack_scores
 from depthprobe.probes.bench import Arm
 from depthprobe.probes.conclusion import FLOORS, highest_chance
@@ -38,7 +38,7 @@ class Measured:
     (None: every walk failed, or none ended yet); looks: open gates -> metric, of the walk; whole: the present network
     at its best, cross-fitted; tried: kind of a long branch -> its scores with that seed, (N,); opened: open gates,
     ascending, of the candidates that every seed measured, the present network last; scores: of those, by seed;
-    present: how the present network was measured at its best.
+    present: how the present network was measured at its best; tolerance: of the search, which nothing is decided at.
     """
 
     seeds: list[int]
@@ -49,6 +49,7 @@ class Measured:
     opened: list[int]
     scores: list[SeedScores]
     present: str
+    tolerance: float
 
 
 def finished_arms(records: Records, seeds: Sequence[int]) -> list[Arm]:
@@ -68,14 +69,17 @@ def read_measured(setup: ShrinkSetup, records: Records) -> Measured:
     walked = [r for r in mine if r["seed"] == walker or r["arm"].startswith(CONTROL)]
     looks = {r["opened"]: float(r["value"]) for r in walked if r["walk"] == LOOK}
     if walker is None:
-        return Measured(seeds=seeds, walker=None, looks={}, whole=0.0, tried={}, opened=[], scores=[], present="")
+        return Measured(
+            seeds=seeds, walker=None, looks={}, whole=0.0, tried={}, opened=[], scores=[], present="", tolerance=0.0
+        )
     whole = {r["walk"]: r for r in walked if r["opened"] == plan.base.opened and r["walk"] in PRESENT}
-    best, here = cross_fit({way: unpack_scores(record) for way, record in whole.items()})
+    ways = {way: unpack_scores(record) for way, record in whole.items()}
+    best, here = cross_fit(ways)
     tried = {r["arm"]: unpack_scores(r) for r in walked if r["walk"] == DOWN}
     chosen = {better_kind(plan, tried, opened) for opened in plan.opened}
     tables = {seed: {r["opened"]: r for r in mine if r["seed"] == seed and r["arm"] in chosen} for seed in seeds}
     opened = [count for count in plan.opened if all(count in table for table in tables.values())]
-    control = unpack_scores(whole[next((way for way in (AGAIN, CONTROL) if way in whole), best)])
+    control = ways[next((way for way in (AGAIN, CONTROL) if way in ways), best)]
     scores = [
         SeedScores(
             seed=seed,
@@ -94,7 +98,22 @@ def read_measured(setup: ShrinkSetup, records: Records) -> Measured:
         opened=[*opened, plan.base.opened],
         scores=scores,
         present=PRESENT[best],
+        tolerance=search_tolerance(setup, ways),
     )
+
+
+def search_tolerance(setup: ShrinkSetup, ways: Mapping[str, FloatArray]) -> float:
+    """The tolerance by which candidates are sought: the planned one, or, where that is automatic, what can be resolved
+    of two networks that differ on as many examples as the checkpoint and what it became by training on.
+
+    ways: name -> (N,) scores of the present network.
+    """
+    planned = setup.config.tolerance or TARGET
+    if not (setup.tolerance_auto and setup.bench.metric.fraction and CONTROL in ways):
+        return planned
+    differ = float(np.var(ways[CONTROL] - ways[AS_IT_IS]))
+    found = resolvable(len(ways[CONTROL]), len(setup.seeds), folds=False, assume=Assumptions(disagreement=differ))
+    return max(planned, min(found, BLUNTEST))
 
 
 def better_kind(plan: ShrinkPlan, tried: Mapping[str, FloatArray], opened: int) -> str | None:

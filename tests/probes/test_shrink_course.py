@@ -19,7 +19,7 @@ from depthprobe.probes.shrink_answer import weigh_shrink
 from depthprobe.probes.shrink_arms import ANEW, AS_IT_IS, DOWN, LOOK, branch_kind, branched, is_beyond
 from depthprobe.probes.shrink_cost import forecast_shrink, shrink_cost
 from depthprobe.probes.shrink_course import REACH, compared_with, next_arms, worth_training
-from depthprobe.probes.shrink_scores import decide_on, read_measured
+from depthprobe.probes.shrink_scores import decide_on, read_measured, search_tolerance
 from depthprobe.probes.shrink_setup import set_up_shrink
 from depthprobe.probes.shrink_whole import AGAIN, CONTROL, FILE, SHARES, Whole, first_kind, read_whole, take_up
 from depthprobe.probes.trained import TrainedModel
@@ -295,10 +295,24 @@ def test_a_limit_on_latency_chooses_the_same_network_after_an_interruption(setup
 
 
 def test_only_what_a_look_leaves_within_reach_is_worth_training(setup):
-    edge = 0.9 - REACH * setup.config.tolerance
-    assert worth_training(setup, {5: 0.9, 4: 0.8, 3: edge + 1e-6, 2: edge - 1e-6}) == [3, 4]
-    assert worth_training(setup, {5: 0.9, 4: edge - 0.1, 3: edge - 0.2}) == [4]
-    assert worth_training(setup, {5: 0.9}) == []
+    edge = 0.9 - REACH * 0.02
+    assert worth_training(setup, {5: 0.9, 4: 0.8, 3: edge + 1e-6, 2: edge - 1e-6}, 0.02) == [3, 4]
+    assert worth_training(setup, {5: 0.9, 4: edge - 0.1, 3: edge - 0.2}, 0.02) == [4]
+    assert worth_training(setup, {5: 0.9}, 0.02) == []
+
+
+def test_where_two_trainings_of_the_whole_network_differ_a_lot_the_search_reaches_further(setup):
+    """An automatic tolerance was planned for networks that differ on one example in fifty."""
+    automatic, count = replace(setup, tolerance_auto=True), len(setup.bench.split(0).valid)
+    dice = np.random.default_rng(0)
+    before = (dice.random(count) < 0.6).astype(float)
+    alike = np.where(dice.random(count) < 0.01, 1 - before, before)
+    other = (dice.random(count) < 0.6).astype(float)
+    tolerances = [
+        search_tolerance(automatic, {AS_IT_IS: before, **way}) for way in ({}, {CONTROL: alike}, {CONTROL: other})
+    ]
+    assert tolerances == [0.02, 0.02, 0.03]
+    assert search_tolerance(setup, {AS_IT_IS: before, CONTROL: other}) == 0.02
 
 
 def test_two_looks_beyond_recovery_end_a_walk():
