@@ -51,7 +51,7 @@ def finish(process, seconds=600):
     return json.loads(out)
 
 
-def wait_for(what, process, seconds=180):
+def wait_for(what, process, seconds=600):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         found = what()
