@@ -13,7 +13,7 @@ from depthprobe.analysis.tolerance import auto_tolerance
 from depthprobe.analysis.within import check_reachable
 from depthprobe.config import WidthConfig
 from depthprobe.errors import ModelError
-from depthprobe.inputs import Dataset
+from depthprobe.inputs import Dataset, as_tokens
 from depthprobe.probes.alone import Scale, Untrained, calibration, measure_untrained
 from depthprobe.probes.bench import Arm, Bench, undisturbed
 from depthprobe.probes.cost import Forecast
@@ -121,7 +121,7 @@ def set_up_width(
     begun = time.monotonic()
     train, undrawn = fine_tuning(model, typed), model.say_undrawn(verify=config.verify)
     accelerator = open_device(train.device, train.precision, train.threads)
-    data, split_of = source.open(), choose_split(model, config)
+    data, split_of = as_tokens(source.open(), model.whole()), choose_split(model, config)
     split = split_by_rank(data, split_of["seed"], split_of["folds"])(split_of["fold"])
     example, network = split.train.x[:2], model.build()
     own = open_own(model, data, train, config.metric, asked or Asked(record=record))  # type: ignore[arg-type]
