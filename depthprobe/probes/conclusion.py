@@ -116,13 +116,7 @@ def weigh(setup: Setup, folder: RunFolder) -> Weighed:
     rank = setup.seeds.index(scores[0].seed)
     costs = candidate_costs(setup.bench, config.seed, rank, plan.opened)
     costs = as_first_measured(folder, config.limits, plan.opened, costs)
-    depth, sentence = depth_json(decision, costs, latency_facts(setup.bench), metric.bounds), None
-    mark_pareto(depth["candidates"])
-    if config.limits:
-        decision, sentence = decide_within(
-            decision, depth["candidates"], config.limits, units_of(setup.bench, decision)
-        )
-        depth = {**depth, "recommended": decision.recommended, "best_guess": decision.best_guess}
+    decision, depth, sentence = price_depths(setup.bench, decision, costs, config.limits)
     return Weighed(
         decision=decision,
         scores=scores,
@@ -133,6 +127,20 @@ def weigh(setup: Setup, folder: RunFolder) -> Weighed:
         rank=rank,
         sentence=sentence,
     )
+
+
+def price_depths(
+    bench: Bench[Plan], decision: Decision, costs: Sequence[Mapping[str, Any]], limits: Mapping[str, float]
+) -> tuple[Decision, dict[str, Any], str | None]:
+    """The decision within `limits`, what recommendation.json says under `depth`, and the sentence of a budget (None:
+    none was set). costs: of the candidates, as `candidate_costs` gives them.
+    """
+    depth = depth_json(decision, costs, latency_facts(bench), bench.metric.bounds)
+    mark_pareto(depth["candidates"])
+    if not limits:
+        return decision, depth, None
+    decision, sentence = decide_within(decision, depth["candidates"], limits, units_of(bench, decision))
+    return decision, {**depth, "recommended": decision.recommended, "best_guess": decision.best_guess}, sentence
 
 
 def mark_pareto(rows: list[dict[str, Any]]) -> None:
@@ -164,11 +172,7 @@ def conclude(
     notes = [f"seed {f.seed}: {f.what}" for f in failures] + list(decision.reasons) + list(setup.notes)
     notes += [setup.lr_note] if setup.range_test or setup.bench.own.optimizer else []
     units = units_of(setup.bench, decision)
-    if decision.tolerance > tolerance:
-        notes.append(
-            f"decided at a tolerance of {units.size(decision.tolerance)}, not the planned {units.size(tolerance)}: "
-            "as measured these data resolve no better; more validation data or seeds would"
-        )
+    notes += say_coarser(decision, tolerance, units)
     notes += better_rates(decision, others, setup.bench.train.lr, units)
     notes += [*([setup.budget_note] if setup.budget_note else [])]
     notes += [record["what"] for record in everything if record["kind"] in ("stop", "note")]
@@ -220,8 +224,7 @@ def conclude(
         notes=notes,
         fraction=metric.fraction,
     )
-    _write_answer(setup, folder, recipe, net, rank, recommendation)
-    return Result(folder.path, recommendation, net)
+    return write_answer(folder, _about(setup, recipe, rank), net, recommendation)
 
 
 def say_unverified(asked: bool, verified: dict[str, Any] | None, records: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -232,6 +235,16 @@ def say_unverified(asked: bool, verified: dict[str, Any] | None, records: Sequen
         nothing = "there was nothing to verify: the advice is the network as it is, or no advice"
         notes.append("no pair of trainings from scratch ended: not verified" if failed else nothing)
     return notes
+
+
+def say_coarser(decision: Decision, planned: float, units: Units) -> list[str]:
+    """That the data resolve no better than a coarser tolerance, where it was decided at one."""
+    if decision.tolerance <= planned:
+        return []
+    return [
+        f"decided at a tolerance of {units.size(decision.tolerance)}, not the planned {units.size(planned)}: "
+        "as measured these data resolve no better; more validation data or seeds would"
+    ]
 
 
 def join_sentence(sentence: str | None, notes: Sequence[str]) -> str | None:
@@ -256,24 +269,25 @@ def _value_places(
     return places_json(places, values)
 
 
-def _write_answer(
-    setup: Setup, folder: RunFolder, recipe: list[Duplicate], net: nn.Module, rank: int, recommendation: Recommendation
-) -> None:
-    """The recommendation last: a run is finished when it is there."""
-    text = recipe_to_json(recipe)
-    about = about_model(
+def write_answer(folder: RunFolder, about: Mapping[str, Any], net: nn.Module, recommendation: Recommendation) -> Result:
+    """Recipe, model and the recommendation last: a run is finished when it is there. about: of `about_model`."""
+    folder.write_text("recipe.json", about["recipe"])
+    folder.write_torch("model.pt", {"state_dict": net.state_dict(), "depthprobe": about})
+    folder.write_json("recommendation.json", recommendation.to_json())
+    return Result(folder.path, recommendation, net)
+
+
+def _about(setup: Setup, recipe: list[Duplicate], rank: int) -> dict[str, Any]:
+    return about_model(
         setup.model,
         setup.data_source,
         setup.data,
         split={"seed": setup.config.split_seed, "fold": rank % setup.folds, "folds": setup.folds},
         scaled=setup.bench.split(rank),
         train=setup.bench.train,
-        recipe=text,
+        recipe=recipe_to_json(recipe),
         device=str(setup.bench.accelerator.device),
     )
-    folder.write_text("recipe.json", text)
-    folder.write_torch("model.pt", {"state_dict": net.state_dict(), "depthprobe": about})
-    folder.write_json("recommendation.json", recommendation.to_json())
 
 
 def all_failed(bench: Bench[Plan], folder: RunFolder, failures: list[Failure]) -> TrainingError:

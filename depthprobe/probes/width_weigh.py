@@ -20,7 +20,7 @@ from depthprobe.probes.answer import Failure, read_failures, unpack_scores, with
 from depthprobe.probes.conclusion import FLOORS, all_failed, highest_chance, latency_facts, mark_pareto, units_of
 from depthprobe.probes.latencies import as_first_measured
 from depthprobe.probes.profiles import skeleton
-from depthprobe.probes.shrink_answer import measured_by_all
+from depthprobe.probes.width_plan import WidthPlan
 from depthprobe.probes.width_setup import WidthSetup
 from depthprobe.runs import RunFolder
 
@@ -101,6 +101,15 @@ def _decide(setup: WidthSetup, scores: list[SeedScores], percents: list[int]) ->
         floor_is=FLOORS.get(metric.spec, ""),
     )
     return ask(scores)
+
+
+def measured_by_all(records: Records, plan: WidthPlan, seeds: Sequence[int]) -> list[int]:
+    """Percents, ascending, that every one of `seeds` measured: a walk may have been given up early."""
+    done = {
+        seed: {r["opened"] for r in records if (r["kind"], r.get("walk"), r["seed"]) == ("measurement", "down", seed)}
+        for seed in seeds
+    }
+    return [percent for percent in plan.opened if all(percent in mine for mine in done.values())]
 
 
 def read_walks(records: Records, percents: Sequence[int], seeds: Sequence[int]) -> list[SeedScores]:
