@@ -5,25 +5,16 @@ Resumable.
 One JSON line per case in results/planted.jsonl: what was planted, what `shrink` removed, test accuracy of both.
 """
 
-import argparse
-import json
-from datetime import date
 from pathlib import Path
 
 import torch
+from planting import BATCH, STEPS, accuracy, open_data, run_cases, train
 from torch import nn
 
 import depthprobe as dp
-from depthprobe.config import TrainConfig
-from depthprobe.inputs import open_dataset, split_dataset
-from depthprobe.training.batches import Batches
-from depthprobe.training.device import open_device
-from depthprobe.training.learner import Learner, predict
-from depthprobe.training.optimizers import lr_factor
 
 STORE = Path(__file__).parent / "results" / "planted.jsonl"
-STEPS, BATCH = 1500, 64
-DATA = {"digits": {"spec": "digits"}, "mnist14": {"spec": "mnist", "limit_train": 10_000, "image_size": 14}}
+WIDTH = 16
 # data, network, units trained, rate; each with 1, 2 and 4 identity units planted
 NETWORKS = (
     ("digits", "conv", 3, 0.02),
@@ -94,48 +85,33 @@ def join(net: str, units: list[list[nn.Module]], width: int) -> nn.Module:
     return nn.Sequential(*(part for unit in units for part in unit), *head)
 
 
-def train(net: nn.Module, split, rate: float, seed: int) -> nn.Module:
-    """Conventionally: cosine over STEPS updates."""
-    torch.manual_seed(seed)
-    accelerator = open_device("cpu", "no", 1)
-    batches = Batches(split.train, BATCH, seed, False, accelerator.device)
-    learner = Learner(net, batches, TrainConfig(lr=rate, steps=STEPS, batch_size=BATCH), accelerator)
-    learner.run(STEPS, lambda step: lr_factor("cosine", step, STEPS))
-    return learner.net
+def plant(net: str, units: list[list[nn.Module]], base: nn.Sequential, planted: int, x: torch.Tensor, seed: int):
+    """(`base`, which consists of `units`, with `planted` identities at random places, their names in it)."""
+    start = [nn.Flatten()] if net == "mlp" else []
+    head, grown, names = list(base)[-1 if net == "mlp" else -3 :], list(units), []
+    dice = torch.Generator().manual_seed(seed)
+    for _ in range(planted):
+        place = int(torch.randint(1, len(grown) + 1, (), generator=dice))
+        before = [*start, *(part for unit in grown[:place] for part in unit)]
+        grown.insert(place, identity(net, 64 if net == "mlp" else WIDTH, before, x))
+    mine, position = {id(part) for unit in units for part in unit}, len(start)
+    for unit in grown:
+        if id(unit[0]) not in mine:
+            names.append(str(position))
+        position += len(unit)
+    return nn.Sequential(*start, *(part for unit in grown for part in unit), *head), names
 
 
 def run_case(case, data_dir: Path | None, tolerance: float | None) -> dict:
     """Train, plant, shrink."""
     data_name, net, depth, planted, rate = case
-    options = dict(DATA[data_name])
-    folder = None if data_name == "digits" else data_dir
-    data = open_dataset(options.pop("spec"), data_dir=folder, **options)
-    split = split_dataset(data, split_seed=0, fold=0, folds=1)
-    seed, width = 100 * depth + planted, 16
+    data, split = open_data(data_name, data_dir)
+    seed = 100 * depth + planted
     torch.manual_seed(seed)
-    units = body(net, depth, tuple(split.train.x.shape[1:]), width)
-    base = train(join(net, units, width), split, rate, seed)
-    start, head, grown, names = (
-        [nn.Flatten()] if net == "mlp" else [],
-        list(base)[-1 if net == "mlp" else -3 :],
-        list(units),
-        [],
-    )
-    dice = torch.Generator().manual_seed(seed)
-    for _ in range(planted):
-        place = int(torch.randint(1, len(grown) + 1, (), generator=dice))
-        before = [*start, *(part for unit in grown[:place] for part in unit)]
-        grown.insert(place, identity(net, 64 if net == "mlp" else width, before, split.train.x[:1000]))
-    network = nn.Sequential(*start, *(part for unit in grown for part in unit), *head)
-    mine = {id(part) for unit in units for part in unit}
-    position = 1 if net == "mlp" else 0
-    for unit in grown:
-        if id(unit[0]) not in mine:
-            names.append(str(position))
-        position += len(unit)
+    units = body(net, depth, tuple(split.train.x.shape[1:]), WIDTH)
+    base = train(join(net, units, WIDTH), split, rate, seed)
+    network, names = plant(net, units, base, planted, split.train.x[:1000], seed)
     result = shrink(network, data, rate, tolerance)
-    before = accuracy(base, split)
-    after = accuracy(result.model, split)
     removed = result.recommendation.remove
     return {
         "case": name_of(case),
@@ -148,8 +124,8 @@ def run_case(case, data_dir: Path | None, tolerance: float | None) -> dict:
         "verdict": result.recommendation.verdict,
         "sentence": result.recommendation.sentence,
         "tolerance": result.recommendation.tolerance,
-        "before": before,
-        "after": after,
+        "before": accuracy(base, split),
+        "after": accuracy(result.model, split),
         "curve": [(row["depth"], row["value"]) for row in result.curve],
     }
 
@@ -160,40 +136,13 @@ def shrink(network: nn.Module, data, rate: float, tolerance: float | None):
     return dp.shrink(network.train(), data, steps=STEPS, batch_size=BATCH, lr=0.3 * rate, **fixed)
 
 
-def accuracy(net: nn.Module, split) -> float:
-    """On the test split."""
-    return float((predict(net, split.test.x, torch.device("cpu")).argmax(1) == split.test.y).double().mean())
-
-
 def name_of(case) -> str:
     """data-network-depth+planted."""
     return f"{case[0]}-{case[1]}-{case[2]}+{case[3]}"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data-dir", type=Path)
-    parser.add_argument("--cases", nargs="*", help="names, as data-network-layers+planted")
-    parser.add_argument("--store", type=Path, default=STORE)
-    parser.add_argument("--tolerance", type=float, help="default: auto, what the validation examples resolve")
-    chosen = parser.parse_args()
-    torch.set_num_threads(1)
-    done = {}
-    if chosen.store.exists():
-        done = {row["case"]: row for row in map(json.loads, chosen.store.read_text().splitlines())}
-    for case in CASES:
-        if (chosen.cases and name_of(case) not in chosen.cases) or name_of(case) in done:
-            continue
-        row = {
-            **run_case(case, chosen.data_dir, chosen.tolerance),
-            "date": str(date.today()),
-            "torch": torch.__version__,
-        }
-        with chosen.store.open("a") as file:
-            file.write(json.dumps(row) + "\n")
-        done[row["case"]] = row
-        print(say(row), flush=True)
-    rows = list(done.values())
+    rows = run_cases(__doc__, STORE, CASES, name_of, "data-network-layers+planted", run_case, say)
     good = sum(row["found"] == len(row["planted"]) for row in rows)
     close = sum(row["after"] >= row["before"] - 0.005 for row in rows)
     print(f"all planted found in {good} of {len(rows)}; test accuracy within half a point in {close}")

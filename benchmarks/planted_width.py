@@ -5,17 +5,13 @@ Run: python benchmarks/planted_width.py --data-dir DATA [--cases digits-conv-x2 
 One JSON line per case in results/planted_width.jsonl: widths before planting, planted and advised, test accuracy.
 """
 
-import argparse
-import json
-from datetime import date
 from pathlib import Path
 
 import torch
-from planted import BATCH, DATA, accuracy, train
+from planting import BATCH, accuracy, open_data, run_cases, train
 from torch import nn
 
 import depthprobe as dp
-from depthprobe.inputs import open_dataset, split_dataset
 
 STORE = Path(__file__).parent / "results" / "planted_width.jsonl"
 STEPS, TOLERANCE = 1000, 0.005
@@ -81,9 +77,7 @@ def widths(net: nn.Module) -> list[int]:
 def planted(case, data_dir: Path | None):
     """(data, split, the trained network, the same function with copies)."""
     data_name, net, depth, width, rate, times = case
-    options = dict(DATA[data_name])
-    data = open_dataset(options.pop("spec"), data_dir=None if data_name == "digits" else data_dir, **options)
-    split = split_dataset(data, split_seed=0, fold=0, folds=1)
+    data, split = open_data(data_name, data_dir)
     shape, seed = tuple(split.train.x.shape[1:]), 10 * depth + max(times)
     torch.manual_seed(seed)
     base = train(make(net, [width] * depth, shape), split, rate, seed).eval()
@@ -93,7 +87,7 @@ def planted(case, data_dir: Path | None):
     return data, split, base, wide
 
 
-def run_case(case, data_dir: Path | None) -> dict:
+def run_case(case, data_dir: Path | None, tolerance: float | None) -> dict:
     """Train, plant, narrow."""
     rate = case[4]
     data, split, base, wide = planted(case, data_dir)
@@ -106,7 +100,7 @@ def run_case(case, data_dir: Path | None) -> dict:
         threads=1,
         device="cpu",
         augment=False,
-        tolerance=TOLERANCE,
+        tolerance=tolerance,
     )
     answer = result.recommendation
     original, advised = widths(base), widths(result.model)
@@ -133,24 +127,7 @@ def name_of(case) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data-dir", type=Path)
-    parser.add_argument("--cases", nargs="*", help="names, as data-network-xtimes")
-    parser.add_argument("--store", type=Path, default=STORE)
-    chosen = parser.parse_args()
-    torch.set_num_threads(1)
-    done = {}
-    if chosen.store.exists():
-        done = {row["case"]: row for row in map(json.loads, chosen.store.read_text().splitlines())}
-    for case in CASES:
-        if (chosen.cases and name_of(case) not in chosen.cases) or name_of(case) in done:
-            continue
-        row = {**run_case(case, chosen.data_dir), "date": str(date.today()), "torch": torch.__version__}
-        with chosen.store.open("a") as file:
-            file.write(json.dumps(row) + "\n")
-        done[row["case"]] = row
-        print(say(row), flush=True)
-    rows = list(done.values())
+    rows = run_cases(__doc__, STORE, CASES, name_of, "data-network-xtimes", run_case, say, TOLERANCE)
     narrow = sum(row["largest"] <= 1.25 for row in rows)
     close = sum(row["after"] >= row["before"] - 0.005 for row in rows)
     print(f"at most 1.25 x the original width in {narrow} of {len(rows)}; test accuracy within half a point in {close}")

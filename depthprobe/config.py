@@ -186,10 +186,7 @@ class GrowConfig(GrowthConfig, BudgetConfig):
         for name in _SHARES:
             _number(name, getattr(self, name), above=0.0, at_most=2.0)
         _optional("max_depth", self.max_depth, at_least=1, whole=True)
-        if self.tolerance is not None:
-            if self.metric in (None, "accuracy", "top5"):
-                refuse_large_tolerance(self.tolerance)
-            _number("tolerance", self.tolerance, above=0.0)
+        _check_tolerance(self.tolerance, self.metric)
         if not isinstance(self.sensitivity, bool):
             raise ConfigError("sensitivity is on or off", where="--sensitivity", found=repr(self.sensitivity))
         _optional("time_budget", self.time_budget, at_least=1.0)
@@ -203,14 +200,8 @@ class GrowConfig(GrowthConfig, BudgetConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShrinkConfig(BudgetConfig):
-    """A shrink probe. seeds: how many; seed: the first; split_seed: None takes the checkpoint's. tolerance: in units of
-    the metric, None is "auto". units: names of those that may leave (None: all that can). candidates: numbers of
-    removed units to measure, 0 always among them (None: at most 8). lengths: ramp of a unit in updates, by name, where
-    it is not the common one. lr_share: of the learning rate of training, for fine-tuning. distill: share of the loss
-    that is the distance to the whole network's outputs. Lengths (before the first removal, ramp, hold, its look, long
-    branch) are shares of `steps`. beyond: a loss that ends the walk. verify: advised and present also from scratch.
-    """
+class TrainedConfig(BudgetConfig):
+    """What the probes of a trained network have in common, as `ShrinkConfig` says it."""
 
     seeds: int = 3
     seed: int = 0
@@ -219,6 +210,25 @@ class ShrinkConfig(BudgetConfig):
     confidence: float = 0.95
     metric: str | None = None
     units: tuple[str, ...] | None = None
+
+    def _check_probe(self) -> None:
+        self._check_budget()
+        _number("seeds", self.seeds, at_least=1, at_most=100, whole=True)
+        _number("seed", self.seed, at_least=0, whole=True)
+        _optional("split_seed", self.split_seed, at_least=0, whole=True)
+        _number("confidence", self.confidence, above=0.5, below=1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShrinkConfig(TrainedConfig):
+    """A shrink probe. seeds: how many; seed: the first; split_seed: None takes the checkpoint's. tolerance: in units of
+    the metric, None is "auto". units: names of those that may leave (None: all that can). candidates: numbers of
+    removed units to measure, 0 always among them (None: at most 8). lengths: ramp of a unit in updates, by name, where
+    it is not the common one. lr_share: of the learning rate of training, for fine-tuning. distill: share of the loss
+    that is the distance to the whole network's outputs. Lengths (before the first removal, ramp, hold, its look, long
+    branch) are shares of `steps`. beyond: a loss that ends the walk. verify: advised and present also from scratch.
+    """
+
     candidates: tuple[int, ...] | None = None
     lengths: Mapping[str, int] = dataclasses.field(default_factory=dict)
     mode: str = "prefix"
@@ -235,11 +245,7 @@ class ShrinkConfig(BudgetConfig):
     verify: bool = False
 
     def __post_init__(self) -> None:
-        self._check_budget()
-        _number("seeds", self.seeds, at_least=1, at_most=100, whole=True)
-        _number("seed", self.seed, at_least=0, whole=True)
-        _optional("split_seed", self.split_seed, at_least=0, whole=True)
-        _number("confidence", self.confidence, above=0.5, below=1.0)
+        self._check_probe()
         _number("overlap", self.overlap, at_least=1, whole=True)
         _number("beyond", self.beyond, above=0.0)
         _one_of("mode", self.mode, ("prefix", "bernoulli", "blend"))
@@ -247,10 +253,7 @@ class ShrinkConfig(BudgetConfig):
         _number("distill", self.distill, at_least=0.0, at_most=1.0)
         for name in ("lr_share", "first_share", "down_share", "down_hold_share", "cool_share", "branch_share"):
             _number(name, getattr(self, name), above=0.0, at_most=2.0)
-        if self.tolerance is not None:
-            if self.metric in (None, "accuracy", "top5"):
-                refuse_large_tolerance(self.tolerance)
-            _number("tolerance", self.tolerance, above=0.0)
+        _check_tolerance(self.tolerance, self.metric)
         for count in self.candidates or ():
             _number("candidates", count, at_least=0, at_most=1000, whole=True)
         for name, length in self.lengths.items():
@@ -258,7 +261,7 @@ class ShrinkConfig(BudgetConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class WidthConfig(BudgetConfig):
+class WidthConfig(TrainedConfig):
     """A width probe. seeds, seed, split_seed, tolerance, metric, lr_share, beyond, verify: as for `ShrinkConfig`.
     units: names of those that may become narrower (None: all that can). ratios: shares of the channels to measure, 1
     always among them. round_to: widths are rounded up to a multiple of it, in units that are wider than it. profile:
@@ -267,13 +270,6 @@ class WidthConfig(BudgetConfig):
     the first measurement, down_share after each cut, cool_share of a cooled branch.
     """
 
-    seeds: int = 3
-    seed: int = 0
-    split_seed: int | None = None
-    tolerance: float | None = None
-    confidence: float = 0.95
-    metric: str | None = None
-    units: tuple[str, ...] | None = None
     ratios: tuple[float, ...] = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
     round_to: int = 1
     profile: str = "auto"
@@ -285,11 +281,7 @@ class WidthConfig(BudgetConfig):
     verify: bool = False
 
     def __post_init__(self) -> None:
-        self._check_budget()
-        _number("seeds", self.seeds, at_least=1, at_most=100, whole=True)
-        _number("seed", self.seed, at_least=0, whole=True)
-        _optional("split_seed", self.split_seed, at_least=0, whole=True)
-        _number("confidence", self.confidence, above=0.5, below=1.0)
+        self._check_probe()
         _number("round_to", self.round_to, at_least=1, whole=True)
         _one_of("profile", self.profile, PROFILES)
         _number("beyond", self.beyond, above=0.0)
@@ -297,10 +289,7 @@ class WidthConfig(BudgetConfig):
             _number(name, getattr(self, name), above=0.0, at_most=2.0)
         for ratio in self.ratios:
             _number("ratios", ratio, at_least=0.01, at_most=1.0)
-        if self.tolerance is not None:
-            if self.metric in (None, "accuracy", "top5"):
-                refuse_large_tolerance(self.tolerance)
-            _number("tolerance", self.tolerance, above=0.0)
+        _check_tolerance(self.tolerance, self.metric)
 
     @property
     def percents(self) -> list[int]:
@@ -329,6 +318,14 @@ class TrainingConfig(GrowthConfig):
             )
         if self.grow and self.deep:
             raise ConfigError("--grow and --deep exclude each other", hint="--grow")
+
+
+def _check_tolerance(tolerance: float | None, metric: str | None) -> None:
+    if tolerance is None:
+        return
+    if metric in (None, "accuracy", "top5"):
+        refuse_large_tolerance(tolerance)
+    _number("tolerance", tolerance, above=0.0)
 
 
 def refuse_large_tolerance(value: Any) -> None:

@@ -160,8 +160,9 @@ def inspect_call(method: Any) -> str:
 
 
 def table(kind: type) -> str:
-    """Settings of a dataclass that it does not inherit, with their types and defaults."""
-    own = [field for field in dataclasses.fields(kind) if field.name in kind.__annotations__]
+    """Settings of a dataclass that it does not inherit from another one of the page, with their types and defaults."""
+    homes = [home for home in kind.__mro__ if home is kind or (dataclasses.is_dataclass(home) and home not in SETTINGS)]
+    own = [field for field in dataclasses.fields(kind) if any(field.name in home.__annotations__ for home in homes)]
     rows = [f"| `{field.name}` | {type_of(field)} | `{default_of(field)}` |" for field in own]
     return "\n" + "\n".join(["| setting | type | default |", "|---|---|---|", *rows]) + "\n"
 

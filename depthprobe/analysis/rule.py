@@ -49,62 +49,55 @@ def decide(
     Raises ConfigError, DataError or TrainingError (no seed left) as `check_scores` does.
     """
     depths = tuple(int(depth) for depth in depths)
-    if tolerance <= 0 or bias < 0 or resamples < 0 or not 0.5 < confidence < 1:
-        found = f"tolerance {tolerance}, bias {bias}, resamples {resamples}, confidence {confidence}"
-        expected = "tolerance > 0, bias >= 0, resamples >= 0, 0.5 < confidence < 1"
-        raise ConfigError("a setting of the deciding rule is out of range", expected=expected, found=found)
+    _check_settings(tolerance, bias, resamples, confidence)
     check_scores(scores, depths, current)
     spread, here = estimate_spread(scores, scale), depths.index(current)
-    measured, cov = spread.means[None, :-1], spread.cov[:-1, :-1]
-    far = spread.far[:-1]
+    cov, far = spread.cov[:-1, :-1], spread.far[:-1]
     guard = confidence if guard is None else guard
     chooser = Chooser(depths, cov, spread.df, tolerance=tolerance, bias=bias, confidence=guard, far=far)
-    choice = chooser.choose(measured)
-    chosen, guess = int(choice.chosen[0]), int(choice.guess[0])
+    choice = chooser.choose(spread.means[None, :-1])
+    chosen, guess, fitted = int(choice.chosen[0]), int(choice.guess[0]), bool(choice.fitted[0])
     plateau = _plateau(choice, chosen if chosen >= 0 else guess, here, tolerance)
-    gain = _gain(spread, plateau, here, confidence, bias)
-    over_control = _gain(spread, plateau, -1, confidence, bias)
+    gain, over_control = (_gain(spread, plateau, against, confidence, bias) for against in (here, -1))
+    *estimates, control = (_estimate(spread, column, confidence, bias) for column in range(len(depths) + 1))
     verdict, reasons = _judge(depths, chosen, here, gain, over_control, tolerance, bias, scale)
-    estimates = [_estimate(spread, column, confidence, bias) for column in range(len(depths) + 1)]
-    if floor is not None and all(estimate.low <= floor for estimate in estimates):
-        verdict, reasons = (
-            "inconclusive",
-            (f"nothing was learned: {floor_is} gives {floor:.3f}",),
-        )
-    index = {"keep": here, "inconclusive": None}.get(verdict, chosen)
+    if floor is not None and all(estimate.low <= floor for estimate in (*estimates, control)):
+        verdict, reasons = "inconclusive", (f"nothing was learned: {floor_is} gives {floor:.3f}",)
     if spread.seeds == 1:
         reasons += ("one seed only: how much seeds differ was assumed, not measured",)
-    fitted = bool(choice.fitted[0])
-    shares = None
-    if resamples:
-        shares = name_depths(
-            chooser,
-            depths,
-            choice.curve[0],
-            cov,
-            spread.df,
-            fitted=fitted,
-            resamples=resamples,
-            rng_seed=rng_seed,
-        )
+    index = {"keep": here, "inconclusive": None}.get(verdict, chosen)
+    advised = depths[guess if index is None else index]
+    curve = choice.curve[0]
+    shares = (
+        name_depths(chooser, depths, curve, cov, spread.df, fitted=fitted, resamples=resamples, rng_seed=rng_seed)
+        if resamples
+        else None
+    )
     return Decision(
         verdict=verdict,
         recommended=None if index is None else depths[index],
-        best_guess=depths[guess if index is None else index],
+        best_guess=advised,
         current=current,
         depths=depths,
-        candidates=tuple(estimates[:-1]),
-        control=estimates[-1],
-        fitted=tuple(choice.curve[0].tolist()) if fitted else None,
+        candidates=tuple(estimates),
+        control=control,
+        fitted=tuple(curve.tolist()) if fitted else None,
         tolerance=tolerance,
         confidence=confidence,
         resolution=_resolution(cov[np.ix_(~far, ~far)]),
         gain=gain,
         gain_over_control=over_control,
         resamples=shares,
-        range95=None if shares is None else smallest_range(shares, advised=depths[guess if index is None else index]),
+        range95=None if shares is None else smallest_range(shares, advised=advised),
         reasons=reasons,
     )
+
+
+def _check_settings(tolerance: float, bias: float, resamples: int, confidence: float) -> None:
+    if tolerance <= 0 or bias < 0 or resamples < 0 or not 0.5 < confidence < 1:
+        found = f"tolerance {tolerance}, bias {bias}, resamples {resamples}, confidence {confidence}"
+        expected = "tolerance > 0, bias >= 0, resamples >= 0, 0.5 < confidence < 1"
+        raise ConfigError("a setting of the deciding rule is out of range", expected=expected, found=found)
 
 
 def _judge(

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from torch import nn
+
 from depthprobe.inputs import Split
 from depthprobe.probes.bench import Arm, Bench, Notebook, Plan, RatioDriver, begin_training
 from depthprobe.probes.holds import measure, measure_hold, measurement
@@ -49,10 +51,7 @@ def run_stairs(
     """
     split = bench.split(arm.rank)
     edited = grown(bench.build(arm.seed), bench.plan.edits, split.train.x[:2], arm.seed)
-    learner = begin_training(edited, bench, split, arm)
-    notebook.watch(learner)
-    if state is not None:
-        learner.load(state)
+    learner = begin_arm(edited, bench, split, arm, notebook, state)
     driver = RatioDriver(edited, schedule)
     holds = {hold.end: hold for hold in schedule.holds}
     every = trace_distance(schedule.steps)
@@ -101,27 +100,53 @@ def train_control(
 ) -> Learner:
     """The training of `run_control_arm`. check: called with the step after every trace."""
     split = bench.split(arm.rank)
-    learner = begin_training(bench.build(arm.seed), bench, split, arm)
-    notebook.watch(learner)
-    if state is not None:
-        learner.load(state)
+    learner = begin_arm(bench.build(arm.seed), bench, split, arm, notebook, state)
     walk, end = course or (bench.plan.schedule(arm.rank).steps, bench.plan.updates)
-    every = trace_distance(walk)
 
     def shape(step: int) -> float:
         return bench.rates.hold(step) if step < walk else bench.rates.cool(step - walk, end - walk)
 
+    train_on(bench, arm, notebook, learner, split, shape, [walk, end], every=trace_distance(walk), check=check)
+    return learner
+
+
+def begin_arm(
+    net: nn.Module, bench: Bench[Plan], split: Split, arm: Arm, notebook: Notebook, state: dict[str, Any] | None
+) -> Learner:
+    """The training of an arm, at step 0 or where a checkpoint's `state` stands; the notebook watches it."""
+    learner = begin_training(net, bench, split, arm)
+    notebook.watch(learner)
+    if state is not None:
+        learner.load(state)
+    return learner
+
+
+def train_on(
+    bench: Bench[Plan],
+    arm: Arm,
+    notebook: Notebook,
+    learner: Learner,
+    split: Split,
+    factor: Callable[[int], float],
+    marks: Sequence[int],
+    *,
+    every: int,
+    check: Callable[[int], None] | None = None,
+) -> None:
+    """Train a network in which no gate moves up to the last of `marks`, with a trace at each of them and every `every`
+    updates, and checkpoints between. factor: step -> factor on the learning rate; check: called with the step after
+    every trace. Raises TrainingError when the loss stops being finite.
+    """
     saved = time.monotonic()
-    while learner.step < end:
-        mark = next_mark(learner.step, every, [walk, end])
-        loss = learner.run(mark, shape, None, lambda s, v: notebook.progress(arm, s, v, []))
+    while learner.step < marks[-1]:
+        mark = next_mark(learner.step, every, list(marks))
+        loss = learner.run(mark, factor, None, lambda s, v: notebook.progress(arm, s, v, []))
         trace_point(arm, notebook, learner, split, loss, [], bench.metric)
         if check is not None:
             check(learner.step)
         if time.monotonic() - saved > CHECKPOINT_SECONDS:
             notebook.checkpoint(arm, learner.state())
             saved = time.monotonic()
-    return learner
 
 
 def next_mark(step: int, every: int, others: list[int]) -> int:

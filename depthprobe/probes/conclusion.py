@@ -1,7 +1,6 @@
-"""The conclusion of a grow probe: decide on its records, write recipe, model and recommendation."""
+"""What the answers of all probes are made of: how they are asked for, priced, said and written."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -11,37 +10,17 @@ from torch import nn
 from depthprobe.analysis.automatic import decide_automatically
 from depthprobe.analysis.budgets import pareto
 from depthprobe.analysis.decision import Decision
-from depthprobe.analysis.places import value_places
 from depthprobe.analysis.rule import decide
-from depthprobe.analysis.scores import SeedScores
-from depthprobe.analysis.sentence import say
 from depthprobe.analysis.tolerance import TARGET
 from depthprobe.analysis.units import Units
-from depthprobe.analysis.verified import say_verified
 from depthprobe.analysis.within import decide_within
+from depthprobe.config import GrowConfig, ShrinkConfig, WidthConfig
 from depthprobe.errors import TrainingError
-from depthprobe.probes.answer import (
-    Failure,
-    Recommendation,
-    as_json,
-    depth_json,
-    read_failures,
-    read_scores,
-    unpack_scores,
-    within,
-)
+from depthprobe.probes.answer import Failure, Recommendation, depth_json, read_failures
 from depthprobe.probes.bench import Bench, Plan
-from depthprobe.probes.cost import cost_json, verify_macs
-from depthprobe.probes.grow_setup import Setup
-from depthprobe.probes.latencies import as_first_measured, candidate_nets, latency_facts, network_costs
-from depthprobe.probes.notebook import CANDIDATES
-from depthprobe.probes.places import places_json, read_places, say_places
-from depthprobe.probes.plan import GrowPlan
+from depthprobe.probes.latencies import latency_facts
 from depthprobe.probes.result import Result
-from depthprobe.probes.sensitivity import at_rate, better_rates, finished_seeds, repeat_decision, say_sensitivity
-from depthprobe.probes.setup import about_model, recipe_network
 from depthprobe.runs import RunFolder
-from depthprobe.surgery import Duplicate, recipe_to_json
 from depthprobe.training.learner import predict, smaller_rate
 
 
@@ -69,69 +48,45 @@ def highest_chance(bench: Bench[Plan], seeds: int) -> float | None:
     return max((floor for floor in floors if floor is not None), default=None)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Weighed:
-    """The decision on a probe's records, and what it rests on. rows: the candidates with their costs, as plain values;
-    others: the answers at other rates; rank: of the first seed that did not fail; sentence: of a budget, where one
-    was set.
+def rule_for(
+    bench: Bench[Plan],
+    config: GrowConfig | ShrinkConfig | WidthConfig,
+    *,
+    automatic: bool,
+    depths: Sequence[int],
+    current: int,
+    splits: int,
+    guard: float | None = None,
+) -> partial[Decision]:
+    """The rule (`decide`) with all but the scores. automatic: nobody asked for the tolerance, a coarser one may be
+    decided on where the data resolve no better; splits: how many sets of validation examples the seeds have.
     """
-
-    decision: Decision
-    scores: list[SeedScores]
-    failures: list[Failure]
-    seeds: list[int]
-    others: list[dict[str, Any]]
-    depth: dict[str, Any]
-    rank: int
-    sentence: str | None = None
-
-
-def weigh(setup: Setup, folder: RunFolder) -> Weighed:
-    """Decide on the records of a completed probe. Raises TrainingError when every seed failed."""
-    plan, config, metric = setup.bench.plan, setup.config, setup.bench.metric
     tolerance = config.tolerance or TARGET
-    everything = list(folder.records())
-    records = at_rate(everything, 1.0)
-    failures = read_failures(records)
-    seeds = finished_seeds(records, setup.seeds, 1.0)
-    scores = read_scores(records, plan.opened, seeds)
-    if not scores:
-        raise all_failed(setup.bench, folder, failures)
-    ask = partial(
-        decide_automatically if setup.tolerance_auto else decide,
-        depths=plan.depths,
-        current=plan.depths[0],
+    return partial(
+        decide_automatically if automatic else decide,
+        depths=depths,
+        current=current,
         tolerance=tolerance,
         confidence=config.confidence,
-        floor=highest_chance(setup.bench, config.seeds),
-        scale=1.0 if metric.known_scale else tolerance / TARGET,
-        floor_is=FLOORS.get(metric.spec, ""),
+        floor=highest_chance(bench, splits),
+        scale=1.0 if bench.metric.known_scale else tolerance / TARGET,
+        floor_is=FLOORS.get(bench.metric.spec, ""),
+        guard=guard,
     )
-    decision = ask(scores)
-    others: list[dict[str, Any]] = []
-    if config.sensitivity:
-        again = partial(decide, **{**ask.keywords, "tolerance": decision.tolerance})
-        others = repeat_decision(everything, plan.opened, setup.seeds, setup.bench.train.lr, again)
-    rank = setup.seeds.index(scores[0].seed)
-    costs = network_costs(setup.bench, candidate_nets(setup.bench, config.seed, rank, plan.opened))
-    costs = as_first_measured(folder, config.limits, plan.opened, costs)
-    depth, sentence = depth_json(decision, costs, latency_facts(setup.bench), metric.bounds), None
+
+
+def price_depths(
+    bench: Bench[Plan], decision: Decision, costs: Sequence[Mapping[str, Any]], limits: Mapping[str, float]
+) -> tuple[Decision, dict[str, Any], str | None]:
+    """The decision within `limits`, what recommendation.json says under `depth`, and the sentence of a budget (None:
+    none was set). costs: of the candidates, as `network_costs` gives them.
+    """
+    depth = depth_json(decision, costs, latency_facts(bench), bench.metric.bounds)
     mark_pareto(depth["candidates"])
-    if config.limits:
-        decision, sentence = decide_within(
-            decision, depth["candidates"], config.limits, units_of(setup.bench, decision)
-        )
-        depth = {**depth, "recommended": decision.recommended, "best_guess": decision.best_guess}
-    return Weighed(
-        decision=decision,
-        scores=scores,
-        failures=failures,
-        seeds=seeds,
-        others=others,
-        depth=depth,
-        rank=rank,
-        sentence=sentence,
-    )
+    if not limits:
+        return decision, depth, None
+    decision, sentence = decide_within(decision, depth["candidates"], limits, units_of(bench, decision))
+    return decision, {**depth, "recommended": decision.recommended, "best_guess": decision.best_guess}, sentence
 
 
 def mark_pareto(rows: list[dict[str, Any]]) -> None:
@@ -148,79 +103,14 @@ def units_of(bench: Bench[Plan], decision: Decision) -> Units:
     return Units(metric=metric.name, fraction=metric.fraction, tolerance=decision.tolerance)
 
 
-def conclude(
-    setup: Setup, folder: RunFolder, seconds: float, weighed: Weighed, verified: dict[str, Any] | None = None
-) -> Result:
-    """Write recipe, model and, last, the recommendation of a completed probe. verified: what came of `--verify`."""
-    plan, config, metric = setup.bench.plan, setup.config, setup.bench.metric
-    everything = list(folder.records())
-    decision, others, failures = weighed.decision, weighed.others, weighed.failures
-    tolerance, records = config.tolerance or TARGET, at_rate(everything, 1.0)
-    opened = opened_of(plan, decision)
-    net, rank = _saved_network(setup, folder, decision, opened)
-    recipe = plan.recipe(opened, rank)
-    test = score_test(setup.bench, net, rank)
-    notes = [f"seed {f.seed}: {f.what}" for f in failures] + list(decision.reasons) + list(setup.notes)
-    notes += [setup.lr_note] if setup.range_test or setup.bench.own.optimizer else []
-    units = units_of(setup.bench, decision)
-    if decision.tolerance > tolerance:
-        notes.append(
-            f"decided at a tolerance of {units.size(decision.tolerance)}, not the planned {units.size(tolerance)}: "
-            "as measured these data resolve no better; more validation data or seeds would"
-        )
-    notes += better_rates(decision, others, setup.bench.train.lr, units)
-    notes += [*([setup.budget_note] if setup.budget_note else [])]
-    notes += [record["what"] for record in everything if record["kind"] in ("stop", "note")]
-    if len(plan.edits) > 1:
-        orders = {plan.closing_gates(r) for r in range(config.seeds)}
-        notes.append(
-            "the answer holds for the site orders tested: layers were added from the input on, and left "
-            + ("last added first and first added first, in turn" if len(orders) > 1 else "in one order")
-        )
-    if decision.recommended == plan.depths[-1]:
-        copies = 2 * max(edit.copies for edit in plan.edits)
-        notes.append(f"the deepest candidate is the answer: more may pay, --copies {copies} looks further")
-    ended = say_sensitivity(decision, others) if others else []
-    places = _value_places(setup, records, weighed.scores, decision)
-    ended += say_places(places, units) if places else []
-    ended += [say_verified(verified, units)] if verified else []
-    notes += say_unverified(config.verify, verified, everything)
-    recommendation = Recommendation(
-        command="grow",
-        verdict=decision.verdict,
-        sentence=join_sentence(weighed.sentence, ended)
-        or say(
-            decision,
-            metric=metric.name,
-            seeds=len(weighed.seeds),
-            failed_seeds=len({f.seed for f in failures}),
-            notes=ended,
-            fraction=metric.fraction,
-        ),
-        metric=metric.name,
-        tolerance=decision.tolerance,
-        confidence=decision.confidence,
-        resolution=decision.resolution,
-        seeds=weighed.seeds,
-        failed_seeds=sorted({f.seed for f in failures}),
-        depth=weighed.depth,
-        width={"units": []},
-        add=[{"after": edit.unit, "copies": edit.copies} for edit in recipe] if decision.verdict == "deepen" else [],
-        remove=[],
-        control=within(decision.control, metric.bounds),
-        verified=verified,
-        cost=cost_json(
-            plan, config.seeds, everything, seconds, rates=config.rates, verified=verify_macs(weighed.depth)
-        ),
-        gain={"over_current": as_json(decision.gain), "over_control": as_json(decision.gain_over_control)},
-        test=test,
-        sensitivity=others,
-        places=places,
-        notes=notes,
-        fraction=metric.fraction,
+def all_failed(bench: Bench[Plan], folder: RunFolder, failures: list[Failure]) -> TrainingError:
+    """The error of a probe without an answer."""
+    return TrainingError(
+        f"all {len({failure.seed for failure in failures})} seeds failed",
+        where=str(folder.path),
+        found="; ".join(f"seed {f.seed}: {f.what}" for f in failures[:3]),
+        hint=smaller_rate(bench.train, bench.own),
     )
-    _write_answer(setup, folder, recipe, net, rank, recommendation)
-    return Result(folder.path, recommendation, net)
 
 
 def say_unverified(asked: bool, verified: dict[str, Any] | None, records: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -233,76 +123,27 @@ def say_unverified(asked: bool, verified: dict[str, Any] | None, records: Sequen
     return notes
 
 
+def say_coarser(decision: Decision, planned: float, units: Units) -> list[str]:
+    """That the data resolve no better than a coarser tolerance, where it was decided at one."""
+    if decision.tolerance <= planned:
+        return []
+    return [
+        f"decided at a tolerance of {units.size(decision.tolerance)}, not the planned {units.size(planned)}: "
+        "as measured these data resolve no better; more validation data or seeds would"
+    ]
+
+
 def join_sentence(sentence: str | None, notes: Sequence[str]) -> str | None:
     """A sentence of a budget with what a sentence ends with; None where there is none."""
     return None if sentence is None else "; ".join([sentence.removesuffix("."), *notes]) + "."
 
 
-def _value_places(
-    setup: Setup, records: Sequence[Mapping[str, Any]], scores: list[SeedScores], decision: Decision
-) -> list[dict[str, Any]]:
-    """What the copies of one stage or site are worth alone; nothing without `--by`."""
-    places = setup.bench.plan.places
-    read = read_places(records, places, scores, unpack_scores) if places else []
-    if not read:
-        return []
-    values = value_places(
-        read,
-        tolerance=decision.tolerance,
-        confidence=decision.confidence,
-        scale=1.0 if setup.bench.metric.known_scale else decision.tolerance / TARGET,
-    )
-    return places_json(places, values)
-
-
-def _write_answer(
-    setup: Setup, folder: RunFolder, recipe: list[Duplicate], net: nn.Module, rank: int, recommendation: Recommendation
-) -> None:
-    """The recommendation last: a run is finished when it is there."""
-    text = recipe_to_json(recipe)
-    about = about_model(
-        setup.model,
-        setup.data_source,
-        setup.data,
-        split={"seed": setup.config.split_seed, "fold": rank % setup.folds, "folds": setup.folds},
-        scaled=setup.bench.split(rank),
-        train=setup.bench.train,
-        recipe=text,
-        device=str(setup.bench.accelerator.device),
-    )
-    folder.write_text("recipe.json", text)
+def write_answer(folder: RunFolder, about: Mapping[str, Any], net: nn.Module, recommendation: Recommendation) -> Result:
+    """Recipe, model and the recommendation last: a run is finished when it is there. about: of `about_model`."""
+    folder.write_text("recipe.json", about["recipe"])
     folder.write_torch("model.pt", {"state_dict": net.state_dict(), "depthprobe": about})
     folder.write_json("recommendation.json", recommendation.to_json())
-
-
-def all_failed(bench: Bench[Plan], folder: RunFolder, failures: list[Failure]) -> TrainingError:
-    """The error of a probe without an answer."""
-    return TrainingError(
-        f"all {len({failure.seed for failure in failures})} seeds failed",
-        where=str(folder.path),
-        found="; ".join(f"seed {f.seed}: {f.what}" for f in failures[:3]),
-        hint=smaller_rate(bench.train, bench.own),
-    )
-
-
-def opened_of(plan: GrowPlan, decision: Decision) -> int:
-    """Open gates of the advised network, or of the present one."""
-    depth = decision.recommended if decision.recommended is not None else decision.current
-    return plan.opened[plan.depths.index(depth)]
-
-
-def _saved_network(setup: Setup, folder: RunFolder, decision: Decision, opened: int) -> tuple[nn.Module, int]:
-    """The cooled network of the first seed that did not fail, at `opened` gates on its way down; for the base depth the
-    control's where that is the better of the two on validation data.
-    """
-    control = opened == 0 and decision.control.value >= decision.candidates[0].value
-    name = "control" if control else opened
-    saved = folder.read_torch(f"{CANDIDATES}/{name}.pt")
-    rank = int(saved["rank"])
-    example = setup.bench.split(rank).train.x[:2]
-    net = recipe_network(setup.bench.build(saved["seed"]), setup.bench.plan.recipe(opened, rank), example)
-    net.load_state_dict(saved["state_dict"])
-    return net, rank
+    return Result(folder.path, recommendation, net)
 
 
 def score_test(bench: Bench[Plan], net: nn.Module, rank: int) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from depthprobe.probes.answer import Failure, find_collapse
 from depthprobe.probes.arms import run_grow_arm
 from depthprobe.probes.bench import Arm
 from depthprobe.probes.budget import must_stop
-from depthprobe.probes.conclusion import Weighed, chance, conclude, opened_of, weigh
+from depthprobe.probes.conclusion import chance
+from depthprobe.probes.grow_answer import Weighed, conclude, opened_of, weigh
 from depthprobe.probes.grow_setup import Setup, create_run, reopen, set_up
 from depthprobe.probes.listener import Listener
 from depthprobe.probes.notebook import RunNotebook

@@ -12,7 +12,7 @@ from torch import nn
 
 from depthprobe.analysis.tolerance import Tolerance, auto_tolerance
 from depthprobe.analysis.within import check_reachable
-from depthprobe.config import GrowConfig, ShrinkConfig, TrainConfig, WidthConfig
+from depthprobe.config import GrowConfig, TrainConfig
 from depthprobe.errors import ModelError, RunFolderError
 from depthprobe.inputs import Dataset, InMemoryModel, ModelSource, as_tokens, fit_to_data, is_small
 from depthprobe.inputs.memory_model import name_some, undrawn
@@ -21,25 +21,23 @@ from depthprobe.probes.budget import Fit, Size, fit, resized, say_fit, thin
 from depthprobe.probes.cost import Forecast, Prices, forecast
 from depthprobe.probes.environment import describe_environment
 from depthprobe.probes.outline import outline
-from depthprobe.probes.own import Asked, Own, check_targets, open_own, try_out
+from depthprobe.probes.own import Asked, Own, open_checked, try_out
 from depthprobe.probes.plan import GrowPlan, grown, plan_grow
 from depthprobe.probes.rate import RateChoice, find_rate
 from depthprobe.probes.sensitivity import probe_arms
 from depthprobe.probes.setup import (
     DataSource,
     Source,
-    check_outputs,
     check_same_data,
     choose_augment,
     other_model,
     split_by_rank,
 )
 from depthprobe.probes.timing import SECONDS, time_probe
+from depthprobe.probes.tolerance import fix_tolerance, say_tolerance
 from depthprobe.runs import RunFolder
 from depthprobe.training.batches import Batches
 from depthprobe.training.device import open_device
-from depthprobe.training.metric_source import check_kept, check_tolerance
-from depthprobe.training.metrics import Metric
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +119,7 @@ def set_up(
     network = model.build(config.seed)
     data = as_tokens(data, network)
     asked = asked or Asked()
-    draft = _draft(model, data, network, config, train, accelerator, partial(_open_own, model, data, asked=asked))
+    draft = _draft(model, data, network, config, train, accelerator, partial(open_checked, model, data, asked=asked))
     own = draft.own
     if timed:
         _try_out(model, draft, config)
@@ -138,8 +136,7 @@ def set_up(
             draft = _draft(model, data, network, config, resolved, accelerator, lambda *_: own)
     auto, folds, examples = draft.tolerance, draft.folds, len(draft.bench.split(0).valid)
     automatic = config.tolerance is None
-    config = replace(config, metric=own.metric.spec)
-    config = replace(config, tolerance=config.tolerance if config.tolerance is not None else round(auto.value, 4))
+    config = fix_tolerance(config, auto, own.metric)
     return Setup(
         model=model,
         data_source=source,
@@ -205,24 +202,6 @@ def _draft(
         metric=own.metric,
     )
     return _Draft(bench=bench, own=own, tolerance=tolerance, folds=folds)
-
-
-def _open_own(
-    model: Source,
-    data: Dataset,
-    network: nn.Module,
-    example: torch.Tensor,
-    config: GrowConfig,
-    train: TrainConfig,
-    *,
-    asked: Asked,
-) -> Own:
-    own = open_own(model, data, train, config.metric, asked)
-    check_tolerance(config.tolerance, own.metric)
-    check_kept(config.limits, own.metric)
-    if check_targets(network, example, data, own):
-        check_outputs(network, example, data)
-    return own
 
 
 def _try_out(model: Source, draft: _Draft, config: GrowConfig) -> None:
@@ -294,26 +273,6 @@ def _say_undrawn(model: Source) -> tuple[str, ...]:
     names = undrawn(model.module) if isinstance(model, InMemoryModel) else []
     said = f"no reset_parameters() draws {name_some(names)}: every training begins with the values of the module there"
     return (said,) if names else ()
-
-
-def say_tolerance(
-    config: GrowConfig | ShrinkConfig | WidthConfig, auto: Tolerance, examples: int, folds: int, metric: Metric
-) -> str:
-    """The tolerance in words: where it comes from, and what a finer one would take."""
-    if not metric.known_scale:
-        return f"tolerance {config.tolerance:g} of {metric.name} (as asked)"
-    per = f"{examples} validation examples{' per seed' if folds > 1 else ''} and {config.seeds} seeds"
-    if config.tolerance is not None and abs(config.tolerance - round(auto.value, 4)) > 1e-9:
-        reach = auto.resolvable
-        finer = "" if reach <= config.tolerance else f"; {per} resolve about {reach:.4f} only"
-        return f"tolerance {config.tolerance:.4f} (as asked){finer}"
-    if auto.value <= auto.target:
-        return f"tolerance {auto.value:.4f}: {per} can resolve it"
-    needed, seeds = auto.both_needed or (examples, config.seeds)
-    return (
-        f"tolerance {auto.value:.4f}: the smallest step that {per} can be expected to resolve; "
-        f"{auto.target:g} would take about {seeds} seeds with {needed} examples{' each' if folds > 1 else ''}"
-    )
 
 
 def create_run(setup: Setup, out: Path | None) -> RunFolder:

@@ -9,14 +9,14 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from depthprobe.config import TrainConfig
+from depthprobe.config import GrowConfig, ShrinkConfig, TrainConfig, WidthConfig
 from depthprobe.errors import ConfigError, DataError, ModelError, RunFolderError, TrainingError, UserCodeError
 from depthprobe.inputs import Dataset, Split
 from depthprobe.inputs.overrides import Overrides, check_function
-from depthprobe.probes.setup import Source
+from depthprobe.probes.setup import Source, check_outputs
 from depthprobe.training.batches import Augment, Batches
 from depthprobe.training.learner import Learner, predict
-from depthprobe.training.metric_source import open_metric
+from depthprobe.training.metric_source import check_kept, check_tolerance, open_metric
 from depthprobe.training.metrics import ACCURACY, PYTHON, Metric
 from depthprobe.training.rates import Rates, make_rates
 
@@ -87,6 +87,24 @@ def open_own(model: Source, data: Dataset, train: TrainConfig, metric: str | Non
     if measured.sha256 or measured.spec == PYTHON:
         notes.append(f"metric {measured.name} from {short(measured.spec.rpartition(':')[0] or PYTHON)}")
     return Own(functions=functions, rates=make_rates(functions), metric=measured, notes=tuple(notes), origins=origins)
+
+
+def open_checked(
+    model: Source,
+    data: Dataset,
+    network: nn.Module,
+    example: Tensor,
+    config: GrowConfig | ShrinkConfig | WidthConfig,
+    train: TrainConfig,
+    asked: Asked,
+) -> Own:
+    """`open_own`, its metric checked against tolerance and limits, and the outputs of `network` against the targets."""
+    own = open_own(model, data, train, config.metric, asked)
+    check_tolerance(config.tolerance, own.metric)
+    check_kept(config.limits, own.metric)
+    if check_targets(network, example, data, own):
+        check_outputs(network, example, data)
+    return own
 
 
 def _choose(model: Source, asked: Asked) -> tuple[Overrides, list[str]]:

@@ -1,7 +1,7 @@
 """The answer of a shrink probe: what can go, by name, and the smaller network."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
@@ -11,41 +11,32 @@ from depthprobe.analysis.budgets import accelerates_at, compare_speed
 from depthprobe.analysis.decision import Decision
 from depthprobe.analysis.sentence import say
 from depthprobe.analysis.tolerance import TARGET
-from depthprobe.analysis.units import Units
 from depthprobe.analysis.verified import say_verified
-from depthprobe.analysis.within import decide_within
 from depthprobe.graph.costs import count_weight_layers
-from depthprobe.probes.answer import (
-    Failure,
-    Recommendation,
-    as_json,
-    depth_json,
-    read_failures,
-    within,
-)
-from depthprobe.probes.bench import Plan
+from depthprobe.probes.answer import Failure, Recommendation, as_json, read_failures, within
 from depthprobe.probes.conclusion import (
     all_failed,
     join_sentence,
-    mark_pareto,
+    price_depths,
+    say_coarser,
     say_unverified,
     score_test,
     units_of,
+    write_answer,
 )
 from depthprobe.probes.cost import verify_macs
-from depthprobe.probes.latencies import as_first_measured, candidate_nets, latency_facts, network_costs
+from depthprobe.probes.latencies import as_first_measured, candidate_nets, network_costs
 from depthprobe.probes.notebook import CANDIDATES
 from depthprobe.probes.result import Result
 from depthprobe.probes.sensitivity import at_rate
-from depthprobe.probes.setup import about_model, recipe_network
+from depthprobe.probes.setup import recipe_network
 from depthprobe.probes.shrink_arms import LOOK
 from depthprobe.probes.shrink_cost import shrink_cost
 from depthprobe.probes.shrink_scores import PRESENT, decide_on, read_measured
 from depthprobe.probes.shrink_setup import Records, ShrinkSetup
 from depthprobe.probes.shrink_whole import AGAIN, CONTROL, FILE, read_whole
-from depthprobe.probes.trained import compose, removals
+from depthprobe.probes.trained import removals
 from depthprobe.runs import RunFolder
-from depthprobe.surgery import recipe_to_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +61,7 @@ class Weighed:
 
 def weigh_shrink(setup: ShrinkSetup, folder: RunFolder) -> Weighed:
     """Decide on the records of a completed probe. Raises TrainingError when every seed failed."""
-    config, metric, idle, plan = setup.config, setup.bench.metric, setup.model.idle, setup.bench.plan
+    config, idle, plan = setup.config, setup.model.idle, setup.bench.plan
     records = at_rate(list(folder.records()), 1.0)
     failures, measured = read_failures(records), read_measured(setup, records)
     if not measured.scores:
@@ -82,13 +73,7 @@ def weigh_shrink(setup: ShrinkSetup, folder: RunFolder) -> Weighed:
         inner, decision = decision, decision.having_dropped(count_weight_layers(whole))
         nets, opened = chain(nets, [whole]), [*opened, plan.base.opened]
     costs = as_first_measured(folder, config.limits, decision.depths, network_costs(setup.bench, nets))
-    depth, sentence = depth_json(decision, costs, latency_facts(setup.bench), metric.bounds), None
-    mark_pareto(depth["candidates"])
-    if config.limits:
-        decision, sentence = decide_within(
-            decision, depth["candidates"], config.limits, units_of(setup.bench, decision)
-        )
-        depth = {**depth, "recommended": decision.recommended, "best_guess": decision.best_guess}
+    decision, depth, sentence = price_depths(setup.bench, decision, costs, config.limits)
     index = decision.depths.index(decision.recommended if decision.verdict == "shrink" else decision.current)
     removed = [*idle, *plan.removed(opened[index])] if decision.verdict == "shrink" else []
     values = [estimate.value for estimate in decision.candidates]
@@ -160,29 +145,14 @@ def conclude_shrink(
         remove=removed,
         control=within(decision.control, metric.bounds),
         verified=verified,
-        cost=shrink_cost(
-            setup.bench,
-            records,
-            seconds,
-            verified=verify_macs(weighed.depth),
-        ),
+        cost=shrink_cost(setup.bench, records, seconds, verified=verify_macs(weighed.depth)),
         gain={"over_current": as_json(decision.gain), "over_control": as_json(decision.gain_over_control)},
         test={**score_test(setup.bench, net, rank), "before": score_test(setup.bench, setup.model.whole(), 0)["value"]},
         notes=notes,
         fraction=metric.fraction,
         ranking=[row.to_json() for row in setup.ranking],
     )
-    _write(setup, folder, removed, net, recommendation)
-    return Result(folder.path, recommendation, net)
-
-
-def measured_by_all(records: Records, plan: Plan, seeds: Sequence[int]) -> list[int]:
-    """Numbers of open gates, ascending, that every one of `seeds` measured: a walk may have been given up early."""
-    done = {
-        seed: {r["opened"] for r in records if (r["kind"], r.get("walk"), r["seed"]) == ("measurement", "down", seed)}
-        for seed in seeds
-    }
-    return [count for count in plan.opened if all(count in mine for mine in done.values())]
+    return write_answer(folder, setup.about(removals(removed)), net, recommendation)
 
 
 def kept_network(setup: ShrinkSetup, folder: RunFolder, weighed: Weighed) -> tuple[nn.Module, int]:
@@ -202,16 +172,6 @@ def kept_network(setup: ShrinkSetup, folder: RunFolder, weighed: Weighed) -> tup
     net = recipe_network(setup.model.build(), recipe, setup.bench.split(rank).train.x[:2])
     net.load_state_dict(saved["state_dict"])
     return net, rank
-
-
-def say_coarser(decision: Decision, planned: float, units: Units) -> list[str]:
-    """That the data resolve no better than a coarser tolerance, where it was decided at one."""
-    if decision.tolerance <= planned:
-        return []
-    return [
-        f"decided at a tolerance of {units.size(decision.tolerance)}, not the planned {units.size(planned)}: "
-        "as measured these data resolve no better; more validation data or seeds would"
-    ]
 
 
 def _say_course(setup: ShrinkSetup, weighed: Weighed, records: Records, noted: Records) -> list[str]:
@@ -240,27 +200,3 @@ def _say_removed(idle: Sequence[str], removed: Sequence[str]) -> list[str]:
 def _list(names: Sequence[str], most: int = 6) -> str:
     shown = ", ".join(names[:most])
     return f"{shown} and {len(names) - most} more" if len(names) > most else shown
-
-
-def _write(
-    setup: ShrinkSetup, folder: RunFolder, removed: Sequence[str], net: nn.Module, recommendation: Recommendation
-) -> None:
-    """The recommendation last: a run is finished when it is there."""
-    recipe = compose(setup.model.recipe, removals(removed))
-    text = recipe_to_json(recipe)
-    about = about_model(
-        setup.model.source,
-        setup.data_source,
-        setup.data,
-        split=setup.split_of,
-        scaled=setup.bench.split(0),
-        train=replace(
-            setup.bench.train,
-            lr=setup.model.rate_for(setup.bench.train.optimizer) or setup.bench.train.lr,
-        ),
-        recipe=text,
-        device=str(setup.bench.accelerator.device),
-    )
-    folder.write_text("recipe.json", text)
-    folder.write_torch("model.pt", {"state_dict": net.state_dict(), "depthprobe": about})
-    folder.write_json("recommendation.json", recommendation.to_json())

@@ -1,6 +1,5 @@
 """The arms of a shrink probe: the walk with a look at every hold, the long branch that decides."""
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -14,14 +13,8 @@ from depthprobe.config import TrainConfig
 from depthprobe.errors import TrainingError
 from depthprobe.inputs import Split
 from depthprobe.probes.answer import unpack_scores
-from depthprobe.probes.arms import (
-    CHECKPOINT_SECONDS,
-    next_mark,
-    run_stairs,
-    trace_distance,
-    trace_point,
-)
-from depthprobe.probes.bench import Arm, Bench, begin_training, undisturbed
+from depthprobe.probes.arms import begin_arm, run_stairs, trace_distance, train_on
+from depthprobe.probes.bench import Arm, Bench, undisturbed
 from depthprobe.probes.holds import branch_and_cool, measure, measurement
 from depthprobe.probes.notebook import RunNotebook
 from depthprobe.probes.setup import recipe_network
@@ -133,24 +126,12 @@ def run_branch_arm(
     else:
         network = recipe_network(bench.build(arm.seed), plan.recipe(opened, arm.rank), split.train.x[:2])
         network.load_state_dict(read_walk(notebook.folder, opened))
-    learner = begin_training(network, bench, split, arm)
-    notebook.watch(learner)
-    if state is not None:
-        learner.load(state)
-    every, saved = trace_distance(steps), time.monotonic()
+    learner = begin_arm(network, bench, split, arm, notebook, state)
     try:
-        while learner.step < steps:
-            mark = next_mark(learner.step, every, [steps])
-            loss = learner.run(
-                mark,
-                lambda step: bench.rates.cool(step, steps),
-                None,
-                lambda step, value: notebook.progress(arm, step, value, []),
-            )
-            trace_point(arm, notebook, learner, split, loss, [], bench.metric)
-            if time.monotonic() - saved > CHECKPOINT_SECONDS:
-                notebook.checkpoint(arm, learner.state())
-                saved = time.monotonic()
+        train_on(
+            bench, arm, notebook, learner, split,
+            lambda step: bench.rates.cool(step, steps), [steps], every=trace_distance(steps),
+        )  # fmt: skip
         scores = measure(learner, split, bench.metric)
     except TrainingError as error:
         what = f"seed {arm.seed}, {plan.depth_of(opened)} layers: {error.what}"

@@ -2,19 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
-from depthprobe.analysis.automatic import BLUNTEST, decide_automatically
+from depthprobe.analysis.automatic import BLUNTEST
 from depthprobe.analysis.crossfit import cross_fit
 from depthprobe.analysis.decision import Decision
-from depthprobe.analysis.rule import decide
 from depthprobe.analysis.scores import FloatArray, SeedScores
 from depthprobe.analysis.tolerance import TARGET, Assumptions, resolvable
 from depthprobe.probes.answer import read_failures, unpack_scores
 from depthprobe.probes.bench import Arm
-from depthprobe.probes.conclusion import FLOORS, highest_chance
+from depthprobe.probes.conclusion import rule_for
 from depthprobe.probes.sensitivity import at_rate
 from depthprobe.probes.shrink_arms import AS_IT_IS, DOWN, LOOK, branch_kind, is_ahead
 from depthprobe.probes.shrink_plan import ShrinkPlan
@@ -130,17 +128,14 @@ def decide_on(setup: ShrinkSetup, measured: Measured) -> Decision:
     """The rule's decision. The present network counts as it is at its best: a smaller one must not win by its longer
     training, nor because fine-tuning hurts.
     """
-    plan, config, metric = setup.bench.plan, setup.config, setup.bench.metric
-    tolerance = config.tolerance or TARGET
-    ask = partial(
-        decide_automatically if setup.tolerance_auto else decide,
+    plan = setup.bench.plan
+    ask = rule_for(
+        setup.bench,
+        setup.config,
+        automatic=setup.tolerance_auto,
         depths=[plan.depth_of(count) for count in measured.opened],
         current=plan.base.depth,
-        tolerance=tolerance,
-        confidence=config.confidence,
-        floor=highest_chance(setup.bench, 1),
-        scale=1.0 if metric.known_scale else tolerance / TARGET,
-        floor_is=FLOORS.get(metric.spec, ""),
+        splits=1,
         guard=GUARD,
     )
     return ask(measured.scores)

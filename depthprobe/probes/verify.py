@@ -1,6 +1,5 @@
 """`--verify`: the advised and the present architecture, trained from scratch with the same seeds and steps."""
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -15,8 +14,8 @@ from depthprobe.analysis.verified import compare_verified
 from depthprobe.config import TrainConfig
 from depthprobe.graph.costs import count_weight_layers
 from depthprobe.probes.answer import read_failures, unpack_scores
-from depthprobe.probes.arms import CHECKPOINT_SECONDS, next_mark, trace_distance, trace_point
-from depthprobe.probes.bench import Arm, Bench, Notebook, Plan, begin_training
+from depthprobe.probes.arms import begin_arm, trace_distance, train_on
+from depthprobe.probes.bench import Arm, Bench, Notebook, Plan
 from depthprobe.probes.conclusion import highest_chance
 from depthprobe.probes.holds import measure, measurement
 from depthprobe.probes.listener import Listener
@@ -77,23 +76,12 @@ def run_verify_arm(
 ) -> Learner:
     """One conventional training, measured at its end."""
     split, steps = bench.split(arm.rank), bench.plan.steps
-    learner = begin_training(build[arm.kind](arm.seed), replace(bench, train=train, teacher=None), split, arm)
-    notebook.watch(learner)
-    if state is not None:
-        learner.load(state)
-    every, saved = trace_distance(steps), time.monotonic()
-    while learner.step < steps:
-        mark = next_mark(learner.step, every, [steps])
-        loss = learner.run(
-            mark,
-            lambda step: bench.rates.whole(train.lr_shape, step, steps),
-            None,
-            lambda step, value: notebook.progress(arm, step, value, []),
-        )
-        trace_point(arm, notebook, learner, split, loss, [], bench.metric)
-        if time.monotonic() - saved > CHECKPOINT_SECONDS:
-            notebook.checkpoint(arm, learner.state())
-            saved = time.monotonic()
+    scratch = replace(bench, train=train, teacher=None)
+    learner = begin_arm(build[arm.kind](arm.seed), scratch, split, arm, notebook, state)
+    train_on(
+        bench, arm, notebook, learner, split,
+        lambda step: bench.rates.whole(train.lr_shape, step, steps), [steps], every=trace_distance(steps),
+    )  # fmt: skip
     scores = measure(learner, split, bench.metric)
     depth = count_weight_layers(learner.net)
     notebook.record(measurement(arm, learner, scores, walk=arm.kind, opened=0, depth=depth, valid_id=split.valid_id))

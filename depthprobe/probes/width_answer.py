@@ -1,7 +1,6 @@
 """The answer of a width probe: the recommendation, and the narrower network."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from torch import nn
@@ -10,19 +9,15 @@ from depthprobe.analysis.units import Units
 from depthprobe.analysis.verified import say_verified
 from depthprobe.analysis.width_sentence import reasons_of_width, say_width
 from depthprobe.probes.answer import Recommendation, as_json, within
-from depthprobe.probes.conclusion import say_unverified, score_test, units_of
+from depthprobe.probes.conclusion import say_coarser, say_unverified, score_test, units_of, write_answer
 from depthprobe.probes.notebook import CANDIDATES
 from depthprobe.probes.profiles import skeleton
 from depthprobe.probes.result import Result
-from depthprobe.probes.setup import about_model
-from depthprobe.probes.shrink_answer import say_coarser
-from depthprobe.probes.trained import compose
 from depthprobe.probes.verify import ADVISED, CURRENT
 from depthprobe.probes.width_plan import WidthPlan
 from depthprobe.probes.width_setup import WidthSetup, price_hold
 from depthprobe.probes.width_weigh import Weighed
 from depthprobe.runs import RunFolder
-from depthprobe.surgery import recipe_to_json
 
 Records = Sequence[Mapping[str, Any]]
 
@@ -65,8 +60,7 @@ def conclude_width(
         notes=[*_notes(setup, weighed, units), *say_unverified(config.verify, verified, records)],
         fraction=metric.fraction,
     )
-    _write(setup, folder, kept, net, recommendation)
-    return Result(folder.path, recommendation, net)
+    return write_answer(folder, setup.about(plan.recipe(kept)), net, recommendation)
 
 
 def depth_json(plan: WidthPlan, row: Mapping[str, Any], latency: Mapping[str, Any]) -> dict[str, Any]:
@@ -132,24 +126,3 @@ def _say_profile(plan: WidthPlan) -> str:
         "units are unevenly wide, as their readers can do with: at each ratio together with at most the "
         "multiply-accumulates of that share of the channels everywhere"
     )
-
-
-def _write(setup: WidthSetup, folder: RunFolder, percent: int, net: nn.Module, recommendation: Recommendation) -> None:
-    """The recommendation last: a run is finished when it is there."""
-    text = recipe_to_json(compose(setup.model.recipe, setup.bench.plan.recipe(percent)))
-    about = about_model(
-        setup.model.source,
-        setup.data_source,
-        setup.data,
-        split=setup.split_of,
-        scaled=setup.bench.split(0),
-        train=replace(
-            setup.bench.train,
-            lr=setup.model.rate_for(setup.bench.train.optimizer) or setup.bench.train.lr,
-        ),
-        recipe=text,
-        device=str(setup.bench.accelerator.device),
-    )
-    folder.write_text("recipe.json", text)
-    folder.write_torch("model.pt", {"state_dict": net.state_dict(), "depthprobe": about})
-    folder.write_json("recommendation.json", recommendation.to_json())

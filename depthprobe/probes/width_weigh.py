@@ -2,24 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from depthprobe.analysis.automatic import decide_automatically
 from depthprobe.analysis.budgets import accelerates_at, compare_speed
 from depthprobe.analysis.decision import Decision
-from depthprobe.analysis.rule import decide
 from depthprobe.analysis.scores import SeedScores
 from depthprobe.analysis.tolerance import TARGET
 from depthprobe.analysis.width_sentence import say_narrowing
 from depthprobe.analysis.within import decide_within
 from depthprobe.probes.answer import Failure, read_failures, unpack_scores, within
-from depthprobe.probes.conclusion import FLOORS, all_failed, highest_chance, mark_pareto, units_of
+from depthprobe.probes.conclusion import all_failed, mark_pareto, rule_for, units_of
 from depthprobe.probes.latencies import as_first_measured, latency_facts, network_costs
 from depthprobe.probes.profiles import skeleton
-from depthprobe.probes.shrink_answer import measured_by_all
+from depthprobe.probes.width_plan import WidthPlan
 from depthprobe.probes.width_setup import WidthSetup
 from depthprobe.runs import RunFolder
 
@@ -61,7 +58,10 @@ def weigh_width(setup: WidthSetup, folder: RunFolder) -> Weighed:
         raise all_failed(setup.bench, folder, failures)
     percents = measured_by_all(records, plan, alive)
     scores, trained_on = longest_trained(read_walks(records, percents, alive))
-    decision, planned = _decide(setup, scores, percents), config.tolerance or TARGET
+    ask = rule_for(
+        setup.bench, config, automatic=setup.tolerance_auto, depths=percents, current=plan.base.opened, splits=1
+    )
+    decision, planned = ask(scores), config.tolerance or TARGET
     rows, sentence = as_first_measured(folder, config.limits, percents, candidate_rows(setup, decision)), None
     if config.limits:
         uneven = plan.profile == "uneven"
@@ -86,20 +86,13 @@ def weigh_width(setup: WidthSetup, folder: RunFolder) -> Weighed:
     )
 
 
-def _decide(setup: WidthSetup, scores: list[SeedScores], percents: list[int]) -> Decision:
-    config, metric = setup.config, setup.bench.metric
-    tolerance = config.tolerance or TARGET
-    ask = partial(
-        decide_automatically if setup.tolerance_auto else decide,
-        depths=percents,
-        current=setup.bench.plan.base.opened,
-        tolerance=tolerance,
-        confidence=config.confidence,
-        floor=highest_chance(setup.bench, 1),
-        scale=1.0 if metric.known_scale else tolerance / TARGET,
-        floor_is=FLOORS.get(metric.spec, ""),
-    )
-    return ask(scores)
+def measured_by_all(records: Records, plan: WidthPlan, seeds: Sequence[int]) -> list[int]:
+    """Percents, ascending, that every one of `seeds` measured: a walk may have been given up early."""
+    done = {
+        seed: {r["opened"] for r in records if (r["kind"], r.get("walk"), r["seed"]) == ("measurement", "down", seed)}
+        for seed in seeds
+    }
+    return [percent for percent in plan.opened if all(percent in mine for mine in done.values())]
 
 
 def read_walks(records: Records, percents: Sequence[int], seeds: Sequence[int]) -> list[SeedScores]:

@@ -326,3 +326,32 @@ def test_what_to_type_when_torch_pruning_is_missing(planted, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch_pruning", None)
     with pytest.raises(EditError, match=r"pip install 'depthprobe\[width\]'"):
         dp.width(planted, "digits", **FEW)
+
+
+class TokenNet(nn.Module):
+    """Rows of token ids -> two classes."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed = nn.Embedding(20, 16)
+        self.hidden, self.head = nn.Linear(16, 32), nn.Linear(32, 2)
+
+    def forward(self, tokens):
+        return self.head(torch.relu(self.hidden(self.embed(tokens).mean(1))))
+
+
+def test_a_network_of_token_ids_is_narrowed():
+    """Ids that come as whole floats, as from a .npz, are looked up and not scaled."""
+    torch.manual_seed(0)
+    tokens = torch.randint(0, 20, (600, 8))
+    low = ((tokens < 10).sum(1) > 4).long()
+    network = TokenNet()
+    optimizer = torch.optim.Adam(network.parameters(), 0.01)
+    for _ in range(200):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(network(tokens), low).backward()
+        optimizer.step()
+    x, y = tokens.float().numpy(), low.numpy()
+    result = dp.width(network, {"train": (x[:400], y[:400]), "test": (x[400:], y[400:])}, **{**FEW, "lr": 0.01})
+    assert result.recommendation.test["before"] > 0.9
+    assert {row["name"] for row in result.recommendation.width["units"]} == {"hidden"}
