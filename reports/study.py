@@ -1,9 +1,10 @@
 """A run of tune as frozen values: the answer, what was confirmed, what mattered, Optuna's plots."""
 
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 from depthprobe.reports.provenance import config_text, view_study_facts
@@ -83,17 +84,16 @@ def view_study(run: Run) -> StudyView:
 
 def _view(run: Run) -> StudyView:
     answer = run.recommendation
-    spec, data = str(run.config["model"]["spec"]), str(run.config["data"]["spec"])
     plots = json.loads((run.path / "plots.json").read_text(encoding="utf-8"))
     return StudyView(
         name=run.path.absolute().name,
         model=short_model(run.config["model"]),
-        data=PurePath(data).name,
+        data=PurePath(str(run.config["data"]["spec"])).name,
         verdict=str(answer["verdict"]),
         sentence=str(answer["sentence"]),
         meaning=MEANINGS[answer["verdict"]],
         metric=str(answer["metric"]),
-        use=f"depthprobe grow {spec} --dataset {data} --config {run.path / answer['config_file']}",
+        use=_use(run.config, run.path / answer["config_file"]),
         tiles=_tiles(answer),
         confirmed=tuple(_confirmed(row, answer["best"]["trial"]) for row in answer["confirmed"]),
         importance=tuple((str(name), float(share)) for name, share in answer["importance"]["values"].items()),
@@ -106,6 +106,16 @@ def _view(run: Run) -> StudyView:
         best_file=(run.path / answer["config_file"]).read_text(encoding="utf-8"),
         config=config_text(run),
     )
+
+
+def _use(config: Mapping[str, Any], file: Path) -> str:
+    """The command that takes the schedule: the model and the data of the study, the settings of `file`."""
+    model, data = config["model"], config["data"]
+    options = [("--model-args", f"{name}={value}") for name, value in (model.get("args") or {}).items()]
+    options += [("--dataset", data["spec"]), ("--data-dir", data.get("data_dir"))]
+    options += [("--limit-train", data.get("limit_train")), ("--image-size", data.get("image_size"))]
+    words = [str(word) for pair in [*options, ("--config", file)] if pair[1] is not None for word in pair]
+    return shlex.join(["depthprobe", "grow", str(model["spec"]), *words])
 
 
 def _tiles(answer: Mapping[str, Any]) -> tuple[Tile, ...]:

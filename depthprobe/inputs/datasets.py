@@ -1,6 +1,5 @@
 """Data sets by name, by folder, by file: opened, checked, and held in memory."""
 
-import difflib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from depthprobe.inputs.downloads import fetch_files, find_cifar, find_idx_files
 from depthprobe.inputs.examples import Dataset, Examples, Split, hash_examples
 from depthprobe.inputs.folders import read_image_folder
 from depthprobe.inputs.idx import read_idx_pair
+from depthprobe.inputs.lookup import KNOWN, find_path, find_program
 from depthprobe.inputs.npz import read_npz
 from depthprobe.inputs.pyfiles import split_file_spec
 from depthprobe.inputs.splits import is_small, limit_examples, split_dataset
@@ -21,7 +21,6 @@ from depthprobe.inputs.userdata import read_user_data
 
 __all__ = ["KNOWN", "Dataset", "Examples", "Split", "is_small", "open_dataset", "split_dataset"]
 
-KNOWN = ("digits", "mnist", "fashion-mnist", "cifar10", "cifar100")
 _FASHION = "T-shirt/top,Trouser,Pullover,Dress,Coat,Sandal,Shirt,Sneaker,Bag,Ankle boot"
 _CLASSES = {"mnist": tuple("0123456789"), "fashion-mnist": tuple(_FASHION.split(","))}
 _Read = tuple[Mapping[str, Examples], tuple[str, ...], str]
@@ -99,8 +98,8 @@ def _read(spec: str, data_dir: Path | None, image_size: int | None) -> _Read:
         return {"train": train, "test": test}, names, str(path)
     file = split_file_spec(spec)
     if file is not None:
-        return *read_user_data(*file, spec), spec
-    path = _find_path(spec, data_dir)
+        return *read_user_data(find_program(file[0], spec, data_dir), file[1], spec), spec
+    path = find_path(spec, data_dir)
     if path.is_dir():
         return *read_image_folder(path, image_size=image_size), str(path)
     if path.suffix != ".npz":
@@ -118,30 +117,6 @@ def _read_digits() -> _Read:
     x = digits.images.reshape(-1, 1, 8, 8) / 16.0
     names = tuple("0123456789")
     return {"train": make_examples(x, digits.target, "digits")}, names, "scikit-learn's digits (embedded)"
-
-
-def _find_path(spec: str, data_dir: Path | None) -> Path:
-    path = Path(spec).expanduser()
-    for found in (path, data_dir / path if data_dir else path):
-        if found.exists():
-            return found.resolve()
-    near = _near(path)
-    if path.suffix or len(path.parts) > 1:
-        hint = f"--dataset {near}" if near else "check the path, it is taken from the current folder"
-        raise DataError(f"no such file or folder: {spec}", where=str(path.absolute()), hint=hint)
-    match = difflib.get_close_matches(spec.lower(), KNOWN, n=1, cutoff=0.5)
-    raise DataError(
-        f"unknown data set: {spec}",
-        expected=f"{', '.join(KNOWN)}, an image folder, a .npz or file.py:name",
-        hint=f"--dataset {near or (match[0] if match else 'digits, or the path of a folder of images')}",
-    )
-
-
-def _near(path: Path) -> Path | None:
-    """What lies in the same folder under nearly this name."""
-    beside = {other.name: other for other in path.parent.iterdir()} if path.parent.is_dir() else {}
-    match = difflib.get_close_matches(path.name, beside, n=1, cutoff=0.75)
-    return beside[match[0]] if match else None
 
 
 def name_classes(names: tuple[str, ...], train: Examples, where: str) -> tuple[str, ...]:

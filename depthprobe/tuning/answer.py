@@ -178,20 +178,20 @@ def config_text(setup: TuneSetup, best: Contender) -> str:
     grow, train = configured(best.settings, setup.base.config, setup.bench.train)
     where = "the default" if best.slot == 0 else f"trial {best.slot}"
     head = f"# {where} of {setup.config.trials}, by depthprobe tune"
-    use = json.dumps(f"depthprobe grow {' '.join(_inputs(setup))} --config {BEST}")
+    use = json.dumps(shlex.join(["depthprobe", "grow", *_inputs(setup), "--config", BEST]))
     kept = {**_picked(grow, GROW_KEYS), "candidates": list(setup.budget.opened[1:])}
     parts = [head, f"# {use[1:-1]}", "", "[train]", *_lines(_picked(train, TRAIN_KEYS)), "", "[grow]", *_lines(kept)]
     return "\n".join(parts) + "\n"
 
 
 def _inputs(setup: TuneSetup) -> list[str]:
-    """The model and the data as words of a command line."""
-    model, source = setup.base.model.to_json(), setup.base.data_source
+    """The model and the data as words of a command line that holds in any folder."""
+    model, source = setup.base.model.to_json(), setup.base.data_source.anchored
     args: Any = model.get("args") or {}
-    words = [str(model["spec"]), *(f"--model-args {shlex.quote(f'{k}={v}')}" for k, v in args.items())]
-    words += ["--dataset", source.spec]
-    limits = {"--limit-train": source.limit_train, "--image-size": source.image_size}
-    return [*words, *(f"{name} {value}" for name, value in limits.items() if value is not None)]
+    options: list[tuple[str, object]] = [("--model-args", f"{name}={value}") for name, value in args.items()]
+    options += [("--dataset", source.spec), ("--data-dir", source.data_dir)]
+    options += [("--limit-train", source.limit_train), ("--image-size", source.image_size)]
+    return [str(model["spec"]), *(str(word) for pair in options if pair[1] is not None for word in pair)]
 
 
 def _picked(config: GrowConfig | TrainConfig, keys: Sequence[str]) -> dict[str, Any]:
