@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch.nn import functional
 
+from depthprobe.counting import number_of
 from depthprobe.errors import DataError
 from depthprobe.inputs.arrays import check_classes, check_memory, make_examples
 from depthprobe.inputs.cifar import CIFAR10, CIFAR100, read_cifar
@@ -126,7 +127,7 @@ def name_classes(names: tuple[str, ...], train: Examples, where: str) -> tuple[s
     highest = int(train.y.max())
     if not names and highest >= len(train):
         raise DataError(
-            f"label {highest} with {len(train)} training examples",
+            f"label {highest} with {number_of(len(train), 'training example')}",
             where=where,
             expected="class indices 0..K-1",
             hint="number the classes 0, 1, 2, ..., or y.astype('float32') for a regression",

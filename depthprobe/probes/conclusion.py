@@ -19,6 +19,7 @@ from depthprobe.analysis.tolerance import TARGET
 from depthprobe.analysis.units import Units
 from depthprobe.analysis.verified import say_verified
 from depthprobe.analysis.within import decide_within
+from depthprobe.counting import number_of
 from depthprobe.errors import TrainingError
 from depthprobe.graph.costs import count_bytes, count_macs, count_parameters, measure_latency_ms
 from depthprobe.probes.answer import (
@@ -278,8 +279,9 @@ def _write_answer(
 
 def all_failed(bench: Bench[Plan], folder: RunFolder, failures: list[Failure]) -> TrainingError:
     """The error of a probe without an answer."""
+    failed = len({failure.seed for failure in failures})
     return TrainingError(
-        f"all {len({failure.seed for failure in failures})} seeds failed",
+        f"all {number_of(failed, 'seed')} failed" if failed > 1 else "the one seed failed",
         where=str(folder.path),
         found="; ".join(f"seed {f.seed}: {f.what}" for f in failures[:3]),
         hint=smaller_rate(bench.train, bench.own),

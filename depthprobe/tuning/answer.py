@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from depthprobe.analysis.tolerance import TARGET
 from depthprobe.analysis.units import Units
 from depthprobe.config import GrowConfig, TrainConfig
+from depthprobe.counting import number_of
 from depthprobe.runs import RunFolder
 from depthprobe.tuning.confirm import Contender, lost_note, pick
 from depthprobe.tuning.plots import draw_plots
@@ -94,7 +95,7 @@ def say(setup: TuneSetup, contenders: Sequence[Contender], best: Contender) -> s
         tolerance=setup.base.config.tolerance or TARGET,
     )  # fmt: skip
     default, count, level = contenders[0], setup.config.confirm_seeds, setup.base.config.confidence
-    on = f"on {count} fresh seed{'' if count == 1 else 's'}"
+    on = f"on {number_of(count, 'fresh seed')}"
     if best is not default:
         exceeds = best.gain is not None and best.gain["low"] > 0.0
         why = "the gain exceeds the noise" if exceeds else "it is no worse than the tolerance"
