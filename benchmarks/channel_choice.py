@@ -1,6 +1,6 @@
 """Which channels to cut: accuracy without any training, all units at the same share, by how the channels are chosen.
 
-Run: python benchmarks/channel_choice.py --data-dir DATA [--threads 1]   > results/channel_choice.txt
+Run: python benchmarks/channel_choice.py --data-dir DATA   > results/channel_choice.txt
 
 ours: the readers' loss, and what was cut handed over (`depthprobe width`); chosen: the same channels, nothing handed
 over; magnitude: the largest norms; median: the farthest from the others (geometric median, as FPGM); random: one draw.

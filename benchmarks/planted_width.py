@@ -1,7 +1,7 @@
 """Planted width: every hidden channel of a trained network copied 2 or 4 times, or not as often in every layer, what
 its readers get of it divided among the copies (Net2Net's wider networks); does `width` find its way back?
 
-Run: python benchmarks/planted_width.py --data-dir DATA [--cases digits-conv-x2 ...] [--threads 1]   (resumable)
+Run: python benchmarks/planted_width.py --data-dir DATA [--cases digits-conv-x2 ...]   (resumable)
 One JSON line per case in results/planted_width.jsonl: widths before planting, planted and advised, test accuracy.
 """
 

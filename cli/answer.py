@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from depthprobe.cli.live import short
+from depthprobe.counting import number_of
 from depthprobe.errors import printable
 
 NOUNS = {"grow": "growth", "shrink": "removal", "width": "cut"}
@@ -141,7 +142,9 @@ def print_summary(folder: Path, summary: dict[str, Any]) -> None:
     console = Console(highlight=False)
     test, valid = summary["test"], summary["valid"]
     metric = summary["metric"]
-    console.print(Text(f"test {metric} {short(test['value'])} ({test['examples']} examples)", style="bold"))
+    console.print(
+        Text(f"test {metric} {short(test['value'])} ({number_of(test['examples'], 'example')})", style="bold")
+    )
     facts = f"{summary['params']:,} parameters, {summary['wall_seconds']:.0f} s"
     console.print(Text(f"validation {metric} {short(valid['value'])}, {facts}"))
     console.print(Text(f"model: {folder / 'model.pt'}"), soft_wrap=True)

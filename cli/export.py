@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from depthprobe.counting import number_of
 from depthprobe.errors import ConfigError
 
 _KIND_OF = {".pt": "pt", ".safetensors": "safetensors", ".py": "code", ".onnx": "onnx"}
@@ -44,4 +45,4 @@ def export(
 def _added(about: Mapping[str, Any]) -> str:
     """Of which model, and how many layers the recipe added."""
     added = sum(edit.get("copies", 0) for edit in json.loads(about["recipe"])["edits"])
-    return f"{about['model'].get('spec', 'a model')}, {added} added {'layer' if added == 1 else 'layers'}"
+    return f"{about['model'].get('spec', 'a model')}, {number_of(added, 'added layer')}"

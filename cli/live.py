@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from depthprobe.cli.saying import say
+from depthprobe.counting import number_of
 from depthprobe.probes.listener import Listener
 
 BARS = " ▁▂▃▄▅▆▇█"
@@ -127,9 +128,10 @@ class PlainView(Watcher):
             say(record["what"])
         if record["kind"] == "failure":
             say(f"{place} FAILED: {record['what']}")
+        noun = "layer" if (record.get("depth"), self.noun) == (1, "layers") else self.noun
         if record["kind"] == "measurement" and not (record["walk"] == "down" and self._twin(record)):
             say(
-                f"{place:<15} {record['walk']:<8}{record['depth']:>4} {self.noun}  "
+                f"{place:<15} {record['walk']:<8}{record['depth']:>4} {noun:<{len(self.noun)}}  "
                 f"{self.metric} {short(record['value'])}  "
                 f"{100 * self.share():3.0f} %, {self.time_left()} left"
             )
@@ -223,10 +225,11 @@ def headline(setup: Any) -> list[str]:
         added = ", ".join(f"{edit.copies} x after {edit.unit}" for edit in setup.edits)
         first = f"training: {setup.steps:,} updates" + (f", {how} {added}" if added else "")
         return [setup.lr_note, first, *(f"note: {note}" for note in setup.notes)]
-    plan, rates = setup.bench.plan, " at three rates" if getattr(setup.config, "sensitivity", False) else ""
+    plan, seeds = setup.bench.plan, number_of(setup.config.seeds, "seed")
+    rates = " at three rates" if getattr(setup.config, "sensitivity", False) else ""
     return [
         setup.lr_note,
-        f"probing {', '.join(map(str, plan.depths))} {of_what(setup)} with {count(setup.config.seeds, 'seed')}{rates}: "
+        f"probing {', '.join(map(str, plan.depths))} {of_what(setup)} with {seeds}{rates}: "
         f"{forecast.updates:,} updates = {forecast.trainings:.1f} trainings of the deepest{about(forecast.seconds)}",
         *([setup.budget_note] if setup.budget_note else []),
         setup.tolerance_note,
@@ -248,13 +251,8 @@ def about(seconds: float | None) -> str:
     """How long it will take, where it was timed."""
     if seconds is None:
         return ""
-    text = f"{round(seconds)} seconds" if seconds < 90 else f"{seconds / 60:.2g} minutes"
+    text = number_of(round(seconds), "second") if seconds < 90 else f"{seconds / 60:.2g} minutes"
     return f", about {text} on this machine"
-
-
-def count(number: int, noun: str) -> str:
-    """1 seed, 3 seeds."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def arm_updates(setup: Any, arm: Any) -> tuple[int, int]:

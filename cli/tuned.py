@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from depthprobe.cli.live import count
 from depthprobe.cli.saying import answering, say
+from depthprobe.counting import number_of
 from depthprobe.runs import RunFolder
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def _teller(setup: "TuneSetup", quiet: bool) -> Callable[[dict[str, Any], int], 
     about = "" if seconds is None else f", about {seconds / 60:.2g} minutes on one worker"
     for line in (setup.base.lr_note, *(f"note: {note}" for note in setup.notes)):
         say(line)
-    fresh = count(setup.config.confirm_seeds, "fresh seed")
+    fresh = number_of(setup.config.confirm_seeds, "fresh seed")
     say(
         f"{setup.config.trials} trials of {setup.budget.updates:,} updates up to {setup.bench.plan.depths[-1]} layers, "
         f"then {fresh} of the best and the default: {trainings:.1f} trainings of the deepest{about}"

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from depthprobe.counting import number_of
 from depthprobe.errors import printable
 
 MOST_NAMES = 6
@@ -37,7 +38,7 @@ def _headline(model: str, info: dict[str, Any]) -> str:
     why = f" ({info['why']})" if info["why"] else ""
     return (
         f"{model}: input {shape_text(info['input_shape'])}, {info['params']:,} parameters, {info['macs']:,} MACs, "
-        f"{len(info['units'])} units, {how}{why}"
+        f"{number_of(len(info['units']), 'unit')}, {how}{why}"
     )
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from depthprobe.cli import options as o
+from depthprobe.counting import number_of
 from depthprobe.errors import ConfigError
 
 PATIENCE_SECONDS = 120.0
@@ -40,7 +41,7 @@ def worker(
     with reporting_storage(url):
         done = work(setup, database, place, patience=PATIENCE_SECONDS)
     if not quiet:
-        print(f"{done} trial{'' if done == 1 else 's'} run here; none is left", file=sys.stderr)
+        print(f"{number_of(done, 'trial')} run here; none is left", file=sys.stderr)
 
 
 def _find(study: str, storage: str | None) -> tuple[str, str, Path | None]:

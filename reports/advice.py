@@ -2,6 +2,7 @@
 
 import math
 
+from depthprobe.counting import number_of
 from depthprobe.reports.measured import Certainty, DepthCurve, Estimate
 from depthprobe.reports.numbers import size
 from depthprobe.reports.view import Step
@@ -37,7 +38,7 @@ def _look_finer(certainty: Certainty, seeds: int) -> Step:
     if certainty.resolution > 0:
         text += (
             f" As measured, these data resolve steps of {size(certainty.resolution, certainty.units)}; to look for "
-            f"smaller ones, take more than {seeds} seed{'' if seeds == 1 else 's'} or more validation examples."
+            f"smaller ones, take more than {number_of(seeds, 'seed')} or more validation examples."
         )
     return Step(text=text)
 
@@ -52,7 +53,7 @@ def _settle(command: str, curve: DepthCurve, certainty: Certainty, seeds: int) -
     elif needed <= MOST_TIMES * seeds:
         steps.append(
             Step(
-                text=f"About {needed} seeds instead of {seeds} should settle it, "
+                text=f"About {number_of(needed, 'seed')} instead of {seeds} should settle it, "
                 "if the effect and the spread are what they look like now.",
                 code=f"--seeds {needed}",
             )

@@ -6,6 +6,7 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from depthprobe.counting import number_of
 from depthprobe.reports.course_tables import gate_names
 from depthprobe.reports.figures import Figure, frame, safe
 from depthprobe.reports.measured import Course, GateMap, Line
@@ -36,8 +37,9 @@ def draw_course(course: Course) -> Figure:
     last = max((line.steps[-1] for line in course.lines), default=1)
     figure.update_xaxes(range=(0, 1.01 * last))
     figure.update_xaxes(title_text="step (updates)", tickformat=",d", row=len(rows), col=1)
-    maps = f", with heat maps of the ratio of {len(course.gates[0].ratios)} gates below" if course.gates else ""
-    seeds = f"{len(ranks)} seed{'' if len(ranks) == 1 else 's'}"
+    ramped = number_of(len(course.gates[0].ratios), "gate") if course.gates else ""
+    maps = f", with heat maps of the ratio of {ramped} below" if ramped else ""
+    seeds = number_of(len(ranks), "seed")
     label = f"Line chart of validation {course.units.metric} against the training step for {seeds}{maps}."
     return Figure(figure, label, height)
 

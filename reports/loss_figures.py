@@ -6,6 +6,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from depthprobe.counting import number_of
 from depthprobe.reports.course_tables import name_of
 from depthprobe.reports.figures import Figure, frame, log_ticks
 from depthprobe.reports.holding import RateTest
@@ -36,7 +37,8 @@ def draw_losses(course: Course) -> Figure:
     axis = _loss_axis([loss for line in lines for loss in line.losses])
     figure.update_xaxes(title_text="step (updates)", tickformat=",d")
     figure.update_yaxes(title_text="training loss", **axis)
-    label = f"Line chart of the training loss against the step for {len(ranks)} seeds, the probe and its control."
+    seeds = number_of(len(ranks), "seed")
+    label = f"Line chart of the training loss against the step for {seeds}, the probe and its control."
     return Figure(figure, label, HEIGHT + 14 * len(ranks))
 
 
@@ -66,7 +68,8 @@ def draw_range(test: RateTest) -> Figure:
     figure.update_yaxes(
         title_text="training loss", **_loss_axis([loss for _, losses in test.sweeps for loss in losses])
     )
-    label = f"Line chart of the training loss while the learning rate rises, {len(test.sweeps)} sweeps{chosen}."
+    sweeps = number_of(len(test.sweeps), "sweep")
+    label = f"Line chart of the training loss while the learning rate rises, {sweeps}{chosen}."
     return Figure(figure, label, HEIGHT)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from depthprobe.analysis.budgets import say_speed
 from depthprobe.analysis.units import Units
+from depthprobe.counting import number_of
 
 __all__ = ["Units", "say_speed"]  # for cli/, which draws no numbers of its own
 
@@ -104,7 +105,7 @@ def duration(seconds: float) -> str:
 
 def layers(number: int) -> str:
     """1 -> "1 layer", 3 -> "3 layers"."""
-    return f"{number:,} layer" if number == 1 else f"{number:,} layers"
+    return number_of(number, "layer")
 
 
 def listed(words: Sequence[object]) -> str:

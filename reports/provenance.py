@@ -4,6 +4,7 @@ import json
 import shlex
 from typing import Any
 
+from depthprobe.counting import number_of
 from depthprobe.reports.numbers import count, duration, listed
 from depthprobe.reports.reading import Run
 from depthprobe.reports.view import Fact
@@ -158,11 +159,12 @@ def device_text(environment: dict[str, Any]) -> str:
     device, threads = str(environment["device"]), environment["threads"]
     if device.startswith("cuda"):
         return str(environment["gpu"] or device)
-    return f"{device}, {threads} thread{'' if threads == 1 else 's'}"
+    return f"{device}, {number_of(threads, 'thread')}"
 
 
 def _machine(environment: dict[str, Any]) -> str:
-    parts = [environment["platform"], environment["processor"], f"{environment['cores']} cores"]
+    cores = environment["cores"]
+    parts = [environment["platform"], environment["processor"], number_of(cores, "core") if cores else None]
     return ", ".join(str(part) for part in parts if part) + f"; trained on {device_text(environment)}"
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from depthprobe.analysis.units import Units
+from depthprobe.counting import number_of
 from depthprobe.errors import RunFolderError
 
 SCHEMAS = (1, 2)
@@ -88,7 +89,7 @@ def read_run(path: Path) -> Run:
             "this run is not finished",
             where=str(path),
             expected=f"{answer}, the last file of a run",
-            found=failures or f"{len(records)} records",
+            found=failures or number_of(len(records), "record"),
             hint=f"depthprobe resume {shlex.quote(str(path))}",
         )
     return Run(

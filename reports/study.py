@@ -1,9 +1,10 @@
 """A run of tune as frozen values: the answer, what was confirmed, what mattered, Optuna's plots."""
 
 import json
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 from depthprobe.reports.provenance import config_text, view_study_facts
@@ -29,11 +30,14 @@ CAPTIONS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Confirmed:
-    """A schedule on fresh seeds. gain: over the default, (value, low, high); changes: its settings in words."""
+    """A schedule on fresh seeds. mean, each: of the metric, over the seeds and on every one of them, or the word for
+    what happened: "diverged", or "lost" with the worker that ran it. gain: over the default, (value, low, high);
+    changes: its settings in words.
+    """
 
     name: str
-    value: float | None
-    values: tuple[float | None, ...]
+    mean: str
+    each: tuple[str, ...]
     gain: tuple[float, float, float] | None
     searched: float | None
     cost: float
@@ -83,19 +87,18 @@ def view_study(run: Run) -> StudyView:
 
 def _view(run: Run) -> StudyView:
     answer = run.recommendation
-    spec, data = str(run.config["model"]["spec"]), str(run.config["data"]["spec"])
     plots = json.loads((run.path / "plots.json").read_text(encoding="utf-8"))
     return StudyView(
         name=run.path.absolute().name,
         model=short_model(run.config["model"]),
-        data=PurePath(data).name,
+        data=PurePath(str(run.config["data"]["spec"])).name,
         verdict=str(answer["verdict"]),
         sentence=str(answer["sentence"]),
         meaning=MEANINGS[answer["verdict"]],
         metric=str(answer["metric"]),
-        use=f"depthprobe grow {spec} --dataset {data} --config {run.path / answer['config_file']}",
+        use=_use(run.config, run.path / answer["config_file"]),
         tiles=_tiles(answer),
-        confirmed=tuple(_confirmed(row, answer["best"]["trial"]) for row in answer["confirmed"]),
+        confirmed=tuple(_confirmed(row, answer["best"]["trial"], answer["seeds"]) for row in answer["confirmed"]),
         importance=tuple((str(name), float(share)) for name, share in answer["importance"]["values"].items()),
         evaluator=str(answer["importance"]["evaluator"]),
         plots=tuple(
@@ -108,29 +111,47 @@ def _view(run: Run) -> StudyView:
     )
 
 
+def _use(config: Mapping[str, Any], file: Path) -> str:
+    """The command that takes the schedule: the model and the data of the study, the settings of `file`."""
+    model, data = config["model"], config["data"]
+    options = [("--model-args", f"{name}={value}") for name, value in (model.get("args") or {}).items()]
+    options += [("--dataset", data["spec"]), ("--data-dir", data.get("data_dir"))]
+    options += [("--limit-train", data.get("limit_train")), ("--image-size", data.get("image_size"))]
+    words = [str(word) for pair in [*options, ("--config", file)] if pair[1] is not None for word in pair]
+    return shlex.join(["depthprobe", "grow", str(model["spec"]), *words])
+
+
 def _tiles(answer: Mapping[str, Any]) -> tuple[Tile, ...]:
     trials, best, default = answer["trials"], answer["best"], answer["default"]
     ends = ", ".join(f"{trials[name]} {name}" for name in ("complete", "pruned", "failed", "retried") if trials[name])
     flattered = "" if best["searched"] is None else f"{best['searched']:.4f} in the search"
     return (
-        Tile(label="Default", value=_four(default["value"]), detail="on fresh seeds"),
-        Tile(label="Chosen schedule", value=_four(best["value"]), detail=flattered),
+        Tile(label="Default", value=_mean(default), detail="on fresh seeds"),
+        Tile(label="Chosen schedule", value=_mean(best), detail=flattered),
         Tile(label="Trials", value=str(trials["total"]), detail=ends),
         Tile(label="Cost", value=f"{answer['cost']['trainings']:.3g}", detail="trainings of the deepest network"),
     )
 
 
-def _four(value: float | None) -> str:
-    return "diverged" if value is None else f"{value:.4f}"
+def _mean(row: Mapping[str, Any]) -> str:
+    """Over the seeds that have a value; without any, what became of them: a lost training is no divergence."""
+    nothing = "diverged" if row["values"] else "lost"
+    return nothing if row["value"] is None else f"{row['value']:.4f}"
 
 
-def _confirmed(row: Mapping[str, Any], chosen: int) -> Confirmed:
+def _each(row: Mapping[str, Any], seeds: Sequence[int]) -> tuple[str, ...]:
+    """What came of every seed, in their order."""
+    ended = iter(["diverged" if value is None else f"{value:.3f}" for value in row["values"]])
+    return tuple("lost" if seed in row.get("lost", ()) else next(ended, "lost") for seed in seeds)
+
+
+def _confirmed(row: Mapping[str, Any], chosen: int, seeds: Sequence[int]) -> Confirmed:
     gain, settings = row["gain"], row["settings"]
     changed = {**settings["grow"], **settings["train"]}
     return Confirmed(
         name="default" if row["trial"] == 0 else f"trial {row['trial']}",
-        value=row["value"],
-        values=tuple(row["values"]),
+        mean=_mean(row),
+        each=_each(row, seeds),
         gain=None if gain is None else (float(gain["value"]), float(gain["low"]), float(gain["high"])),
         searched=row["searched"],
         cost=float(row["cost"]),

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from depthprobe.counting import number_of
 from depthprobe.reports.holding import PlaceGain, RateAnswer, Verified
 from depthprobe.reports.measured import Certainty, DepthCurve, Estimate
 from depthprobe.reports.numbers import Units, fraction, gained, percent, points
@@ -41,7 +42,7 @@ def rates_table(rates: Sequence[RateAnswer], curve: DepthCurve) -> Table:
 def _answer(row: RateAnswer, curve: DepthCurve) -> str:
     """The verdict at another rate, and how many of its seeds failed."""
     guess = f", {curve.axis.name(row.best_guess)}" if row.best_guess is not None else ""
-    lost = f"; {row.failed} of {row.seeds} seeds failed" if row.failed else ""
+    lost = f"; {row.failed} of {number_of(row.seeds, 'seed')} failed" if row.failed else ""
     return f"{row.verdict}{guess}{lost}"
 
 
@@ -65,7 +66,9 @@ def verified_table(verified: Verified, certainty: Certainty) -> Table:
     ]
     rows.append(("difference", *difference(verified.difference, units)))
     heads = ["Network", units.metric, f"{percent(certainty.confidence)} interval"]
-    return plain(f"Trained from scratch: {verified.seeds} seeds, {verified.steps:,} updates each", heads, rows)
+    return plain(
+        f"Trained from scratch: {number_of(verified.seeds, 'seed')}, {verified.steps:,} updates each", heads, rows
+    )
 
 
 def difference(gain: Estimate, units: Units) -> tuple[str, str]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
+from depthprobe.counting import number_of
 from depthprobe.reports.course import view_course
 from depthprobe.reports.holding import RateTest, view_rate_test
 from depthprobe.reports.measured import Course
@@ -59,7 +60,7 @@ def _answer(run: Run) -> Answer:
     summary, units = run.recommendation, run.units
     test, valid = (fraction(float(summary[part]["value"]), units) for part in ("test", "valid"))
     added = int(summary["added"])
-    how = f", {added:,} cop{'y' if added == 1 else 'ies'} of its units added" if added else ""
+    how = f", {number_of(added, 'copy', 'copies')} of its units added" if added else ""
     return Answer(
         verdict="trained",
         sentence=f"Trained{how}: {units.metric} {test} on the test examples, {valid} on validation examples.",
@@ -76,7 +77,7 @@ def _answer(run: Run) -> Answer:
 
 def _tiles(run: Run, test: str, valid: str) -> tuple[Tile, ...]:
     summary = run.recommendation
-    sizes = {part: f"{summary[part]['examples']:,} examples" for part in ("test", "valid")}
+    sizes = {part: number_of(summary[part]["examples"], "example") for part in ("test", "valid")}
     metric, seconds = capital(run.units.metric), duration(float(summary["wall_seconds"]))
     return (
         Tile(label=f"{metric}, test", value=test, detail=f"{sizes['test']}, looked at once"),

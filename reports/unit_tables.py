@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from depthprobe.counting import number_of
 from depthprobe.reports.measured import DepthCurve
 from depthprobe.reports.network import Network
 from depthprobe.reports.numbers import capital, count, fraction, gained
@@ -46,7 +47,8 @@ def widths_table(widths: Widths, curve: DepthCurve) -> Table:
     rows = []
     for row in widths.units:
         narrower = row.advised is not None and row.advised < row.current
-        alone = f"{fraction(row.narrowest[1], curve.units)}\n{row.narrowest[0]} channels" if row.narrowest else ""
+        enough = row.narrowest
+        alone = f"{fraction(enough[1], curve.units)}\n{number_of(enough[0], 'channel')}" if enough else ""
         name = f"{row.unit}\nwith {', '.join(row.coupled)}" if row.coupled else row.unit
         advised = count(row.advised) if row.advised is not None else "?"
         cells = (name, count(row.current), advised, count(row.enough), alone)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from depthprobe.analysis.budgets import say_speed
+from depthprobe.counting import number_of
 from depthprobe.reports.advice import next_steps
 from depthprobe.reports.costs import cost_tiles
 from depthprobe.reports.measured import Certainty, DepthCurve, Estimate
@@ -94,9 +95,8 @@ def _tiles(curve: DepthCurve, certainty: Certainty, answer: dict[str, Any]) -> l
     ]
     if answer["test"]:
         saved = curve.current if curve.recommended is None else curve.recommended
-        detail = (
-            f"saved network, {curve.axis.name(saved)}; {answer['test']['examples']:,} test examples, looked at once"
-        )
+        tested = number_of(answer["test"]["examples"], "test example")
+        detail = f"saved network, {curve.axis.name(saved)}; {tested}, looked at once"
         tiles.append(
             Tile(
                 label=f"Test {curve.units.metric}", value=fraction(answer["test"]["value"], curve.units), detail=detail

@@ -1,6 +1,6 @@
 """Every call of every module in one forward: when, with which tensor, returning which one."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -60,8 +60,8 @@ def _watching(
     clock, running = count(), list[Call]()
 
     def before(module: nn.Module, args: Any, kwargs: Any) -> None:
-        one = len(args) == 1 and not kwargs and isinstance(args[0], Tensor)
-        running.append(Call(next(clock), taken=args[0].shape if one else None))
+        given = only_tensor(args, kwargs)
+        running.append(Call(next(clock), taken=None if given is None else given.shape))
         recording.calls.setdefault(id(module), []).append(running[-1])
 
     def after(_: nn.Module, args: Any, output: Any) -> None:
@@ -76,6 +76,12 @@ def _watching(
             stack.callback(module.register_forward_pre_hook(before, with_kwargs=True).remove)
             stack.callback(module.register_forward_hook(after, always_call=True).remove)
         yield
+
+
+def only_tensor(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor | None:
+    """The one tensor that a layer is called with, by position or as `input`, torch's name for it; None for others."""
+    given = [*args, *(kwargs[name] for name in kwargs if name == "input")]
+    return given[0] if len(given) == len(args) + len(kwargs) == 1 and isinstance(given[0], Tensor) else None
 
 
 def _version(tensor: Tensor) -> int:

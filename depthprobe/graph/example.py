@@ -1,7 +1,7 @@
 """Example inputs: how they are given, at which batch size they are tried, and a forward that leaves no trace."""
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -43,6 +43,17 @@ def resize_batch(values: Any, size: int) -> Any:
     if isinstance(values, (tuple, list)):
         return type(values)(resize_batch(value, size) for value in values)
     return values
+
+
+def check_fit(known: Mapping[str, bool], args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    """Raise GraphError unless forward can be called so. known: what it takes, in order -> whether it has a default."""
+    rest = list(known)[len(args) :]
+    if len(args) > len(known) or not set(kwargs) <= set(rest):
+        given = [f"{len(args)} by position"] * bool(args) + list(kwargs)
+        raise GraphError("example_inputs does not fit forward", expected=", ".join(known), found=", ".join(given))
+    missing = [name for name in rest if name not in kwargs and not known[name]]
+    if missing:
+        raise GraphError("example_inputs does not fit forward", expected=", ".join(known), found=f"no {missing[0]}")
 
 
 def describe_inputs(values: Any) -> str:

@@ -8,7 +8,7 @@ from torch import fx
 from torch.fx.passes.shape_prop import ShapeProp
 
 from depthprobe.errors import DepthprobeError, GraphError
-from depthprobe.graph.example import describe_inputs, evaluating, resize_batch
+from depthprobe.graph.example import check_fit, describe_inputs, evaluating, resize_batch
 
 Shape = tuple[int, ...]
 
@@ -29,7 +29,7 @@ def find_shapes(
 
 def _runfind_shapes(root: fx.GraphModule, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Shape]:
     ordered = ordered_inputs(root, args, kwargs)
-    propagate = ShapeProp(root)
+    propagate = _Propagation(root)
     try:
         # ShapeProp prints the traceback on its own before it raises.
         with evaluating(root), contextlib.redirect_stderr(io.StringIO()):
@@ -40,7 +40,7 @@ def _runfind_shapes(root: fx.GraphModule, args: tuple[Any, ...], kwargs: dict[st
         cause = str(error.__cause__ or error).split("While executing")[0].strip()
         raise GraphError(
             f"the model does not run on an input of shape {describe_inputs(ordered)}: {cause}",
-            where=_failing(root, propagate),
+            where=propagate.where,
             hint="check the model's input channels and size against the data (depthprobe inspect MODEL --dataset ...)",
         ) from error
     return {
@@ -53,18 +53,15 @@ def _runfind_shapes(root: fx.GraphModule, args: tuple[Any, ...], kwargs: dict[st
 def ordered_inputs(root: fx.GraphModule, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
     """The inputs by position, as forward takes them; its own defaults where none is given."""
     inputs = {str(node.target): node for node in root.graph.nodes if node.op == "placeholder"}
+    check_fit({name: bool(node.args) for name, node in inputs.items()}, args, kwargs)
     rest = list(inputs)[len(args) :]
-    if len(args) > len(inputs) or not set(kwargs) <= set(rest):
-        given = [f"{len(args)} by position"] * bool(args) + list(kwargs)
-        raise GraphError("example_inputs does not fit forward", expected=", ".join(inputs), found=", ".join(given))
-    missing = [name for name in rest if name not in kwargs and not inputs[name].args]
-    if missing:
-        raise GraphError("example_inputs does not fit forward", expected=", ".join(inputs), found=f"no {missing[0]}")
     return [*args, *(kwargs[name] if name in kwargs else inputs[name].args[0] for name in rest)]
 
 
-def _failing(root: fx.GraphModule, propagate: ShapeProp) -> str | None:
-    for node in root.graph.nodes:
-        if node not in propagate.env and node.op not in ("placeholder", "output"):
-            return f"{node.op} {node.target}"
-    return None
+class _Propagation(ShapeProp):
+    where = ""  # of the node that runs: the path of a module, else the node's name
+
+    def run_node(self, n: fx.Node) -> Any:
+        """Asked by torch.fx for every node in turn."""
+        self.where = str(n.target) if n.op == "call_module" else n.name
+        return super().run_node(n)

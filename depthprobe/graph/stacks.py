@@ -115,6 +115,8 @@ class StackSearch:
         count = len(self.small.of(first.place.module))
         if count > 1:
             reason = f"shared: called {count} times in forward"
+        elif first.small.taken is None:
+            reason = "forward calls it with something else than one tensor"
         elif None in shapes:
             reason = "its first dimension is not the batch"
         elif last.small.is_output or not self._mixes_between(last.small.ended, 1 << 62):

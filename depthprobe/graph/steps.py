@@ -13,6 +13,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from depthprobe.graph.calls import only_tensor
 from depthprobe.graph.example import Example, evaluating
 from depthprobe.graph.purity import tensors_of
 
@@ -100,8 +101,8 @@ class _Notes:
         step = None
         if not self.running:
             step = Step(self._read((args, kwargs)), module)
-            if len(args) == 1 and not kwargs and isinstance(args[0], Tensor):
-                step.taken = args[0].shape
+            given = only_tensor(args, kwargs)
+            step.taken = None if given is None else given.shape
             self.trail.calls.setdefault(id(module), []).append(step)
             self._note(step)
         self.running.append(step)

@@ -11,16 +11,16 @@ from depthprobe.graph.blocks import Block, Blocks, Shape, find_blocks
 from depthprobe.graph.example import (
     Example,
     copy_model,
-    describe_inputs,
     evaluating,
     resize_batch,
     split_inputs,
 )
+from depthprobe.graph.failure import explain_failure
 from depthprobe.graph.purity import differing, plain_attributes, same_output
 from depthprobe.graph.run import NO_RUNS, Runs
 from depthprobe.graph.runs import find_runs
 from depthprobe.graph.shapes import find_shapes, ordered_inputs
-from depthprobe.graph.symbolic import carry_constants, follow_forward, mend_dropout, restore_modes, source_of
+from depthprobe.graph.symbolic import carry_constants, follow_forward, mend_dropout, restore_modes
 from depthprobe.graph.unused import drop_unused
 
 TRACERS = ("auto", "fx", "modules")
@@ -71,8 +71,8 @@ def trace(model: nn.Module, example_inputs: Any, tracer: str = "auto") -> Traced
         blocks = drop_unused(scratch, small, blocks, output)
     except DepthprobeError:
         raise
-    except Exception as error:  # noqa: BLE001  # a user's forward may raise anything
-        return _explain(original, scratch, example, error)
+    except Exception as error:  # a user's forward may raise anything
+        raise explain_failure(scratch, example, error) from error
     if tracer == "modules":
         return _by_modules(original, blocks, example, "")
     try:
@@ -87,21 +87,6 @@ def _run(model: nn.Module, example: Example) -> Any:
     with evaluating(model):
         torch.manual_seed(0)
         return model(*example[0], **example[1])
-
-
-def _explain(original: nn.Module, scratch: nn.Module, example: Example, error: Exception) -> Traced:
-    """The model does not run on the example: where and why, from its graph if it has one."""
-    try:
-        graph = follow_forward(scratch, False, frozenset())
-    except GraphError:
-        graph = None
-    if graph is not None:
-        find_shapes(fx.GraphModule(scratch, graph), *example)
-    raise GraphError(
-        f"the model does not run on an input of shape {describe_inputs(example)}: {str(error) or type(error).__name__}",
-        where=source_of(error, original),
-        hint="check the example inputs against forward: a tensor, a tuple of arguments or a dict of keyword arguments",
-    ) from error
 
 
 def _by_modules(original: nn.Module, blocks: Blocks, example: Example, why: GraphError | str) -> Traced:

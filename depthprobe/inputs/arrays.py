@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from depthprobe.counting import number_of
 from depthprobe.errors import DataError
 from depthprobe.inputs.examples import Examples
 
@@ -35,7 +36,7 @@ def make_examples(x: object, y: object, where: str) -> Examples:
     target = check_targets(labels, where) if labels.dtype.kind == "f" else check_labels(labels, where)
     if len(inputs) != len(target):
         raise DataError(
-            "x and y differ in length", where=where, expected=f"{len(inputs)} labels", found=str(len(target))
+            "x and y differ in length", where=where, expected=number_of(len(inputs), "label"), found=str(len(target))
         )
     if inputs.size == 0:
         raise DataError("x holds examples of no values", where=where, found=str(inputs.shape))
@@ -99,7 +100,9 @@ def check_classes(parts: Sequence[tuple[str, Examples | None]], classes: int, wh
     train = parts[0][1]
     present = torch.unique(train.y) if train is not None else torch.zeros(0)
     if classes < 2 or len(present) < 2:
-        raise DataError("fewer than two classes: nothing to tell apart", where=where, found=f"{classes} class(es)")
+        raise DataError(
+            "fewer than two classes: nothing to tell apart", where=where, found=number_of(classes, "class", "classes")
+        )
     if len(present) < classes:
         absent = next(k for k in range(classes) if k >= len(present) or int(present[k]) != k)
         raise DataError(

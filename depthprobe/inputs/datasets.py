@@ -1,12 +1,12 @@
 """Data sets by name, by folder, by file: opened, checked, and held in memory."""
 
-import difflib
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from torch.nn import functional
 
+from depthprobe.counting import number_of
 from depthprobe.errors import DataError
 from depthprobe.inputs.arrays import check_classes, check_memory, make_examples
 from depthprobe.inputs.cifar import CIFAR10, CIFAR100, read_cifar
@@ -14,6 +14,7 @@ from depthprobe.inputs.downloads import fetch_files, find_cifar, find_idx_files
 from depthprobe.inputs.examples import Dataset, Examples, Split, hash_examples
 from depthprobe.inputs.folders import read_image_folder
 from depthprobe.inputs.idx import read_idx_pair
+from depthprobe.inputs.lookup import KNOWN, find_path, find_program
 from depthprobe.inputs.npz import read_npz
 from depthprobe.inputs.pyfiles import split_file_spec
 from depthprobe.inputs.splits import is_small, limit_examples, split_dataset
@@ -21,7 +22,6 @@ from depthprobe.inputs.userdata import read_user_data
 
 __all__ = ["KNOWN", "Dataset", "Examples", "Split", "is_small", "open_dataset", "split_dataset"]
 
-KNOWN = ("digits", "mnist", "fashion-mnist", "cifar10", "cifar100")
 _FASHION = "T-shirt/top,Trouser,Pullover,Dress,Coat,Sandal,Shirt,Sneaker,Bag,Ankle boot"
 _CLASSES = {"mnist": tuple("0123456789"), "fashion-mnist": tuple(_FASHION.split(","))}
 _Read = tuple[Mapping[str, Examples], tuple[str, ...], str]
@@ -99,8 +99,8 @@ def _read(spec: str, data_dir: Path | None, image_size: int | None) -> _Read:
         return {"train": train, "test": test}, names, str(path)
     file = split_file_spec(spec)
     if file is not None:
-        return *read_user_data(*file, spec), spec
-    path = _find_path(spec, data_dir)
+        return *read_user_data(find_program(file[0], spec, data_dir), file[1], spec), spec
+    path = find_path(spec, data_dir)
     if path.is_dir():
         return *read_image_folder(path, image_size=image_size), str(path)
     if path.suffix != ".npz":
@@ -120,30 +120,6 @@ def _read_digits() -> _Read:
     return {"train": make_examples(x, digits.target, "digits")}, names, "scikit-learn's digits (embedded)"
 
 
-def _find_path(spec: str, data_dir: Path | None) -> Path:
-    path = Path(spec).expanduser()
-    for found in (path, data_dir / path if data_dir else path):
-        if found.exists():
-            return found.resolve()
-    near = _near(path)
-    if path.suffix or len(path.parts) > 1:
-        hint = f"--dataset {near}" if near else "check the path, it is taken from the current folder"
-        raise DataError(f"no such file or folder: {spec}", where=str(path.absolute()), hint=hint)
-    match = difflib.get_close_matches(spec.lower(), KNOWN, n=1, cutoff=0.5)
-    raise DataError(
-        f"unknown data set: {spec}",
-        expected=f"{', '.join(KNOWN)}, an image folder, a .npz or file.py:name",
-        hint=f"--dataset {near or (match[0] if match else 'digits, or the path of a folder of images')}",
-    )
-
-
-def _near(path: Path) -> Path | None:
-    """What lies in the same folder under nearly this name."""
-    beside = {other.name: other for other in path.parent.iterdir()} if path.parent.is_dir() else {}
-    match = difflib.get_close_matches(path.name, beside, n=1, cutoff=0.75)
-    return beside[match[0]] if match else None
-
-
 def name_classes(names: tuple[str, ...], train: Examples, where: str) -> tuple[str, ...]:
     """Return the names, or numbers up to the largest training label where there are none; () for float targets."""
     if train.y.is_floating_point():
@@ -151,7 +127,7 @@ def name_classes(names: tuple[str, ...], train: Examples, where: str) -> tuple[s
     highest = int(train.y.max())
     if not names and highest >= len(train):
         raise DataError(
-            f"label {highest} with {len(train)} training examples",
+            f"label {highest} with {number_of(len(train), 'training example')}",
             where=where,
             expected="class indices 0..K-1",
             hint="number the classes 0, 1, 2, ..., or y.astype('float32') for a regression",

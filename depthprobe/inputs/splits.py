@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from depthprobe.counting import number_of
 from depthprobe.errors import DataError
 from depthprobe.inputs.examples import Dataset, Examples, Split, hash_indices
 from depthprobe.inputs.scaling import measure_scale, scale_examples
@@ -108,7 +109,8 @@ def limit_examples(part: Examples, limit: int, seed: int, classes: int) -> Examp
     """
     if limit < max(1, classes):
         raise DataError(
-            f"a limit of {limit} training examples cannot hold every class", expected=f"at least {max(1, classes)}"
+            f"a limit of {number_of(limit, 'training example')} cannot hold every class",
+            expected=f"at least {max(1, classes)}",
         )
     return part if limit >= len(part) else part.take(order_stratified(part.y, seed)[:limit].sort().values)
 

@@ -14,6 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from depthprobe.counting import number_of
 from depthprobe.errors import ModelError
 
 NAMED = 10
@@ -78,7 +79,7 @@ def load_weights(network: nn.Module, weights: Weights) -> nn.Module:
     if problems:
         more = f" and {len(problems) - NAMED} more" if len(problems) > NAMED else ""
         raise ModelError(
-            f"the checkpoint does not fit the model: {len(problems)} names differ",
+            f"the checkpoint does not fit the model: {number_of(len(problems), 'name differs', 'names differ')}",
             where=str(weights.path),
             expected="every weight of the model, and no other",
             found="; ".join(problems[:NAMED]) + more,

@@ -122,9 +122,9 @@ class PlainSite(_InPlace):
         super().__init__()
         self.unit, self.copies = unit, GateChain(copies)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """x: (B, ...) the unit's input; returns the unit's output shape."""
-        return self.copies(self.unit(x))  # type: ignore[no-any-return]
+    def forward(self, input: Tensor) -> Tensor:
+        """input: (B, ...) the unit's, named as torch's layers name it; returns the unit's output shape."""
+        return self.copies(self.unit(input))  # type: ignore[no-any-return]
 
 
 class Site(_InPlace):

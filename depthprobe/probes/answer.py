@@ -9,6 +9,7 @@ import numpy as np
 
 from depthprobe.analysis.decision import Decision, Estimate
 from depthprobe.analysis.scores import SeedScores
+from depthprobe.counting import number_of
 
 RECOMMENDATION_SCHEMA = 1
 COLLAPSE_MARGIN = 0.1
@@ -99,7 +100,7 @@ def find_collapse(
     for record in mine[1:]:
         if learned > COLLAPSE_MARGIN and record["value"] - chance < learned / 2:
             return Failure(
-                seed, "grow", f"collapsed at {record['depth']} layers on the way {record['walk']} "
+                seed, "grow", f"collapsed at {number_of(record['depth'], 'layer')} on the way {record['walk']} "
                 f"({metric} {record['value']:.3f}, base {mine[0]['value']:.3f})",
             )  # fmt: skip
     return None

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from math import ceil
 
 from depthprobe.config import GrowConfig
+from depthprobe.counting import number_of
 from depthprobe.errors import ConfigError
 from depthprobe.probes.plan import GrowPlan, share_of, stair_lengths
 
@@ -55,7 +56,7 @@ def fit(price: Callable[[Size], float], default: Size, budget: float, *, fixed: 
             "the time budget is too small for an honest probe",
             where="--time-budget",
             expected=f"the smallest honest probe takes about {words(least / FILL)} here "
-            f"({rungs[0].seeds} seeds, {rungs[0].candidates} depths, {rungs[0].steps:,} steps)",
+            f"({number_of(rungs[0].seeds, 'seed')}, {rungs[0].candidates} depths, {rungs[0].steps:,} steps)",
             found=words(budget),
             hint=f"--time-budget {words(ceil(1.1 * least / FILL)).replace(' ', '')}",
         )

@@ -15,6 +15,7 @@ from depthprobe.analysis.tolerance import TARGET
 from depthprobe.analysis.units import Units
 from depthprobe.analysis.within import decide_within
 from depthprobe.config import GrowConfig, ShrinkConfig, WidthConfig
+from depthprobe.counting import number_of
 from depthprobe.errors import TrainingError
 from depthprobe.probes.answer import Failure, Recommendation, depth_json, read_failures
 from depthprobe.probes.bench import Bench, Plan
@@ -105,8 +106,9 @@ def units_of(bench: Bench[Plan], decision: Decision) -> Units:
 
 def all_failed(bench: Bench[Plan], folder: RunFolder, failures: list[Failure]) -> TrainingError:
     """The error of a probe without an answer."""
+    failed = len({failure.seed for failure in failures})
     return TrainingError(
-        f"all {len({failure.seed for failure in failures})} seeds failed",
+        f"all {number_of(failed, 'seed')} failed" if failed > 1 else "the one seed failed",
         where=str(folder.path),
         found="; ".join(f"seed {f.seed}: {f.what}" for f in failures[:3]),
         hint=smaller_rate(bench.train, bench.own),

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from depthprobe.config import GrowConfig, GrowthConfig, TrainConfig
+from depthprobe.counting import number_of
 from depthprobe.errors import ConfigError, GraphError
 from depthprobe.graph.costs import count_macs, count_macs_inside, count_parameters, count_weight_layers
 from depthprobe.graph.trace import Traced, trace
@@ -272,7 +273,7 @@ def choose_candidates(gates: int, base: int, config: GrowConfig, sites: int, dep
             raise ConfigError(
                 "nothing to add below this depth",
                 where="--max-depth",
-                expected=f"more than the {depths[1] - 1} weight layers there are"
+                expected=f"more than the {number_of(depths[0], 'weight layer')} of the model"
                 if depths[1] == depths[0] + 1
                 else f"at least {depths[1]}: there are {depths[0]}, and a copy adds {depths[1] - depths[0]}",
                 found=str(config.max_depth),

@@ -6,6 +6,7 @@ from typing import Any
 from depthprobe.analysis.decision import Decision
 from depthprobe.analysis.scores import SeedScores
 from depthprobe.analysis.units import Units
+from depthprobe.counting import number_of
 from depthprobe.probes.answer import read_failures, read_scores
 from depthprobe.probes.bench import Arm
 
@@ -127,7 +128,8 @@ def holds(decision: Decision, row: Mapping[str, Any]) -> bool:
 def _answer(row: Mapping[str, Any]) -> str:
     verdict, depth = row["verdict"], row["best_guess"]
     if verdict == "failed":
-        return f"all {len(row['seeds'])} seeds failed"
+        failed = len(row["seeds"])
+        return f"all {number_of(failed, 'seed')} failed" if failed > 1 else "its one seed failed"
     if verdict == "not run":
         return "not run (time budget)"
     words = {"keep": f"keep {depth}", "inconclusive": f"inconclusive, best guess {depth}"}

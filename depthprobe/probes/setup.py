@@ -1,7 +1,7 @@
 """What a probe or a training needs, checked before anything is created: data, splits, device, outputs."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from torch import nn
 from depthprobe.config import TrainConfig
 from depthprobe.errors import DataError, ModelError, RunFolderError
 from depthprobe.inputs import Dataset, InMemoryModel, ModelSource, Split, open_dataset, split_dataset
+from depthprobe.inputs.lookup import anchor
 from depthprobe.probes.environment import describe_environment
 from depthprobe.recovery import command_of
 from depthprobe.runs import RunFolder
@@ -44,11 +45,20 @@ class DataSource:
         folder = Path(self.data_dir) if self.data_dir else None
         return open_dataset(self.spec, data_dir=folder, limit_train=self.limit_train, image_size=self.image_size)
 
+    @property
+    def anchored(self) -> "DataSource":
+        """The same data, found from any folder."""
+        if self.spec == IN_MEMORY:
+            return self
+        spec, folder = anchor(self.spec, Path(self.data_dir) if self.data_dir else None)
+        return replace(self, spec=spec, data_dir=None if folder is None else str(folder))
+
     def to_json(self, data: Dataset) -> dict[str, Any]:
-        """Plain values, with the fingerprint of what was loaded."""
+        """Plain values, paths such that they hold in any folder, with the fingerprint of what was loaded."""
+        placed = self.anchored
         return {
-            "spec": self.spec,
-            "data_dir": self.data_dir,
+            "spec": placed.spec,
+            "data_dir": placed.data_dir,
             "limit_train": self.limit_train,
             "image_size": self.image_size,
             "fingerprint": data.fingerprint,

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from depthprobe.analysis.units import Units
+from depthprobe.counting import number_of
 from depthprobe.probes.answer import Recommendation
 
 HEADS = ("candidate", "{metric}", "interval", "parameters", "MACs", "ms per batch")
@@ -22,7 +23,7 @@ def answer_html(recommendation: Recommendation, curve: Sequence[Mapping[str, Any
 def _row(recommendation: Recommendation, units: Units, row: Mapping[str, Any]) -> str:
     by_width = recommendation.command == "width"
     part, place = (recommendation.width, row["ratio"]) if by_width else (recommendation.depth, row["depth"])
-    name = f"{100 * place:.0f} %" if by_width else f"{place} layers"
+    name = f"{100 * place:.0f} %" if by_width else number_of(place, "layer")
     marks = [word for word in ("current", "recommended") if part[word] == place]
     cells = [", ".join([name, *marks]), units.value(row["value"])]
     cells += [f"{units.value(row['low'])} to {units.value(row['high'])}"]

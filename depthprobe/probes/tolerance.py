@@ -5,6 +5,7 @@ from typing import TypeVar
 
 from depthprobe.analysis.tolerance import Tolerance
 from depthprobe.config import GrowConfig, ShrinkConfig, WidthConfig
+from depthprobe.counting import number_of
 from depthprobe.training.metrics import Metric
 
 C = TypeVar("C", GrowConfig, ShrinkConfig, WidthConfig)
@@ -22,7 +23,7 @@ def say_tolerance(
     """The tolerance in words: where it comes from, and what a finer one would take."""
     if not metric.known_scale:
         return f"tolerance {config.tolerance:g} of {metric.name} (as asked)"
-    per = f"{examples} validation examples{' per seed' if folds > 1 else ''} and {config.seeds} seeds"
+    per = f"{examples} validation examples{' per seed' if folds > 1 else ''} and {number_of(config.seeds, 'seed')}"
     if config.tolerance is not None and abs(config.tolerance - round(auto.value, 4)) > 1e-9:
         reach = auto.resolvable
         finer = "" if reach <= config.tolerance else f"; {per} resolve about {reach:.4f} only"
@@ -32,5 +33,6 @@ def say_tolerance(
     needed, seeds = auto.both_needed or (examples, config.seeds)
     return (
         f"tolerance {auto.value:.4f}: the smallest step that {per} can be expected to resolve; "
-        f"{auto.target:g} would take about {seeds} seeds with {needed} examples{' each' if folds > 1 else ''}"
+        f"{auto.target:g} would take about {number_of(seeds, 'seed')} with {needed} examples"
+        f"{' each' if folds > 1 else ''}"
     )

@@ -12,6 +12,7 @@ from torch import nn
 from depthprobe.config import TrainConfig, TrainingConfig
 from depthprobe.errors import ModelError
 from depthprobe.graph.costs import count_parameters
+from depthprobe.graph.failure import check_forward
 from depthprobe.graph.trace import trace
 from depthprobe.graph.units import find_units
 from depthprobe.inputs import Dataset, ModelSource, Split, as_tokens, fit_to_data
@@ -108,6 +109,7 @@ def set_up_training(
     example = split.train.x[:2]
     steps = train.steps or default_steps(len(split.train), train.batch_size)
     edits: tuple[Duplicate, ...] = ()
+    check_forward(network, ((example,), {}))
     if config.grow or config.deep:
         traced = trace(network, example)
         units = find_units(traced)

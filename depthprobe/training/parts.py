@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from depthprobe.counting import number_of
 from depthprobe.errors import ConfigError
 from depthprobe.layers.part import Part
 from depthprobe.training.team import Team
@@ -18,7 +19,7 @@ def parts_of(batch: int, team: Team, accumulate: int, device: torch.device) -> l
         raise ConfigError(
             "there are more parts than samples in a batch",
             where="--batch-size, --accumulate",
-            expected=f"at least {of} samples, for {team.size} processes x {accumulate}",
+            expected=f"at least {of} samples, for {number_of(team.size, 'process', 'processes')} x {accumulate}",
             found=str(batch),
         )
     apart = accumulate if device.type == "cuda" else of

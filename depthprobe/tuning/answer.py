@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from depthprobe.analysis.tolerance import TARGET
 from depthprobe.analysis.units import Units
 from depthprobe.config import GrowConfig, TrainConfig
+from depthprobe.counting import number_of
 from depthprobe.runs import RunFolder
 from depthprobe.tuning.confirm import Contender, lost_note, pick
 from depthprobe.tuning.plots import draw_plots
@@ -94,7 +95,7 @@ def say(setup: TuneSetup, contenders: Sequence[Contender], best: Contender) -> s
         tolerance=setup.base.config.tolerance or TARGET,
     )  # fmt: skip
     default, count, level = contenders[0], setup.config.confirm_seeds, setup.base.config.confidence
-    on = f"on {count} fresh seed{'' if count == 1 else 's'}"
+    on = f"on {number_of(count, 'fresh seed')}"
     if best is not default:
         exceeds = best.gain is not None and best.gain["low"] > 0.0
         why = "the gain exceeds the noise" if exceeds else "it is no worse than the tolerance"
@@ -178,20 +179,20 @@ def config_text(setup: TuneSetup, best: Contender) -> str:
     grow, train = configured(best.settings, setup.base.config, setup.bench.train)
     where = "the default" if best.slot == 0 else f"trial {best.slot}"
     head = f"# {where} of {setup.config.trials}, by depthprobe tune"
-    use = json.dumps(f"depthprobe grow {' '.join(_inputs(setup))} --config {BEST}")
+    use = json.dumps(shlex.join(["depthprobe", "grow", *_inputs(setup), "--config", BEST]))
     kept = {**_picked(grow, GROW_KEYS), "candidates": list(setup.budget.opened[1:])}
     parts = [head, f"# {use[1:-1]}", "", "[train]", *_lines(_picked(train, TRAIN_KEYS)), "", "[grow]", *_lines(kept)]
     return "\n".join(parts) + "\n"
 
 
 def _inputs(setup: TuneSetup) -> list[str]:
-    """The model and the data as words of a command line."""
-    model, source = setup.base.model.to_json(), setup.base.data_source
+    """The model and the data as words of a command line that holds in any folder."""
+    model, source = setup.base.model.to_json(), setup.base.data_source.anchored
     args: Any = model.get("args") or {}
-    words = [str(model["spec"]), *(f"--model-args {shlex.quote(f'{k}={v}')}" for k, v in args.items())]
-    words += ["--dataset", source.spec]
-    limits = {"--limit-train": source.limit_train, "--image-size": source.image_size}
-    return [*words, *(f"{name} {value}" for name, value in limits.items() if value is not None)]
+    options: list[tuple[str, object]] = [("--model-args", f"{name}={value}") for name, value in args.items()]
+    options += [("--dataset", source.spec), ("--data-dir", source.data_dir)]
+    options += [("--limit-train", source.limit_train), ("--image-size", source.image_size)]
+    return [str(model["spec"]), *(str(word) for pair in options if pair[1] is not None for word in pair)]
 
 
 def _picked(config: GrowConfig | TrainConfig, keys: Sequence[str]) -> dict[str, Any]:

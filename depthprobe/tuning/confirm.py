@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 
+from depthprobe.analysis.decision import Estimate
 from depthprobe.analysis.scores import SeedScores
 from depthprobe.analysis.spread import Spread, estimate_spread
-from depthprobe.probes.answer import unpack_scores
+from depthprobe.probes.answer import unpack_scores, within
 from depthprobe.tuning.trial import DEFAULT, WORST
 
 Run = Mapping[str, Any]
@@ -84,8 +85,10 @@ def weigh(
 
     Gains are paired over seeds and examples. "low" and "high" of a gain are one-sided bounds, as the rule of grow has
     them; all of them hold together with `confidence`: the best of several is looked at, so each is that much wider
-    (Bonferroni). With one seed there is none. A training that was lost, because its worker was killed, is no result:
-    its seed is left out of the comparison, for all.
+    (Bonferroni). With one seed there is none. They end where differences of the metric do, at 100 points for a
+    fraction; not where the default leaves no more room: its value is an estimate too, and the truth may lie beyond.
+    A training that was lost, because its worker was killed, is no result: its seed is left out of the comparison, for
+    all.
     """
     runs = {(t.user_attrs["of"], t.user_attrs["rank"]): _run(t) for t in trained}
     ranks = sorted({rank for _, rank in runs})
@@ -95,6 +98,7 @@ def weigh(
     spread = _spread(complete, scale) if len(kept) > 1 and kept[0] == top[0].user_attrs["slot"] else None
     spread = spread if spread is not None and spread.seeds > 1 else None  # one seed says nothing of the next
     each = 1.0 - 2.0 * (1.0 - confidence) / max(1, len(top) - 1)
+    ends = (-1.0, 1.0) if fraction else (None, None)
     return [
         Contender(
             slot=slot,
@@ -102,7 +106,7 @@ def weigh(
             cost=trial.user_attrs["cost"],
             searched=float(trial.values[0]) if trial.values else float("nan"),
             values=tuple(run.get("value") for run in table[slot] if run),
-            gain=_gain(spread, kept.index(slot), each) if spread is not None and slot in kept[1:] else None,
+            gain=_gain(spread, kept.index(slot), each, ends) if spread is not None and slot in kept[1:] else None,
             lost=tuple(rank for rank, run in zip(ranks, table[slot], strict=True) if not run),
         )
         for trial, slot in ((trial, trial.user_attrs["slot"]) for trial in top)
@@ -154,11 +158,11 @@ def lost_note(contenders: Sequence[Contender], first: int) -> str | None:
     return f"lost with the workers that ran it, and left out with its seed: the training of {', '.join(lost)}"
 
 
-def _gain(spread: Spread, column: int, confidence: float) -> dict[str, float]:
+def _gain(spread: Spread, column: int, confidence: float, ends: tuple[float | None, float | None]) -> dict[str, float]:
     contrast = np.zeros(len(spread.means))
     contrast[0], contrast[column] = -1.0, 1.0
     value, margin = float(contrast @ spread.means), spread.paired_margin(contrast, confidence)
-    return {"value": value, "low": value - margin, "high": value + margin}
+    return within(Estimate(value=value, low=value - margin, high=value + margin), ends)
 
 
 def pick(contenders: Sequence[Contender], *, pareto: bool, tolerance: float) -> Contender:

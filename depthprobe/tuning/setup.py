@@ -9,12 +9,14 @@ from depthprobe.config import GrowConfig, TrainConfig
 from depthprobe.errors import ConfigError, ModelError, RunFolderError, UsageError
 from depthprobe.inputs import ModelSource
 from depthprobe.probes.bench import Bench
+from depthprobe.probes.crew import check_means
 from depthprobe.probes.environment import describe_environment
 from depthprobe.probes.grow_setup import Setup, set_up
 from depthprobe.probes.own import Asked
 from depthprobe.probes.plan import GrowPlan
 from depthprobe.probes.setup import DataSource, Source
 from depthprobe.runs import RunFolder
+from depthprobe.training.team import ALONE, launched
 from depthprobe.tuning.climb import planned
 from depthprobe.tuning.config import TuneConfig
 from depthprobe.tuning.space import (
@@ -124,11 +126,12 @@ def set_up_tuning(
 
     grow, train: of the default, which is trial 0. changes: of a space file. typed: training settings that were given.
     """
-    _check_asked(grow)
+    _check_asked(grow, train)
     grow = replace(grow, seeds=tune.seeds + tune.confirm_seeds)
     train = replace(train, threads=train.threads or 1)  # sums on several threads differ from worker to worker
     asked = Asked(typed=frozenset(typed))
     base = set_up(model, source, grow, train, timed=True, asked=asked)
+    check_means(base, ALONE)
     own_optimizer = base.own.functions.optimizer is not None
     space = change_space(default_space(None if own_optimizer else base.bench.train.lr), changes)
     if own_optimizer:
@@ -151,7 +154,12 @@ def _assembled(base: Setup, tune: TuneConfig, space: Space, study: str, storage:
     return setup if fresh else replace(setup, notes=(*base.notes, CONFIRM_NOTE))
 
 
-def _check_asked(grow: GrowConfig) -> None:
+def _check_asked(grow: GrowConfig, train: TrainConfig) -> None:
+    if launched():
+        raise ConfigError(
+            "a study is not run by torchrun", where="torchrun ... -m depthprobe tune",
+            hint="depthprobe tune ... --workers N, or depthprobe worker STUDY beside it",
+        )  # fmt: skip
     for name, what in (("by", "--by"), ("time_budget", "--time-budget")):
         if getattr(grow, name) is not None:
             raise ConfigError(f"{what} is of grow, a trial of tune has no use for it", where=what)
@@ -161,6 +169,16 @@ def _check_asked(grow: GrowConfig) -> None:
             where="sensitivity, verify, max_..., keep_accuracy",
             hint="give them to the grow run that takes best.toml",
         )
+    if train.workers > 1:
+        raise ConfigError(
+            "a trial has no arms to train side by side", where="[train] workers",
+            hint="depthprobe tune --workers N, or [tune] workers: so many trials side by side",
+        )  # fmt: skip
+    if train.log:
+        raise ConfigError(
+            "a study tells no tracker: its records are in its storage and in records.jsonl", where="[train] log",
+            found=", ".join(train.log), hint="leave it out, or give --log to the grow run that takes best.toml",
+        )  # fmt: skip
 
 
 def _feasible(setup: TuneSetup, typed: Collection[str]) -> Space:

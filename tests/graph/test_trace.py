@@ -94,7 +94,10 @@ def defaults(self, x, y=None, z=0.5):
 @pytest.mark.parametrize(
     ("inputs", "words"),
     [
-        (torch.randn(2, 7), ["does not run on an input of shape (2, 7)", "call_module a", "depthprobe inspect"]),
+        (
+            torch.randn(2, 7),
+            ["does not run on an input of shape (2, 7)", "a (Linear), called at", "depthprobe inspect"],
+        ),
         (torch.randn(0, 4), ["holds no example", "(0, 4)"]),
         ("text", ["wrong type", "a tensor, a tuple", "str"]),
         ((X, X, 1.0, X), ["does not fit forward", "x, y, z", "4 by position"]),

@@ -313,7 +313,7 @@ def test_wrong_example_names_the_layer_and_the_shape():
     with pytest.raises(GraphError) as caught:
         dp.apply(mlp(), [dp.Duplicate(unit="0")], torch.randn(2, 7))
     assert "(2, 7)" in str(caught.value)
-    assert "call_module 0" in str(caught.value)
+    assert "where:    0 (Linear)\n" in str(caught.value)
 
 
 def test_deep_copy_settles_and_undoes_on_its_own():

@@ -113,6 +113,18 @@ def test_a_default_that_diverged_is_left(fraction):
     assert pick(contenders, pareto=False, tolerance=TOLERANCE).slot == 1
 
 
+@pytest.mark.parametrize("fraction", [True, False])
+def test_no_bound_of_a_gain_of_a_fraction_lies_beyond_a_hundred_points(fraction):
+    """Two seeds that differ by half of all examples: the interval alone is wider than the metric."""
+    right = {share: np.arange(EXAMPLES) < share * EXAMPLES for share in (0.3, 0.5, 0.8)}
+    shares = {(0, 1): 0.5, (0, 2): 0.8, (1, 1): 0.8, (1, 2): 0.3}
+    trials = [trained(of, rank, right[share]) for (of, rank), share in shares.items()]
+    contenders = weigh([searched(0, 0.5, default=True), searched(1, 0.9)], trials, confidence=0.95, fraction=fraction)
+    gain = contenders[1].gain
+    assert gain["value"] == pytest.approx(-0.1)
+    assert (gain["low"], gain["high"]) == (-1.0, 1.0) if fraction else gain["low"] < -1.0 < 1.0 < gain["high"]
+
+
 def test_a_contender_that_diverged_on_one_seed_is_not_chosen():
     rng = np.random.default_rng(4)
     trials = draw_world(rng, [0.5, 0.95])

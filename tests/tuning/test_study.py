@@ -64,3 +64,33 @@ def test_a_name_that_a_confirmation_would_have_is_refused():
     check_name("confirm")
     with pytest.raises(ConfigError, match="-confirm"):
         check_name("deep-confirm")
+
+
+def test_a_study_begun_with_a_relative_folder_of_data_is_taken_up_from_another_folder(net, tmp_path, monkeypatch):
+    import numpy
+    from sklearn.datasets import load_digits
+
+    from depthprobe.config import GrowConfig, TrainConfig
+    from depthprobe.inputs import open_model
+    from depthprobe.probes.setup import DataSource
+    from depthprobe.runs import RunFolder
+    from depthprobe.tuning.answer import config_text
+    from depthprobe.tuning.config import TuneConfig
+    from depthprobe.tuning.confirm import Contender
+    from depthprobe.tuning.setup import create_tuning, reopen_tuning, set_up_tuning
+
+    digits = load_digits()
+    (tmp_path / "data").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    numpy.savez(tmp_path / "data" / "d.npz", x=digits.images[:300, None].astype("float32"), y=digits.target[:300])
+    monkeypatch.chdir(tmp_path)
+    setup = set_up_tuning(
+        open_model(str(net)), DataSource(spec="d.npz", data_dir="data"), GrowConfig(copies=2),
+        TrainConfig(steps=40, lr=0.05), TuneConfig(trials=2), {}, study="s", storage="run",
+    )  # fmt: skip
+    create_tuning(setup, tmp_path / "run").close()
+    monkeypatch.chdir("elsewhere")
+    again = reopen_tuning(RunFolder.open(tmp_path / "run"))
+    assert again.base.data.fingerprint == setup.base.data.fingerprint
+    best = Contender(slot=0, settings={"grow": {}, "train": {}}, cost=1.0, searched=0.9, values=(0.9,), gain=None)
+    assert f"--dataset d.npz --data-dir {tmp_path / 'data'} --config best.toml" in config_text(again, best)

@@ -243,6 +243,34 @@ def test_bad_input_creates_nothing(cli, net, tmp_path, words, culprit):
     ]
 
 
+@pytest.mark.parametrize(
+    ("setting", "culprits"),
+    [
+        ("accumulate = 65", ["--accumulate", "at least 65"]),
+        ("workers = 4", ["[train] workers", "tune --workers"]),
+        ('log = ["tensorboard"]', ["[train] log", "best.toml"]),
+        ('log = ["nonsense"]', ["[train] log", "nonsense"]),
+    ],
+)
+def test_training_that_no_trial_can_have_is_refused_before_there_is_a_folder(cli, net, tmp_path, setting, culprits):
+    (tmp_path / "train.toml").write_text(f"[train]\n{setting}\n")
+    code, out, err = cli("tune", net, *FEW, "--config", "train.toml", "--out", "run")
+    assert (code, out) == (2, "")
+    assert all(culprit in err for culprit in culprits)
+    assert len(err.splitlines()) <= 6
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_study_inside_torchrun_is_refused_before_there_is_a_folder(cli, net, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
+    code, out, err = cli("tune", net, *FEW, "--out", "run")
+    assert (code, out) == (2, "")
+    assert "torchrun" in err
+    assert "--workers N" in err
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_taken_name_is_refused(cli, net, tmp_path, stopped):
     url = f"sqlite:///{tmp_path / 'shared.db'}"
     assert cli("tune", net, *FEW, "--out", "one", "--study", "same", "--storage", url, "--quiet")[0] == 130
