@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from depthprobe.analysis.tolerance import auto_tolerance
 from depthprobe.analysis.within import check_reachable
@@ -143,6 +144,7 @@ def set_up_shrink(
     split = split_by_rank(data, split_of["seed"], split_of["folds"])(split_of["fold"])
     example = split.train.x[:2]
     network = model.whole()
+    _check_weights(network)
     own = open_own(model, data, train, config.metric, asked or Asked(record=record))  # type: ignore[arg-type]
     check_tolerance(config.tolerance, own.metric)
     check_kept(config.limits, own.metric)
@@ -327,3 +329,18 @@ def reopen_shrink(folder: RunFolder) -> ShrinkSetup:
         tolerance_auto=record["tolerance_auto"],
         setup_seconds=record["setup_seconds"],
     )
+
+
+def _check_weights(network: nn.Module) -> None:
+    """Raise ModelError for weights that no training went into yet, and for those too coarse to be trained on."""
+    for name, parameter in network.named_parameters():
+        if is_lazy(parameter):
+            raise ModelError(
+                "the network has no weights yet: it is not a trained one", where=name, found="a lazy module",
+                expected="weights", hint="model(example_inputs) gives them a shape; train it, then dp.shrink",
+            )  # fmt: skip
+        if parameter.dtype in (torch.float16, torch.bfloat16):
+            raise ModelError(
+                "weights in half precision are too coarse to be trained on", where=name, found=str(parameter.dtype),
+                expected="torch.float32", hint="dp.shrink(model.float(), ..., precision='bf16') mixes precisions",
+            )  # fmt: skip
