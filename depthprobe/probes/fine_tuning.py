@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import torch
 from accelerate import Accelerator
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from depthprobe.config import ShrinkConfig, TrainConfig, WidthConfig
 from depthprobe.errors import ModelError
@@ -83,6 +84,7 @@ def open_fine_tuning(
     train, undrawn = fine_tuning(model, typed), model.say_undrawn(verify=config.verify)
     accelerator = open_device(train.device, train.precision, train.threads)
     data, network = source.open(), model.whole()
+    _check_weights(network)
     data, split_of = as_tokens(data, network), choose_split(model, config)
     split = split_by_rank(data, split_of["seed"], split_of["folds"])(split_of["fold"])
     own = open_checked(model, data, network, split.train.x[:2], config, train, asked)  # type: ignore[arg-type]
@@ -98,6 +100,21 @@ def open_fine_tuning(
         accelerator=accelerator,
         notes=own.notes + say_split(model, split_of, data) + undrawn,
     )
+
+
+def _check_weights(network: nn.Module) -> None:
+    """Raise ModelError for weights that no training went into yet, and for those too coarse to be trained on."""
+    for name, parameter in network.named_parameters():
+        if is_lazy(parameter):
+            raise ModelError(
+                "the network has no weights yet: it is not a trained one", where=name, found="a lazy module",
+                expected="weights", hint="model(example_inputs) gives them a shape; train it first",
+            )  # fmt: skip
+        if parameter.dtype in (torch.float16, torch.bfloat16):
+            raise ModelError(
+                "weights in half precision are too coarse to be trained on", where=name, found=str(parameter.dtype),
+                expected="torch.float32", hint="pass model.float(); precision='bf16' mixes precisions",
+            )  # fmt: skip
 
 
 def fine_tuning(model: TrainedModel, typed: Mapping[str, Any]) -> TrainConfig:
