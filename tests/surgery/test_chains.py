@@ -247,6 +247,11 @@ class Odd(nn.Module):
         return self.head(F.relu(self.last(self.middle(x))))
 
 
+class Named(Odd):
+    def middle(self, x):
+        return F.relu(self.odd(input=x))
+
+
 class Again(Odd):
     def middle(self, x):
         return F.relu(self.odd(F.relu(self.odd(x))))
@@ -500,7 +505,7 @@ class NoWordsFor(Odd):
         return F.elu(input=self.odd(x), alpha=0.5)
 
 
-WORKS = [Checkpointed, InPlace, Looked, Normed, NoWordsFor, ReadFromOutside, Replacing, Stateless]
+WORKS = [Checkpointed, InPlace, Looked, Named, Normed, NoWordsFor, ReadFromOutside, Replacing, Stateless]
 
 
 @pytest.mark.parametrize("kind", WORKS)
@@ -518,18 +523,6 @@ def test_odd_layers_that_work(kind):
     edited.set_ratio(0.5)
     run(edited.train(), x).sum().backward()
     assert all(p.grad is not None for name, p in edited.named_parameters() if "norm" not in name)
-
-
-def test_a_layer_called_by_keyword_is_refused_by_name():
-    class Named(Odd):
-        def middle(self, x):
-            return F.relu(self.odd(input=x))
-
-    units = {unit.name: unit for unit in dp.units(Named(), ROWS)}
-    assert not units["odd"].growable
-    assert units["odd"].reason
-    with pytest.raises(DepthprobeError, match="'odd' is not growable"):
-        dp.apply(Named(), [dp.Duplicate(unit="odd")], ROWS)
 
 
 def test_a_forward_that_fails_in_train_mode_says_so():
