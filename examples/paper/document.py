@@ -53,7 +53,9 @@ def describe_arm(row: Row, arm: Arm, lines: list[Line]) -> str:
     if not mine:
         return f"| {arm.name} | {row.steps(arm)} | not run | | | |"
     found = interval([100 * error_of(line) for line in mine])
-    error = f"{found.mean:.2f}" + ("" if found.low is None else f" ({max(0.0, found.low):.2f} to {min(100.0, found.high):.2f})")
+    error = f"{found.mean:.2f}"
+    if found.low is not None and found.high is not None:
+        error += f" ({max(0.0, found.low):.2f} to {min(100.0, found.high):.2f})"
     losses = [line["train_loss"] for line in mine if line["train_loss"] is not None]
     loss = f"{sum(losses) / len(losses):.3f}" if losses else "not finite"
     seconds = sum(line["seconds"] for line in mine) / len(mine)
