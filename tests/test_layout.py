@@ -25,7 +25,7 @@ ALLOWED = {
     "locking": {"errors"},
     "recovery": {"training", "errors"},
     "runs": {"training", "recovery", "locking", "config", "errors"},
-    "analysis": {"errors", "config"},
+    "analysis": {"counting", "errors", "config"},
     "probes": {
         "training",
         "inputs",

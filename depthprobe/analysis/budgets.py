@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from depthprobe.counting import number_of
 from depthprobe.errors import ConfigError
 
 FASTER = 0.8  # of the share of multiply-accumulates that went, the share of time that should go
@@ -62,7 +63,7 @@ def say_limit(limit: float) -> str:
 
 def name_candidate(row: Row) -> str:
     """What a candidate is called: "3 layers" by its depth, "40 % of the channels" by its ratio."""
-    return f"{100 * row['ratio']:.0f} % of the channels" if "ratio" in row else f"{row['depth']} layers"
+    return f"{100 * row['ratio']:.0f} % of the channels" if "ratio" in row else number_of(row["depth"], "layer")
 
 
 def describe(row: Row) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from depthprobe.analysis.decision import Decision, Estimate
 from depthprobe.analysis.units import Units
+from depthprobe.counting import number_of
 
 
 def say(
@@ -33,7 +34,7 @@ def say(
 def _deepen(decision: Decision, unit: str, units: Units) -> str:
     change = _change(decision, decision.best_guess, units)
     return (
-        f"Deepen from {decision.current} to {_count(decision.best_guess, unit)}: {change}"
+        f"Deepen from {decision.current} to {number_of(decision.best_guess, unit)}: {change}"
         f" (gain {_interval(decision.gain, units)}"
         f" and {units.signed(decision.gain_over_control.value)} over the control); {_named(decision, unit)}"
     )
@@ -42,7 +43,7 @@ def _deepen(decision: Decision, unit: str, units: Units) -> str:
 def _shrink(decision: Decision, unit: str, units: Units) -> str:
     change = _change(decision, decision.best_guess, units)
     return (
-        f"Shrink from {decision.current} to {_count(decision.best_guess, unit)}: {change},"
+        f"Shrink from {decision.current} to {number_of(decision.best_guess, unit)}: {change},"
         f" within the tolerance of {units.size(decision.tolerance)} of the best; {_named(decision, unit)}"
     )
 
@@ -58,7 +59,9 @@ def _keep(decision: Decision, unit: str, units: Units) -> str:
         why = f"nothing to gain above the tolerance of {units.size(decision.tolerance)}"
         why += f", deeper brings {_interval(decision.gain, units)}"
     here = _value(decision, decision.current)
-    return f"Keep {_count(decision.current, unit)}: {why}; {units.metric} {units.value(here)}; {_named(decision, unit)}"
+    return (
+        f"Keep {number_of(decision.current, unit)}: {why}; {units.metric} {units.value(here)}; {_named(decision, unit)}"
+    )
 
 
 def _inconclusive(decision: Decision, unit: str, units: Units) -> str:
@@ -74,7 +77,7 @@ _VERDICTS = {"deepen": _deepen, "keep": _keep, "shrink": _shrink, "inconclusive"
 
 
 def _named(decision: Decision, unit: str) -> str:
-    depth = _count(decision.best_guess, unit)
+    depth = number_of(decision.best_guess, unit)
     if decision.range95 is None:
         return depth
     low, high = decision.range95
@@ -94,7 +97,3 @@ def _value(decision: Decision, depth: int) -> float:
 def _interval(gain: Estimate, units: Units) -> str:
     low, high = units.signed(gain.low, unit=False), units.signed(gain.high, unit=False)
     return f"{units.signed(gain.value)}, 95 % interval {low} to {high}"
-
-
-def _count(depth: int, unit: str) -> str:
-    return f"{depth} {unit}" if depth == 1 else f"{depth} {unit}s"

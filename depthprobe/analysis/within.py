@@ -8,6 +8,7 @@ from depthprobe.analysis.budgets import choose_within, fits, name_candidate, say
 from depthprobe.analysis.choice import POINT_SHARE
 from depthprobe.analysis.decision import Decision, Verdict
 from depthprobe.analysis.units import Units
+from depthprobe.counting import number_of
 from depthprobe.errors import ConfigError
 
 SayChange = Callable[[str, int, int], str]
@@ -15,7 +16,8 @@ SayChange = Callable[[str, int, int], str]
 
 def say_depth(verdict: str, before: int, after: int) -> str:
     """A step of depth, as a budget's sentence has it."""
-    return f"keep {after} layers" if verdict == "keep" else f"{verdict} from {before} to {after} layers"
+    layers = number_of(after, "layer")
+    return f"keep {layers}" if verdict == "keep" else f"{verdict} from {before} to {layers}"
 
 
 def decide_within(

@@ -12,6 +12,7 @@ from depthprobe.analysis.decision import Decision
 from depthprobe.analysis.sentence import say
 from depthprobe.analysis.tolerance import TARGET
 from depthprobe.analysis.verified import say_verified
+from depthprobe.counting import number_of
 from depthprobe.graph.costs import count_weight_layers
 from depthprobe.probes.answer import Failure, Recommendation, as_json, read_failures, within
 from depthprobe.probes.conclusion import (
@@ -182,9 +183,9 @@ def _say_course(setup: ShrinkSetup, weighed: Weighed, records: Records, noted: R
     if weighed.present == PRESENT[LOOK] and weighed.kept == plan.base.opened:
         notes.append("model.pt is the network of the checkpoint, not the one that was fine-tuned for that")
     if least > plan.depths[0] and not any(record["arm"] == "shrink" for record in noted):
-        notes.append(f"the walk was given up below {least} layers: the loss was beyond recovery")
+        notes.append(f"the walk was given up below {number_of(least, 'layer')}: the loss was beyond recovery")
     if knee is not None:
-        notes.append(f"below {knee} layers the loss grows fastest")
+        notes.append(f"below {number_of(knee, 'layer')} the loss grows fastest")
     if len(plan.order) > 1:
         notes.append("units left in the order of what the network loses without each one alone")
     return notes

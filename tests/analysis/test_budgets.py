@@ -34,7 +34,7 @@ def test_a_budget_chooses_the_best_it_allows(limits, depth):
 
 
 def test_a_budget_that_nothing_meets_names_the_closest():
-    with pytest.raises(ConfigError, match="1 layers, 100 parameters"):
+    with pytest.raises(ConfigError, match="1 layer, 100 parameters"):
         choose_within(ROWS, {"max_params": 50}, 0.0)
     with pytest.raises(ConfigError, match=r"value 0\.950"):
         choose_within(ROWS, {"max_params": 300, "keep_accuracy": 0.99}, 0.0)
