@@ -180,8 +180,10 @@ def _say_course(setup: ShrinkSetup, weighed: Weighed, records: Records, noted: R
     notes = [f"the network as it is counts {weighed.present}"]
     if read_whole(setup, records).better:
         notes.insert(0, "the checkpoint was not trained to its end: what was made smaller is that network trained on")
-    if weighed.present == PRESENT[LOOK] and weighed.kept == plan.base.opened:
+    if weighed.kept == plan.base.opened and weighed.present == PRESENT[LOOK]:
         notes.append("model.pt is the network of the checkpoint, not the one that was fine-tuned for that")
+    elif weighed.kept == plan.base.opened and weighed.present in (PRESENT[CONTROL], PRESENT[AGAIN]):
+        notes.append("model.pt is the whole network as it was trained on here, which is better than the checkpoint's")
     if least > plan.depths[0] and not any(record["arm"] == "shrink" for record in noted):
         notes.append(f"the walk was given up below {number_of(least, 'layer')}: the loss was beyond recovery")
     if knee is not None:

@@ -338,3 +338,10 @@ def test_a_rate_that_kills_the_whole_network_is_said_and_lowered(trained):
     assert "fine-tuning the whole network at 1 of the rate: " in notes_of(result)
     assert "; 0.3 of it is tried" in notes_of(result)
     assert result.recommendation.test["value"] > 0.5
+
+
+def test_where_nothing_can_go_the_better_whole_network_is_handed_back_and_that_is_said(half_trained):
+    result = dp.shrink(half_trained, steps=400, seeds=1, threads=1, device="cpu", candidates=(2,), tolerance=0.004)
+    assert result.recommendation.verdict != "shrink"
+    assert "as it was trained on here, which is better than the checkpoint's" in notes_of(result)
+    assert result.recommendation.test["value"] > result.recommendation.test["before"]
