@@ -31,7 +31,7 @@ def cifar11(
         layers[f"conv{name}"] = draw(conv, init, fan_in=paper if keep_gain else None)
         layers[f"relu{name}"] = nn.ReLU()
         if not last:
-            layers[f"norm{name}"] = WithinChannelNorm(3, alpha=5e-5, beta=0.75)
+            layers[f"norm{name}"] = WithinChannelNorm(3, alpha=5e-5)
         channels = conv.out_channels
     return _finish(layers, shape)
 
@@ -48,7 +48,7 @@ def cifar3(
         layers[f"conv{name}"] = draw(conv, init, fan_in=paper if keep_gain else None)
         layers[f"relu{name}"] = nn.ReLU()
         if stage < 2:
-            layers[f"pool{name}"], layers[f"norm{name}"] = Pool(), WithinChannelNorm(3, alpha=5e-5, beta=0.75)
+            layers[f"pool{name}"], layers[f"norm{name}"] = Pool(), WithinChannelNorm(3, alpha=5e-5)
     return _finish(layers, shape)
 
 

@@ -20,12 +20,19 @@ class Pixels(nn.Module):
 
 
 class WithinChannelNorm(nn.LocalResponseNorm):
-    """Local response normalisation over a size x size neighbourhood of each channel (paper, section 4.2)."""
+    """Local response normalisation over a size x size neighbourhood of each channel (paper, section 4.2).
+
+    Its exponent is the paper's, 0.75: two square roots, where a power would cost as much as a conv layer does.
+    """
+
+    def __init__(self, size: int, alpha: float) -> None:
+        super().__init__(size, alpha, beta=0.75, k=1.0)
 
     def forward(self, input: Tensor) -> Tensor:
         """input: (B, C, H, W); returns that shape."""
         energy = F.avg_pool2d(input * input, self.size, stride=1, padding=self.size // 2)
-        return input / (1.0 + self.alpha * energy) ** self.beta
+        root = torch.rsqrt(1.0 + self.alpha * energy)
+        return input * root * root.sqrt()
 
 
 class Pool(nn.Module):

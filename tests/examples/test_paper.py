@@ -153,7 +153,7 @@ def test_caffes_xavier_and_a_gaussian_that_keeps_the_gain():
 
 def test_the_local_norm_is_caffes_within_channel_norm():
     x = torch.randn(2, 3, 5, 5)
-    found = WithinChannelNorm(3, alpha=0.5, beta=0.75)(x)
+    found = WithinChannelNorm(3, alpha=0.5)(x)
     window = x[1, 2, 1:4, 2:5]
     assert torch.allclose(found[1, 2, 2, 3], x[1, 2, 2, 3] / (1 + 0.5 / 9 * (window**2).sum()) ** 0.75)
 
