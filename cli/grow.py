@@ -1,6 +1,5 @@
 """depthprobe grow: would more depth pay, and where does it stop paying?"""
 
-from pathlib import Path
 from typing import Any
 
 from depthprobe.cli import options as o
@@ -83,6 +82,7 @@ def grow(
     probe, train = {**o.in_words(file["grow"]), **probe}, {**o.in_words(file["train"]), **train}
     grow_config, train_config = GrowConfig.from_json(probe), TrainConfig.from_json(train)
 
+    from depthprobe.cli.opening import open_inputs
     from depthprobe.probes.grow import create_run, set_up
     from depthprobe.probes.own import Asked
 
@@ -92,29 +92,3 @@ def grow(
         return set_up(*inputs, grow_config, train_config, fixed=frozenset(probe), asked=asked)
 
     run_new("grow", set_up_grow, lambda setup: create_run(setup, out), json=json, quiet=quiet)
-
-
-def open_inputs(
-    model: str | None,
-    model_args: list[str] | None,
-    dataset: str | None,
-    data_dir: Path | None,
-    limit_train: int | None,
-    image_size: int | None,
-    out: Path | None,
-    checkpoint: Path | None,
-) -> tuple[Any, Any]:
-    """The model source and the data source that the options name; `out` is checked, nothing is created."""
-    from depthprobe.inputs import open_model, parse_model_args
-    from depthprobe.probes.setup import DataSource
-    from depthprobe.runs import check_out
-
-    if out is not None:
-        check_out(out)
-    source = DataSource(
-        spec=o.need_dataset(dataset),
-        data_dir=str(data_dir.absolute()) if data_dir else None,
-        limit_train=limit_train,
-        image_size=image_size,
-    )
-    return open_model(o.need_model(model), parse_model_args(model_args or []), checkpoint), source

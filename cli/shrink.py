@@ -6,7 +6,6 @@ from typing import Annotated, Any
 import typer
 
 from depthprobe.cli import options as o
-from depthprobe.errors import ConfigError
 
 Checkpoint = Annotated[
     Path | None, typer.Argument(metavar="CHECKPOINT", help="model.pt of depthprobe, or a state dict with --model")
@@ -86,34 +85,12 @@ def shrink(
     probe, train = {**o.in_words(file["shrink"]), **probe}, {**o.in_words(file["train"]), **train}
     settings = ShrinkConfig.from_json(probe)
 
-    from depthprobe.inputs import parse_model_args
+    from depthprobe.cli.opening import open_network
     from depthprobe.probes.own import Asked
-    from depthprobe.probes.setup import DataSource
     from depthprobe.probes.shrink import create_shrink, set_up_shrink
-    from depthprobe.probes.trained import open_trained
-    from depthprobe.runs import check_out
 
     def set_up() -> Any:
-        if out is not None:
-            check_out(out)
-        source = None
-        if dataset is None and (limit_train is not None or image_size is not None):
-            raise ConfigError(
-                "the checkpoint brings its own data, as it was trained on", where="--limit-train, --image-size",
-                expected="--dataset beside them", hint="leave them out, or name the data set",
-            )  # fmt: skip
-        if model is None and model_args:
-            raise ConfigError("--model-args without --model", where="--model-args", hint="--model file.py:name")
-        if dataset is not None:
-            source = DataSource(
-                spec=dataset,
-                data_dir=str(data_dir.absolute()) if data_dir else None,
-                limit_train=limit_train,
-                image_size=image_size,
-            )
-        trained, found = open_trained(
-            o.need_checkpoint(checkpoint), model, parse_model_args(model_args or []), source, data_dir=data_dir
-        )
+        trained, found = open_network(checkpoint, model, model_args, dataset, data_dir, limit_train, image_size, out)
         return set_up_shrink(trained, found, settings, train, asked=Asked(typed=frozenset(train)))
 
     run_new("shrink", set_up, lambda setup: create_shrink(setup, out), json=json, quiet=quiet)

@@ -72,7 +72,7 @@ def train(
     file = o.read_config(config, sections)
     training_config = TrainingConfig.from_json({**file["training"], **training})
     train_config = TrainConfig.from_json({**o.in_words(file["train"]), **settings})
-    from depthprobe.cli.grow import open_inputs
+    from depthprobe.cli.opening import open_inputs
     from depthprobe.probes.own import Asked
     from depthprobe.probes.train import create_training, set_up_training
 

@@ -77,7 +77,7 @@ def tune(
     )  # fmt: skip
     train |= o.parse_rate(lr)
     configs = _configs(config, {"tune": asked, "grow": probe, "train": train})
-    from depthprobe.cli.grow import open_inputs
+    from depthprobe.cli.opening import open_inputs
     from depthprobe.cli.tuned import begin_tune
 
     if out is None:

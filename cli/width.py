@@ -95,27 +95,12 @@ def width(
     probe, train = {**o.in_words(file["width"]), **probe}, {**o.in_words(file["train"]), **train}
     settings = WidthConfig.from_json(probe)
 
-    from depthprobe.inputs import parse_model_args
+    from depthprobe.cli.opening import open_network
     from depthprobe.probes.own import Asked
-    from depthprobe.probes.setup import DataSource
-    from depthprobe.probes.trained import open_trained
     from depthprobe.probes.width import create_width, set_up_width
-    from depthprobe.runs import check_out
 
     def set_up() -> Any:
-        if out is not None:
-            check_out(out)
-        source = None
-        if dataset is not None:
-            source = DataSource(
-                spec=dataset,
-                data_dir=str(data_dir.absolute()) if data_dir else None,
-                limit_train=limit_train,
-                image_size=image_size,
-            )
-        trained, found = open_trained(
-            o.need_checkpoint(checkpoint), model, parse_model_args(model_args or []), source, data_dir=data_dir
-        )
+        trained, found = open_network(checkpoint, model, model_args, dataset, data_dir, limit_train, image_size, out)
         return set_up_width(trained, found, settings, train, asked=Asked(typed=frozenset(train)))
 
     run_new("width", set_up, lambda setup: create_width(setup, out), json=json, quiet=quiet)

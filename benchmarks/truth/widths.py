@@ -59,6 +59,11 @@ WIDE_CASES = tuple(
         ("digits-conv_bn", 3),
         ("mnist14-mlp", 2),
         ("mnist14-conv_flat", 2),
+        # Chosen before anything was trained for them; the four above were looked at while the probe was made.
+        ("digits-conv_flat", 2),
+        ("mnist14-conv_bn", 2),
+        ("cifar16-mlp", 2),
+        ("cifar16-conv_flat", 2),
     )
 )
 

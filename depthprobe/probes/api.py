@@ -96,7 +96,7 @@ def shrink(
     seed failed.
     """
     asked = sort_settings(settings, {"shrink": ShrinkConfig, "train": TrainConfig})
-    given = None if data is None else _source(data, data_dir, limit_train, image_size)
+    given = _given(data, data_dir, limit_train, image_size)
 
     def set_up_probe() -> ShrinkSetup:
         trained, found = _trained(model, source, given, data_dir)
@@ -126,7 +126,7 @@ def width(
     failed. Needs torch-pruning (the extra `width`).
     """
     asked = sort_settings(settings, {"width": WidthConfig, "train": TrainConfig})
-    given = None if data is None else _source(data, data_dir, limit_train, image_size)
+    given = _given(data, data_dir, limit_train, image_size)
 
     def set_up_probe() -> WidthSetup:
         trained, found = _trained(model, source, given, data_dir)
@@ -134,6 +134,22 @@ def width(
         return set_up_width(trained, found, config, asked.sections["train"], asked=asked.training)
 
     return _run(set_up_probe, create_width, run_width, out, listener or Listener())
+
+
+def _given(
+    data: str | Dataset | Mapping[str, Any] | None,
+    data_dir: str | Path | None,
+    limit_train: int | None,
+    image_size: int | None,
+) -> DataSource | None:
+    if data is not None:
+        return _source(data, data_dir, limit_train, image_size)
+    if limit_train is not None or image_size is not None:
+        raise ConfigError(
+            "the checkpoint brings its own data, as it was trained on", where="limit_train, image_size",
+            expected="data beside them", hint="leave them out, or give the data",
+        )  # fmt: skip
+    return None
 
 
 def _trained(

@@ -157,6 +157,14 @@ def test_a_checkpoint_of_ours_needs_nothing_else_and_runs_compose(trained, folde
         plain.load_state_dict(saved["state_dict"], strict=True)
 
 
+def test_options_that_would_do_nothing_are_refused(trained, capsys):
+    assert run("width", trained, "--limit-train", "100") == 2
+    assert "--dataset" in capsys.readouterr().err
+    assert run("width", trained, "--model-args", "depth=3") == 2
+    with pytest.raises(ConfigError, match="brings its own data"):
+        dp.width(trained, limit_train=100)
+
+
 def test_a_grown_run_can_be_narrowed(folder, capsys):
     words = [f"{folder / 'net.py'}:model", "-d", "digits", "--grow", "--copies", "1", "--steps", "400", "--lr", "0.05"]
     assert run("train", *words, "--threads", "1", "--quiet", "--out", folder / "grown") == 0
