@@ -116,7 +116,7 @@ class PlainView(Watcher):
     def recorded(self, record: dict[str, Any]) -> None:
         """Say what was measured."""
         super().recorded(record)
-        place = f"seed {record['seed']} {arm_name(*record_key(record)[1:])}"
+        place = f"seed {record['seed']} {arm_name(*record_key(record)[1:]).partition(', ')[0]}"
         if record["kind"] == "trace" and record["arm"] == "train":
             self.traces += 1
             if self.traces % 5 == 0:
@@ -130,8 +130,9 @@ class PlainView(Watcher):
             say(f"{place} FAILED: {record['what']}")
         noun = "layer" if (record.get("depth"), self.noun) == (1, "layers") else self.noun
         if record["kind"] == "measurement" and not (record["walk"] == "down" and self._twin(record)):
+            walk = record["walk"].rpartition(", ")[2]  # "control, once more"
             say(
-                f"{place:<15} {record['walk']:<8}{record['depth']:>4} {noun:<{len(self.noun)}}  "
+                f"{place:<15} {walk:<8}{record['depth']:>4} {noun:<{len(self.noun)}}  "
                 f"{self.metric} {short(record['value'])}  "
                 f"{100 * self.share():3.0f} %, {self.time_left()} left"
             )
