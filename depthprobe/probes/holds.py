@@ -14,11 +14,12 @@ from depthprobe.probes.places import Place, leave_alone
 from depthprobe.probes.plan import grown
 from depthprobe.schedules import Hold
 from depthprobe.surgery import Edited, settle_with_map
-from depthprobe.training.learner import Learner, predict_together, refresh_batch_norm
+from depthprobe.training.learner import Learner, predict, predict_together, refresh_batch_norm
 from depthprobe.training.metrics import ACCURACY, Metric, Scored
 from depthprobe.training.rates import Rates
 
 NORM_BATCHES = 40
+AS_IT_IS = "as it is"  # a measurement of the checkpoint, before any training
 
 
 def measure_hold(
@@ -53,6 +54,27 @@ def measure_hold(
         for place in bench.plan.places:
             with undisturbed(bench.accelerator.device):
                 notebook.record(measure_alone(bench, arm, learner, split, place))
+
+
+def measure_as_it_is(bench: Bench[Plan], arm: Arm) -> dict[str, Any]:
+    """The record of the network before any training."""
+    split, base = bench.split(arm.rank), bench.plan.base
+    network = bench.build(arm.seed).to(bench.accelerator.device)
+    scored = bench.metric.score(predict(network, split.valid.x, bench.accelerator.device), split.valid.y)
+    return {
+        "kind": "measurement",
+        "arm": arm.kind,
+        "seed": arm.seed,
+        "walk": AS_IT_IS,
+        "opened": base.opened,
+        "depth": base.depth,
+        "step": 0,
+        "samples": 0,
+        "value": scored.value,
+        "examples": scored.examples,
+        "valid_id": split.valid_id[:16],
+        **pack_scores(scored),
+    }
 
 
 def measure_alone(bench: Bench[Plan], arm: Arm, learner: Learner, split: Split, place: Place) -> dict[str, Any]:

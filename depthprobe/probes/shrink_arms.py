@@ -26,7 +26,7 @@ from depthprobe.training.learner import Learner
 
 AT = "at "  # an arm's kind: a long branch at so many layers
 ANEW = ", drawn anew"  # its end, where the weights are not the walk's
-AS_IT_IS, LOOK, DOWN = "as it is", "look", "down"  # ways in which a network was measured
+LOOK, DOWN = "look", "down"  # ways in which a network was measured
 WALK = "checkpoints/walk"
 
 

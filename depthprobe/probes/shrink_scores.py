@@ -13,8 +13,9 @@ from depthprobe.analysis.tolerance import TARGET, Assumptions, resolvable
 from depthprobe.probes.answer import read_failures, unpack_scores
 from depthprobe.probes.bench import Arm
 from depthprobe.probes.conclusion import rule_for
+from depthprobe.probes.holds import AS_IT_IS
 from depthprobe.probes.sensitivity import at_rate
-from depthprobe.probes.shrink_arms import AS_IT_IS, DOWN, LOOK, branch_kind, is_ahead
+from depthprobe.probes.shrink_arms import DOWN, LOOK, branch_kind, is_ahead
 from depthprobe.probes.shrink_plan import ShrinkPlan
 from depthprobe.probes.shrink_setup import Records, ShrinkSetup
 from depthprobe.probes.shrink_whole import AGAIN, CONTROL

@@ -13,14 +13,14 @@ from depthprobe.probes.answer import unpack_scores
 from depthprobe.probes.arms import run_control_arm, train_control
 from depthprobe.probes.bench import Arm, Bench
 from depthprobe.probes.conclusion import highest_chance
-from depthprobe.probes.holds import measure, measurement, pack_scores
+from depthprobe.probes.holds import AS_IT_IS, measure, measure_as_it_is, measurement
 from depthprobe.probes.notebook import RunNotebook
 from depthprobe.probes.sensitivity import at_rate
-from depthprobe.probes.shrink_arms import AS_IT_IS, is_ahead
+from depthprobe.probes.shrink_arms import is_ahead
 from depthprobe.probes.shrink_plan import ShrinkPlan
 from depthprobe.probes.shrink_setup import Records, ShrinkSetup
 from depthprobe.runs import RunFolder
-from depthprobe.training.learner import Learner, predict
+from depthprobe.training.learner import Learner
 from depthprobe.training.teacher import make_teacher
 
 CONTROL, AGAIN = "control", "control, once more"  # AGAIN: of the network that the first one made, where that is shrunk
@@ -135,27 +135,6 @@ def watch_for_loss(
             raise TrainingError(f"the {bench.metric.name} fell from {whole:.3f} to {late[-1]:.3f} by update {step}")
 
     return check
-
-
-def measure_as_it_is(bench: Bench[ShrinkPlan], arm: Arm) -> dict[str, Any]:
-    """The record of the network before any training."""
-    split, base = bench.split(arm.rank), bench.plan.base
-    network = bench.build(arm.seed).to(bench.accelerator.device)
-    scored = bench.metric.score(predict(network, split.valid.x, bench.accelerator.device), split.valid.y)
-    return {
-        "kind": "measurement",
-        "arm": arm.kind,
-        "seed": arm.seed,
-        "walk": AS_IT_IS,
-        "opened": base.opened,
-        "depth": base.depth,
-        "step": 0,
-        "samples": 0,
-        "value": scored.value,
-        "examples": scored.examples,
-        "valid_id": split.valid_id[:16],
-        **pack_scores(scored),
-    }
 
 
 def run_again_arm(

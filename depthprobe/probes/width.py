@@ -12,7 +12,7 @@ from depthprobe.probes.shrink import is_beyond
 from depthprobe.probes.together import answer, decide
 from depthprobe.probes.verify import ADVISED, CURRENT, verify
 from depthprobe.probes.width_answer import conclude_width
-from depthprobe.probes.width_arm import run_width_arm
+from depthprobe.probes.width_arm import run_width_arm, run_width_control
 from depthprobe.probes.width_setup import WidthSetup, create_width, reopen_width, set_up_width
 from depthprobe.probes.width_weigh import Weighed, weigh_width
 from depthprobe.runs import RunFolder
@@ -22,7 +22,7 @@ __all__ = ["WidthSetup", "create_width", "reopen_width", "run_width", "set_up_wi
 
 def run_width(setup: WidthSetup, folder: RunFolder, listener: Listener) -> Result:
     """Train what is left to train, decide, and write the answer into the run folder."""
-    seconds = run_arms(setup, folder, listener, width_walk(setup))
+    seconds = run_arms(setup, folder, listener, width_walk(setup), control=run_width_control)
     team, verified = setup.bench.team, None
     weighed = decide(team, lambda: weigh_width(setup, folder))
     if setup.config.verify and weighed.kept < setup.bench.plan.base.opened:

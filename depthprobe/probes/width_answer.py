@@ -105,7 +105,7 @@ def _notes(setup: WidthSetup, weighed: Weighed, units: Units) -> list[str]:
     percents, budget = decision.depths, bool(setup.config.limits)
     notes = [f"seed {f.seed}{' (control)' if f.arm == 'control' else ''}: {f.what}" for f in weighed.failures]
     notes += [*reasons_of_width(decision), *setup.notes, setup.lr_note]
-    notes += [*say_coarser(decision, weighed.planned, units), f"the network as it is was measured {weighed.trained_on}"]
+    notes += [*say_coarser(decision, weighed.planned, units), f"the network as it is counts {weighed.trained_on}"]
     if len(percents) < len(plan.opened):
         notes.append(f"the walk was given up below {percents[0]} %: the loss was beyond recovery")
     if decision.recommended == plan.base.opened and len(percents) > 1 and not budget:

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from depthprobe.inputs import Split
 from depthprobe.probes.alone import calibration
-from depthprobe.probes.arms import CHECKPOINT_SECONDS, GiveUp, next_mark, trace_distance, trace_point
-from depthprobe.probes.bench import Arm, Bench, Notebook, begin_training, undisturbed
-from depthprobe.probes.holds import measure, measurement
+from depthprobe.probes.arms import CHECKPOINT_SECONDS, GiveUp, next_mark, run_control_arm, trace_distance, trace_point
+from depthprobe.probes.bench import Arm, Bench, Notebook, Plan, begin_training, undisturbed
+from depthprobe.probes.holds import measure, measure_as_it_is, measurement
 from depthprobe.probes.profiles import skeleton
 from depthprobe.probes.width_plan import WidthPlan
 from depthprobe.schedules import Hold
@@ -58,6 +58,13 @@ def run_width_arm(
         notebook.checkpoint(arm, {**learner.state(), "percent": percent})
         saved = time.monotonic()
     return learner
+
+
+def run_width_control(bench: Bench[Plan], arm: Arm, notebook: Notebook, state: dict[str, Any] | None = None) -> Learner:
+    """The whole network, measured as the checkpoint has it; then trained on as long as the narrowest, and measured."""
+    if state is None:
+        notebook.record(measure_as_it_is(bench, arm))
+    return run_control_arm(bench, arm, notebook, state)
 
 
 def narrow_learner(learner: Learner, bench: Bench[WidthPlan], split: Split, percent: int) -> Learner:

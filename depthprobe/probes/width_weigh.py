@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from depthprobe.analysis.budgets import accelerates_at, compare_speed
+from depthprobe.analysis.crossfit import cross_fit
 from depthprobe.analysis.decision import Decision
 from depthprobe.analysis.scores import SeedScores
 from depthprobe.analysis.tolerance import TARGET
@@ -14,6 +15,7 @@ from depthprobe.analysis.width_sentence import say_narrowing
 from depthprobe.analysis.within import decide_within
 from depthprobe.probes.answer import Failure, read_failures, unpack_scores, within
 from depthprobe.probes.conclusion import all_failed, mark_pareto, rule_for, units_of
+from depthprobe.probes.holds import AS_IT_IS
 from depthprobe.probes.latencies import as_first_measured, latency_facts, network_costs
 from depthprobe.probes.profiles import skeleton
 from depthprobe.probes.width_plan import WidthPlan
@@ -21,6 +23,13 @@ from depthprobe.probes.width_setup import WidthSetup
 from depthprobe.runs import RunFolder
 
 Records = Sequence[Mapping[str, Any]]
+
+PRESENT = (AS_IT_IS, "control")
+SAID = {
+    AS_IT_IS: "as the checkpoint has it",
+    "down": "fine-tuned, at the beginning of the walk",
+    "control": "trained on as long as the whole walk (the control)",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +66,7 @@ def weigh_width(setup: WidthSetup, folder: RunFolder) -> Weighed:
     if not alive:
         raise all_failed(setup.bench, folder, failures)
     percents = measured_by_all(records, plan, alive)
-    scores, trained_on = longest_trained(read_walks(records, percents, alive))
+    scores, trained_on = at_its_best(read_walks(records, percents, alive), records)
     ask = rule_for(
         setup.bench, config, automatic=setup.tolerance_auto, depths=percents, current=plan.base.opened, splits=1
     )
@@ -109,16 +118,15 @@ def read_walks(records: Records, percents: Sequence[int], seeds: Sequence[int]) 
     return scores
 
 
-def longest_trained(scores: list[SeedScores]) -> tuple[list[SeedScores], str]:
-    """The scores with the network as it is at its best: measured before anything was cut, or, where that is better,
-    trained on as long as the narrowest (the control). A narrower network must not win by its longer training.
+def at_its_best(scores: list[SeedScores], records: Records) -> tuple[list[SeedScores], str]:
+    """The scores with the network as it is at its best of three, cross-fitted: as the checkpoint has it, fine-tuned
+    before anything was cut, or trained on as long as the narrowest. A narrower network must not win by its longer
+    training, nor because fine-tuning hurts.
     """
-    first = sum(float(one.candidates[-1].mean()) for one in scores)
-    control = sum(float(one.control.mean()) for one in scores)
-    if control <= first:
-        return scores, "at the beginning of the walk"
-    replaced = [replace(one, candidates=np.vstack([one.candidates[:-1], one.control[None]])) for one in scores]
-    return replaced, "trained on as long as the whole walk (the control)"
+    found = {r["walk"]: unpack_scores(r) for r in records if r["kind"] == "measurement" and r["walk"] in PRESENT}
+    ways = {"down": np.mean([one.candidates[-1] for one in scores], axis=0), **found}
+    best, here = cross_fit(ways)
+    return [replace(one, candidates=np.vstack([one.candidates[:-1], here])) for one in scores], SAID[best]
 
 
 def candidate_rows(setup: WidthSetup, decision: Decision) -> list[dict[str, Any]]:

@@ -100,13 +100,12 @@ def end_with_the_other_side(connection: Connection) -> None:
 
 def open_work(order: Order) -> Callable[[int, Relay], None]:
     """The probe of `order`, set up as for resuming; returns what trains its arm number `index`."""
-    from depthprobe.probes.arms import run_control_arm
     from depthprobe.probes.runner import run_one
     from depthprobe.probes.together import FollowerFolder
 
-    reopen, walk_of, find_failure = trade(order.config["command"])
-    setup = reopen(FollowerFolder(order.run, order.config))
-    walk, arms = walk_of(setup), setup.arms
+    verb = trade(order.config["command"])
+    setup = verb.reopen(FollowerFolder(order.run, order.config))
+    walk, arms = verb.walk_of(setup), setup.arms
 
     def train(index: int, relay: Relay) -> None:
         import time
@@ -124,21 +123,35 @@ def open_work(order: Order) -> Callable[[int, Relay], None]:
             # Whether the seeds before it failed is not known yet: it keeps its networks as if they had.
             notebook = RunNotebook(folder, relay, begun, 0, before, arm.rate, start)
             relay.arm_begun(arm, state["step"] if state else 0)
-            run_one(setup, arm, notebook, state, run_control_arm if arm.kind == "control" else walk, find_failure)
+            run_one(setup, arm, notebook, state, verb.control if arm.kind == "control" else walk, verb.find_failure)
             notebook.close_arm()
 
     return train
 
 
-def trade(command: str) -> tuple[Callable[..., Any], Callable[[Any], Any], Callable[..., Any] | None]:
-    """Of the runs of `command`: how one is opened again, setup -> its walk, and what finds a failure in its records."""
+@dataclass(frozen=True, kw_only=True)
+class Trade:
+    """What the runs of one verb do. reopen: run folder -> setup; walk_of: setup -> what trains a walk; control: what
+    trains a control; find_failure: looks at the records of a walk that ended.
+    """
+
+    reopen: Callable[..., Any]
+    walk_of: Callable[[Any], Any]
+    control: Callable[..., Any]
+    find_failure: Callable[..., Any] | None = None
+
+
+def trade(command: str) -> Trade:
+    """Of the runs of `command`."""
     if command == "grow":
+        from depthprobe.probes.arms import run_control_arm
         from depthprobe.probes.grow import collapse, reopen, run_grow_arm
 
-        return reopen, lambda setup: run_grow_arm, collapse
+        return Trade(reopen=reopen, walk_of=lambda setup: run_grow_arm, control=run_control_arm, find_failure=collapse)
     from depthprobe.probes.width import reopen_width, width_walk
+    from depthprobe.probes.width_arm import run_width_control
 
-    return reopen_width, width_walk, None
+    return Trade(reopen=reopen_width, walk_of=width_walk, control=run_width_control)
 
 
 if __name__ == "__main__":

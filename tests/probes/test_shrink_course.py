@@ -14,9 +14,10 @@ from depthprobe.config import ShrinkConfig
 from depthprobe.inputs import InMemoryModel, as_dataset
 from depthprobe.probes import latencies
 from depthprobe.probes.bench import Arm, begin_training
+from depthprobe.probes.holds import AS_IT_IS
 from depthprobe.probes.setup import IN_MEMORY, DataSource
 from depthprobe.probes.shrink_answer import weigh_shrink
-from depthprobe.probes.shrink_arms import ANEW, AS_IT_IS, DOWN, LOOK, branch_kind, branched, is_beyond
+from depthprobe.probes.shrink_arms import ANEW, DOWN, LOOK, branch_kind, branched, is_beyond
 from depthprobe.probes.shrink_cost import forecast_shrink, shrink_cost
 from depthprobe.probes.shrink_course import REACH, compared_with, next_arms, worth_training
 from depthprobe.probes.shrink_scores import decide_on, read_measured, search_tolerance

@@ -7,19 +7,24 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 import depthprobe as dp
+from depthprobe.analysis.scores import SeedScores
 from depthprobe.cli import main
 from depthprobe.config import WidthConfig
 from depthprobe.errors import ConfigError, EditError, GraphError, ModelError
 from depthprobe.graph.costs import count_macs, count_parameters
 from depthprobe.inputs import open_dataset, open_model, split_dataset
+from depthprobe.probes.holds import pack_scores
 from depthprobe.probes.profiles import equal_widths, round_width
+from depthprobe.probes.width_weigh import at_its_best
 from depthprobe.surgery.channels import Channels
 from depthprobe.training.learner import predict
+from depthprobe.training.metrics import Scored
 
 pytest.importorskip("torch_pruning", reason="channels are removed with torch-pruning (extra width)")
 
@@ -117,6 +122,28 @@ def test_exactly_what_was_measured_is_handed_back(narrowed, planted):
     recipe = dp.recipe_from_json((narrowed.folder / "recipe.json").read_text())
     plain = dp.settle(dp.apply(planted, recipe, torch.zeros(2, 1, 8, 8)))
     plain.load_state_dict(torch.load(narrowed.folder / "model.pt", weights_only=True)["state_dict"], strict=True)
+
+
+def test_the_present_network_counts_as_it_is_at_its_best():
+    rng = np.random.default_rng(0)
+    tuned, control, before = ((rng.random(400) < share).astype(float) for share in (0.90, 0.91, 0.97))
+    scores = [
+        SeedScores(seed=seed, candidates=np.stack([tuned, tuned]), control=control, examples="v") for seed in (0, 1)
+    ]
+    scored = Scored(value=float(before.mean()), scores=before, examples=400)
+    record = {"kind": "measurement", "walk": "as it is", "examples": 400, **pack_scores(scored)}
+    counted, said = at_its_best(scores, [record])
+    assert said == "as the checkpoint has it"
+    assert all(one.candidates[-1].mean() == pytest.approx(before.mean(), abs=0.005) for one in counted)
+    assert (counted[0].candidates[0] == tuned).all()
+    assert at_its_best(scores, [])[1].startswith("fine-tuned")
+
+
+def test_the_checkpoint_is_measured_before_anything_is_trained(narrowed):
+    records = [json.loads(line) for line in (narrowed.folder / "records.jsonl").read_text().splitlines()]
+    first = next(record for record in records if record["kind"] == "measurement")
+    assert (first["walk"], first["step"], first["opened"]) == ("as it is", 0, 100)
+    assert any("the network as it is counts" in note for note in narrowed.recommendation.notes)
 
 
 def test_the_users_network_is_left_as_found(planted):
