@@ -56,7 +56,7 @@ def candidate_table(recommendation: Any) -> Table:
     for name in (
         "channels" if by_width else "layers",
         recommendation.metric,
-        "95 % interval",
+        f"{100 * recommendation.confidence:.3g} % interval",
         "parameters",
         "MACs",
         latency,

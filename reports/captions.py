@@ -27,8 +27,10 @@ VERIFIED = (
 RANGE = "A short training of the base network while the rate rises: the loss falls, then is lost."
 
 
-def depth_caption(command: str, curve: DepthCurve) -> str:
-    """Of the curve."""
+def depth_caption(command: str, curve: DepthCurve, *, budget: bool = False) -> str:
+    """Of the curve. budget: one decided, not the rule."""
+    if budget:
+        return f"{COOLED} {HOW[command]} Recommended is the best of what the budget allows."
     return (
         f"{COOLED} {HOW[command]} Recommended is the smallest {curve.axis.noun} within 0.8 times the tolerance of the "
         "best one on the estimated curve, if its shortfall is bounded by the tolerance."

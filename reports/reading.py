@@ -179,3 +179,8 @@ def damaged(path: Path, name: str, found: str) -> RunFolderError:
         found=found,
         hint=f"depthprobe resume {shlex.quote(str(path))}",
     )
+
+
+def by_budget(sentence: str) -> bool:
+    """Whether a budget decided, and not the rule: the answer's sentence begins with it."""
+    return sentence.startswith("Within --")

@@ -12,6 +12,7 @@ from depthprobe.reports.exhibit import Exhibit, Section
 from depthprobe.reports.holding_figures import draw_places, draw_rates, draw_verified
 from depthprobe.reports.loss_figures import draw_losses, draw_range
 from depthprobe.reports.numbers import capital, percent, size
+from depthprobe.reports.reading import by_budget
 from depthprobe.reports.sure_figures import draw_gains, draw_shares
 from depthprobe.reports.sure_tables import gains_table, places_table, rates_table, shares_table, verified_table
 from depthprobe.reports.training import TrainingView
@@ -32,7 +33,7 @@ def _curve(view: RunView) -> Section:
     curve = view.curve
     shown = Exhibit(
         name="depth",
-        caption=captions.depth_caption(view.command, curve),
+        caption=captions.depth_caption(view.command, curve, budget=by_budget(view.answer.sentence)),
         tables=(depth_table(curve),),
         draw=partial(draw_depth, curve),
     )

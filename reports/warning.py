@@ -6,7 +6,7 @@ from depthprobe.reports.costs import at
 from depthprobe.reports.holding import RateAnswer, Verified
 from depthprobe.reports.measured import Certainty, DepthCurve
 from depthprobe.reports.numbers import gained, points, size
-from depthprobe.reports.reading import Run
+from depthprobe.reports.reading import Run, by_budget
 
 HELD = {
     "no": "Trained from scratch, the advised network does not keep what was promised",
@@ -31,7 +31,8 @@ def view_warnings(
 def _failures(run: Run) -> list[str]:
     """Collapses and divergences."""
     return [
-        f"Seed {record['seed']} failed in the {record['arm']} arm: {record['what']}. Not in any number of the answer."
+        f"Seed {record['seed']} failed in the {record['arm']} arm: {record['what']}."
+        + (" Not in any number of the answer." if record["seed"] in run.recommendation["failed_seeds"] else "")
         for record in run.of("failure")
     ]
 
@@ -61,6 +62,8 @@ def _overlap(curve: DepthCurve) -> Iterator[str]:
 
 
 def _rates(run: Run, rates: tuple[RateAnswer, ...], curve: DepthCurve) -> Iterator[str]:
+    if by_budget(run.recommendation["sentence"]):  # the other rates were asked without it
+        return
     for row in rates:
         if row.verdict != run.recommendation["verdict"]:
             guess = f", {curve.axis.name(row.best_guess)}" if row.best_guess is not None else ""

@@ -8,10 +8,14 @@ from depthprobe.reports.advice import next_steps
 from depthprobe.reports.costs import cost_tiles
 from depthprobe.reports.measured import Certainty, DepthCurve, Estimate
 from depthprobe.reports.numbers import fraction, gained, percent, points, size
-from depthprobe.reports.reading import Run
+from depthprobe.reports.reading import Run, by_budget
 from depthprobe.reports.view import Addition, Answer, Tile
 
 RANGE = 0.95  # of range95
+BUDGET = (
+    "A budget decided: this is the best of what it allows, whatever is lost by it. What the rule advises without it "
+    "stands at the end of the sentence."
+)
 
 
 def view_answer(run: Run, curve: DepthCurve, certainty: Certainty, warnings: tuple[str, ...]) -> Answer:
@@ -22,7 +26,7 @@ def view_answer(run: Run, curve: DepthCurve, certainty: Certainty, warnings: tup
     return Answer(
         verdict=str(answer["verdict"]),
         sentence=str(answer["sentence"]),
-        meaning=_meaning(str(answer["verdict"]), run.command, curve),
+        meaning=BUDGET if by_budget(answer["sentence"]) else _meaning(str(answer["verdict"]), run.command, curve),
         removals=tuple(str(name) for name in answer["remove"]),
         additions=tuple(Addition(after=str(a["after"]), copies=int(a["copies"])) for a in answer["add"]),
         steps=next_steps(str(answer["verdict"]), run.command, curve, certainty, len(answer["seeds"])),

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from depthprobe.analysis.decision import Decision, Estimate
+from depthprobe.analysis.decision import Decision
 from depthprobe.analysis.units import Units
 from depthprobe.counting import number_of
 
@@ -35,7 +35,7 @@ def _deepen(decision: Decision, unit: str, units: Units) -> str:
     change = _change(decision, decision.best_guess, units)
     return (
         f"Deepen from {decision.current} to {number_of(decision.best_guess, unit)}: {change}"
-        f" (gain {_interval(decision.gain, units)}"
+        f" (gain {_interval(decision, units)}"
         f" and {units.signed(decision.gain_over_control.value)} over the control); {_named(decision, unit)}"
     )
 
@@ -50,14 +50,14 @@ def _shrink(decision: Decision, unit: str, units: Units) -> str:
 
 def _keep(decision: Decision, unit: str, units: Units) -> str:
     if decision.explained_by_control:
-        why = f"deeper gains {_interval(decision.gain, units)}, but so does training longer at this depth"
+        why = f"deeper gains {_interval(decision, units)}, but so does training longer at this depth"
     elif decision.current == decision.depths[-1]:
-        why = "no smaller depth is as good, and nothing deeper was measured"
+        why = "no smaller depth is surely as good, and nothing deeper was measured"
     elif decision.gain.high <= 0.0:
         why = "no deeper network measured better"
     else:
         why = f"nothing to gain above the tolerance of {units.size(decision.tolerance)}"
-        why += f", deeper brings {_interval(decision.gain, units)}"
+        why += f", deeper brings {_interval(decision, units)}"
     here = _value(decision, decision.current)
     return (
         f"Keep {number_of(decision.current, unit)}: {why}; {units.metric} {units.value(here)}; {_named(decision, unit)}"
@@ -94,6 +94,7 @@ def _value(decision: Decision, depth: int) -> float:
     return decision.candidates[decision.depths.index(depth)].value
 
 
-def _interval(gain: Estimate, units: Units) -> str:
+def _interval(decision: Decision, units: Units) -> str:
+    gain = decision.gain
     low, high = units.signed(gain.low, unit=False), units.signed(gain.high, unit=False)
-    return f"{units.signed(gain.value)}, 95 % interval {low} to {high}"
+    return f"{units.signed(gain.value)}, {100 * decision.confidence:.3g} % interval {low} to {high}"

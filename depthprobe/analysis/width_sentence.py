@@ -70,7 +70,7 @@ def _narrow(decision: Decision, units: Units, uneven: bool) -> str:
 
 def _keep(decision: Decision, units: Units) -> str:
     return (
-        f"Keep the width: no narrower network is as good; {units.metric} "
+        f"Keep the width: no narrower network is surely as good; {units.metric} "
         f"{_value(decision, decision.current, units)}; {name_percent(decision)}"
     )
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from depthprobe.analysis.budgets import choose_within, fits, name_candidate, say_limit
 from depthprobe.analysis.choice import POINT_SHARE
-from depthprobe.analysis.decision import Decision, Verdict
+from depthprobe.analysis.decision import Decision, Estimate, Verdict
 from depthprobe.analysis.units import Units
 from depthprobe.counting import number_of
 from depthprobe.errors import ConfigError
@@ -33,6 +33,10 @@ def decide_within(
     Where the advice fits it stands (sentence None). Where nothing fits the decision is inconclusive and the sentence
     names the closest.
     """
+    here = decision.depths.index(decision.current)
+    if "keep_accuracy" in limits and decision.control.value > rows[here]["value"]:
+        trained_on = {**rows[here], **_estimated(decision.control)}
+        rows = [*rows[:here], trained_on, *rows[here + 1 :]]
     advised = rows[decision.depths.index(decision.recommended)] if decision.recommended is not None else None
     if advised is not None and fits(advised, limits) and "keep_accuracy" not in limits:
         return decision, None
@@ -45,7 +49,7 @@ def decide_within(
         return changed, f"Inconclusive: {reason}; {unlimited}."
     depth, row = decision.depths[index], rows[index]
     verdict: Verdict = "keep" if depth == decision.current else "deepen" if depth > decision.current else "shrink"
-    before = rows[decision.depths.index(decision.current)]["value"]
+    before = rows[here]["value"]
     sentence = (
         f"Within {say_limits(limits)} {say_change(verdict, decision.current, depth)}: {units.metric} "
         + (f"{units.value(before)} -> " if verdict != "keep" else "")
@@ -74,6 +78,10 @@ def check_reachable(rows: Sequence[Mapping[str, Any]], limits: Mapping[str, floa
 def say_limits(limits: Mapping[str, float]) -> str:
     """The limits as options."""
     return ", ".join(f"--{name.replace('_', '-')} {say_limit(limit)}" for name, limit in limits.items())
+
+
+def _estimated(estimate: Estimate) -> dict[str, float]:
+    return {"value": estimate.value, "low": estimate.low, "high": estimate.high}
 
 
 def _short(decision: Decision, say_change: SayChange) -> str:

@@ -54,7 +54,7 @@ def _verify(
         tolerance=decision.tolerance,
         confidence=decision.confidence,
         seeds=weighed.seeds,
-        limits=setup.config.limits,
+        limits=setup.config.limits if weighed.sentence else {},
     )
 
 

@@ -49,11 +49,13 @@ from depthprobe.surgery import Duplicate, recipe_to_json
 
 @dataclass(frozen=True, kw_only=True)
 class Weighed:
-    """The decision on a probe's records, and what it rests on. depth: that part of the recommendation; others: the
-    answers at other rates; rank: of the first seed that did not fail; sentence: of a budget, where one was set.
+    """The decision on a probe's records, and what it rests on. unlimited: the rule's, before any budget; depth: that
+    part of the recommendation; others: the answers at other rates, without a budget too; rank: of the first seed that
+    did not fail; sentence: of a budget, where one decided.
     """
 
     decision: Decision
+    unlimited: Decision
     scores: list[SeedScores]
     failures: list[Failure]
     seeds: list[int]
@@ -89,9 +91,11 @@ def weigh(setup: Setup, folder: RunFolder) -> Weighed:
     rank = setup.seeds.index(scores[0].seed)
     costs = network_costs(setup.bench, candidate_nets(setup.bench, config.seed, rank, plan.opened))
     costs = as_first_measured(folder, config.limits, plan.opened, costs)
+    unlimited = decision
     decision, depth, sentence = price_depths(setup.bench, decision, costs, config.limits)
     return Weighed(
         decision=decision,
+        unlimited=unlimited,
         scores=scores,
         failures=failures,
         seeds=seeds,
@@ -113,7 +117,7 @@ def conclude(
     opened = opened_of(plan, decision)
     net, rank = _saved_network(setup, folder, decision, opened)
     recipe = plan.recipe(opened, rank)
-    ended = say_sensitivity(decision, others) if others else []
+    ended = say_sensitivity(weighed.unlimited, others) if others else []
     places = _value_places(setup, at_rate(everything, 1.0), weighed.scores, decision)
     ended += say_places(places, units) if places else []
     ended += [say_verified(verified, units)] if verified else []

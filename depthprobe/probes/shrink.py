@@ -43,7 +43,7 @@ def run_shrink(setup: ShrinkSetup, folder: RunFolder, listener: Listener) -> Res
             tolerance=weighed.decision.tolerance,
             confidence=weighed.decision.confidence,
             seeds=weighed.seeds,
-            limits=setup.config.limits,
+            limits=setup.config.limits if weighed.sentence else {},
         )
     return answer(team, folder, lambda: conclude_shrink(setup, folder, seconds, weighed, verified))
 

@@ -26,12 +26,12 @@ from depthprobe.probes.conclusion import (
     write_answer,
 )
 from depthprobe.probes.cost import verify_macs
+from depthprobe.probes.holds import AS_IT_IS
 from depthprobe.probes.latencies import as_first_measured, candidate_nets, network_costs
 from depthprobe.probes.notebook import CANDIDATES
 from depthprobe.probes.result import Result
 from depthprobe.probes.sensitivity import at_rate
 from depthprobe.probes.setup import recipe_network
-from depthprobe.probes.shrink_arms import LOOK
 from depthprobe.probes.shrink_cost import shrink_cost
 from depthprobe.probes.shrink_scores import PRESENT, decide_on, read_measured
 from depthprobe.probes.shrink_setup import Records, ShrinkSetup
@@ -161,7 +161,7 @@ def kept_network(setup: ShrinkSetup, folder: RunFolder, weighed: Weighed) -> tup
     that was trained on, where that was better than the checkpoint's own.
     """
     if weighed.kept == setup.bench.plan.base.opened:
-        if weighed.present not in (PRESENT[CONTROL], PRESENT[AGAIN]):
+        if not _trained_on_stays(setup, weighed):
             return (setup.model.build() if weighed.removed else setup.model.whole()), 0
         name = FILE if weighed.present == PRESENT[CONTROL] else f"{CANDIDATES}/{weighed.kept}.pt"
         net = setup.model.build()
@@ -175,15 +175,22 @@ def kept_network(setup: ShrinkSetup, folder: RunFolder, weighed: Weighed) -> tup
     return net, rank
 
 
+def _trained_on_stays(setup: ShrinkSetup, weighed: Weighed) -> bool:
+    """Whether the network that was trained on is handed back where nothing leaves: where it was better than the
+    checkpoint's own, unless it lacks idle units that the answer does not remove.
+    """
+    return weighed.present in (PRESENT[CONTROL], PRESENT[AGAIN]) and not (setup.model.idle and not weighed.removed)
+
+
 def _say_course(setup: ShrinkSetup, weighed: Weighed, records: Records, noted: Records) -> list[str]:
     plan, least, knee = setup.bench.plan, min(weighed.looks), weighed.depth["accelerates_at"]
     notes = [f"the network as it is counts {weighed.present}"]
     if read_whole(setup, records).better:
         notes.insert(0, "the checkpoint was not trained to its end: what was made smaller is that network trained on")
-    if weighed.kept == plan.base.opened and weighed.present == PRESENT[LOOK]:
-        notes.append("model.pt is the network of the checkpoint, not the one that was fine-tuned for that")
-    elif weighed.kept == plan.base.opened and weighed.present in (PRESENT[CONTROL], PRESENT[AGAIN]):
+    if weighed.kept == plan.base.opened and _trained_on_stays(setup, weighed):
         notes.append("model.pt is the whole network as it was trained on here, which is better than the checkpoint's")
+    elif weighed.kept == plan.base.opened and weighed.present != PRESENT[AS_IT_IS]:
+        notes.append("model.pt is the network of the checkpoint, not the one that was fine-tuned for that")
     if least > plan.depths[0] and not any(record["arm"] == "shrink" for record in noted):
         notes.append(f"the walk was given up below {number_of(least, 'layer')}: the loss was beyond recovery")
     if knee is not None:

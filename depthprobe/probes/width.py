@@ -57,5 +57,5 @@ def _verify(
         tolerance=weighed.decision.tolerance,
         confidence=weighed.decision.confidence,
         seeds=[seed for seed in weighed.seeds if seed not in weighed.failed],
-        limits=setup.config.limits,
+        limits=setup.config.limits if weighed.sentence else {},
     )

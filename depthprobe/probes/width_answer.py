@@ -10,13 +10,14 @@ from depthprobe.analysis.verified import say_verified
 from depthprobe.analysis.width_sentence import reasons_of_width, say_width
 from depthprobe.probes.answer import Recommendation, as_json, within
 from depthprobe.probes.conclusion import say_coarser, say_unverified, score_test, units_of, write_answer
+from depthprobe.probes.holds import AS_IT_IS
 from depthprobe.probes.notebook import CANDIDATES
 from depthprobe.probes.profiles import skeleton
 from depthprobe.probes.result import Result
 from depthprobe.probes.verify import ADVISED, CURRENT
 from depthprobe.probes.width_plan import WidthPlan
 from depthprobe.probes.width_setup import WidthSetup, price_hold
-from depthprobe.probes.width_weigh import Weighed
+from depthprobe.probes.width_weigh import SAID, Weighed
 from depthprobe.runs import RunFolder
 
 Records = Sequence[Mapping[str, Any]]
@@ -106,6 +107,8 @@ def _notes(setup: WidthSetup, weighed: Weighed, units: Units) -> list[str]:
     notes = [f"seed {f.seed}{' (control)' if f.arm == 'control' else ''}: {f.what}" for f in weighed.failures]
     notes += [*reasons_of_width(decision), *setup.notes, setup.lr_note]
     notes += [*say_coarser(decision, weighed.planned, units), f"the network as it is counts {weighed.trained_on}"]
+    if weighed.kept == plan.base.opened and weighed.trained_on != SAID[AS_IT_IS]:
+        notes.append("model.pt is the network of the checkpoint, not the one that was fine-tuned for that")
     if len(percents) < len(plan.opened):
         notes.append(f"the walk was given up below {percents[0]} %: the loss was beyond recovery")
     if decision.recommended == plan.base.opened and len(percents) > 1 and not budget:

@@ -25,7 +25,7 @@ from depthprobe.runs import RunFolder
 from depthprobe.schedules import Hold
 from depthprobe.training.batches import Batches
 
-COURSE = 3  # of what is trained, and in which order: runs that another one began cannot be carried on
+COURSE = 2  # of what is trained, and in which order: runs that another one began cannot be carried on
 
 
 @dataclass(frozen=True, kw_only=True)

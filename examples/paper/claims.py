@@ -3,11 +3,13 @@
 trains     holds when every seed of the arms `this` converged and no seed of the arms `that` did.
 converges  holds when every seed of the arms `this` converged.
 better     this - that, per seed: holds when the 95 % interval of the gain in test error lies above zero, does not hold
-           when it lies below, and is undecided when it holds zero.
-no better  holds unless `better` does.
-sooner     as better, with the step at which the validation accuracy is settled.
+           when it lies below, and is undecided when it holds zero; the size that a sentence speaks of is not judged.
+no better  holds when that interval lies below half a point, does not hold when it lies above zero, else undecided.
+sooner     as better, with the step from which the validation accuracy stays at 0.9 of the lower final one of the two.
 
-A claim whose cases disagree "depends": on what, its cases say.
+The last three are undecided where a seed did not converge (`sooner`) or none did. A case with arms `given` is undecided
+where one of those did not converge. A claim whose cases disagree "depends": on what, its cases say; one of which not
+all cases were run says so.
 """
 
 import tomllib
@@ -15,9 +17,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from examples.paper.measured import Line, error_of, interval, settled_at
+from examples.paper.measured import Line, error_of, interval, sooner_by
 
 CLAIMS = Path(__file__).parent / "claims.toml"
+NO_BETTER = 0.005
 HOLDS, FAILS, OPEN, MISSING = "holds", "does not hold", "undecided", "not run"
 
 
@@ -32,38 +35,43 @@ def judge(claim: dict[str, Any], lines: Sequence[Line]) -> tuple[str, list[tuple
     found = [verdict for _, verdict, _ in cases if verdict != MISSING]
     if len(set(found)) > 1:
         return f"depends: holds in {found.count(HOLDS)} of {len(found)} cases", cases
-    return (found[0] if found else MISSING), cases
+    partly = f" ({len(found)} of {len(cases)} cases run)" if len(found) < len(cases) else ""
+    return (f"{found[0]}{partly}" if found else MISSING), cases
 
 
 def judge_case(rule: str, case: dict[str, Any], lines: Sequence[Line]) -> tuple[str, str]:
     """Verdict and numbers of one case."""
-    this, that = ([find(lines, name) for name in case.get(side, [])] for side in ("this", "that"))
-    if not all([*this, *that]):
+    this, that, given = ([find(lines, name) for name in case.get(side, [])] for side in ("this", "that", "given"))
+    if not all([*this, *that, *given]):
         return MISSING, ""
+    if not all(line["converged"] for arm in given for line in arm):
+        return OPEN, f"{', '.join(case['given'])} did not converge"
     if rule in ("trains", "converges"):
         return _trained(this, that)
-    gains = [_gain(rule, a, b) for a in this[0] for b in that[0] if a["seed"] == b["seed"]]
-    if not gains:
+    pairs = [(a, b) for a in this[0] for b in that[0] if a["seed"] == b["seed"]]
+    if not pairs:
         return MISSING, ""
+    if not any(a["converged"] or b["converged"] for a, b in pairs):
+        return OPEN, "neither converged"
+    measured = [sooner_by(a, b) if rule == "sooner" else error_of(b) - error_of(a) for a, b in pairs]
+    gains = [gain for gain in measured if gain is not None]
+    if len(gains) < len(pairs):
+        return OPEN, "not all seeds converged"
     found = interval(gains)
     shown = f"{found.mean:+.0f} steps" if rule == "sooner" else f"{100 * found.mean:+.2f} points"
     if found.low is None or found.high is None:
         return OPEN, f"gain {shown}, one seed"
     scale, digits = (1, 0) if rule == "sooner" else (100, 2)
     shown = f"gain {shown} ({scale * found.low:+.{digits}f} to {scale * found.high:+.{digits}f}, {len(gains)} seeds)"
-    better = HOLDS if found.low > 0 else FAILS if found.high < 0 else OPEN
-    return ((FAILS if better == HOLDS else HOLDS) if rule == "no better" else better), shown
+    if rule == "no better":
+        return (FAILS if found.low > 0 else HOLDS if found.high < NO_BETTER else OPEN), shown
+    return (HOLDS if found.low > 0 else FAILS if found.high < 0 else OPEN), shown
 
 
 def find(lines: Sequence[Line], name: str) -> list[Line]:
     """The lines of the arm `row/arm`."""
     row, _, arm = name.partition("/")
     return [line for line in lines if (line["row"], line["arm"]) == (row, arm)]
-
-
-def _gain(rule: str, this: Line, that: Line) -> float:
-    measure = settled_at if rule == "sooner" else error_of
-    return measure(that) - measure(this)
 
 
 def _trained(this: list[list[Line]], that: list[list[Line]]) -> tuple[str, str]:

@@ -37,19 +37,28 @@ def error_of(line: Line) -> float:
     return 1.0 - 1.0 / line["classes"] if line["test_error"] is None else float(line["test_error"])
 
 
-def settled_at(line: Line) -> float:
-    """First step from which the validation accuracy stays at 0.9 of its final value; the last one if it never left
-    chance.
-    """
-    if not line["converged"]:
-        return float(line["steps"])
-    final = line["curve"][-1][2]
-    below = [step for step, _, valid in line["curve"] if valid < SETTLED * final]
+def settled_at(line: Line, accuracy: float) -> float:
+    """First step from which the validation accuracy stays at `accuracy`, which its last point has."""
+    below = [step for step, _, valid in line["curve"] if valid < accuracy]
     return float(min(step for step, _, _ in line["curve"] if not below or step > below[-1]))
 
 
+def sooner_by(this: Line, that: Line) -> float | None:
+    """Steps by which `this` settles before `that`, at 0.9 of the lower of their final accuracies; None where one of
+    them never left chance.
+    """
+    if not (this["converged"] and that["converged"]):
+        return None
+    accuracy = SETTLED * min(this["curve"][-1][2], that["curve"][-1][2])
+    return settled_at(that, accuracy) - settled_at(this, accuracy)
+
+
 def threshold(line: Line, margin: float = 0.01) -> float:
-    """Of a sweep: the smallest setting from which on the validation accuracy is within `margin` of its best."""
+    """Of a sweep: the smallest setting from which on the validation accuracy is within `margin` of its best; 1.0 where
+    it broke off before the first look.
+    """
+    if not line["curve"]:
+        return 1.0
     best = max(valid for _, _, valid in line["curve"])
     ordered = sorted((at, valid) for _, at, valid in line["curve"])
     below = [at for at, valid in ordered if valid < best - margin]

@@ -52,6 +52,8 @@ class Row:
     def settings_of(self, arm: Arm) -> dict[str, Any]:
         """Everything that an arm's numbers depend on, as JSON has it."""
         whole = {**self.settings, "solver": self.solver, "model": self.model, "args": self.args, "arm": asdict(arm)}
+        if arm.start:
+            whole["start"] = asdict(self.arm(arm.start))
         return json.loads(json.dumps(whole))
 
     def build(self, arm: Arm, shape: tuple[int, ...]) -> nn.Module:

@@ -71,3 +71,14 @@ def test_a_budget_nothing_meets_names_the_closest_width(decision):
     assert "10 % of the channels, 1,000 parameters" in sentence
     with pytest.raises(ConfigError, match="the smallest, of 10 % of the channels, has 1,000 parameters"):
         check_reachable(ROWS, {"max_params": 500})
+
+
+def test_what_the_network_keeps_by_training_on_is_not_bought_with_size(decision):
+    """The control, the present network trained on, counts where an accuracy is to be kept."""
+    better = Estimate(value=0.97, low=0.96, high=0.98)
+    trained_on = dataclasses.replace(decision, control=better, current=10)
+    chosen, sentence = within(trained_on, {"keep_accuracy": 0.94})
+    assert (chosen.verdict, chosen.recommended) == ("keep", 10)
+    assert "accuracy 0.970 (0.960 to 0.980)" in sentence
+    worse = dataclasses.replace(trained_on, control=Estimate(value=0.7, low=0.6, high=0.8))
+    assert within(worse, {"keep_accuracy": 0.94})[0].recommended == 40

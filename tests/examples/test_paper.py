@@ -23,7 +23,7 @@ from examples.paper.document import write_document
 from examples.paper.folder import MEAN, STD, open_folder
 from examples.paper.lenet import lenet
 from examples.paper.lines import append_line, read_lines
-from examples.paper.measured import interval, settled_at, threshold
+from examples.paper.measured import interval, settled_at, sooner_by, threshold
 from examples.paper.parts import WithinChannelNorm, draw
 from examples.paper.ramps import added_units, make_schedule
 from examples.paper.rows import ORDER, SCALES, read_row
@@ -197,13 +197,31 @@ def case(rule, that_errors, this_errors=(0.1, 0.11, 0.12)):
         ("better", (0.2, 0.215, 0.222), "holds"),
         ("better", (0.05, 0.061, 0.069), "does not hold"),
         ("better", (0.2, 0.05, 0.12), "undecided"),
-        ("no better", (0.2, 0.05, 0.12), "holds"),
+        ("no better", (0.2, 0.05, 0.12), "undecided"),
+        ("no better", (0.05, 0.061, 0.069), "holds"),
         ("no better", (0.2, 0.215, 0.222), "does not hold"),
         ("better", (), "not run"),
+        ("sooner", (0.9, 0.9, 0.1), "undecided"),
     ],
 )
 def test_a_claim_is_judged_by_its_rule(rule, that, verdict):
     assert case(rule, that)[0] == verdict
+
+
+def test_arms_that_learned_nothing_are_no_evidence_that_something_is_needless():
+    assert case("no better", (0.9, 0.9, 0.9), (0.9, 0.9, 0.9)) == ("undecided", "neither converged")
+
+
+def test_a_premise_that_does_not_hold_decides_nothing():
+    lines = [line("shallow", 0, 0.9), line("deep", 0, 0.9)]
+    asked = {"given": ["r/shallow"], "this": ["r/deep"]}
+    assert claims.judge_case("converges", asked, lines) == ("undecided", "r/shallow did not converge")
+    assert claims.judge_case("converges", asked, [line("shallow", 0, 0.1), lines[1]])[0] == "does not hold"
+
+
+def test_a_claim_of_which_not_all_cases_were_run_says_so():
+    cases = [{"on": "one", "this": ["r/a"]}, {"on": "two", "this": ["r/b"]}]
+    assert claims.judge({"rule": "converges", "case": cases}, [line("a", 0, 0.1)])[0] == "holds (1 of 2 cases run)"
 
 
 def test_cases_that_disagree_are_counted():
@@ -217,7 +235,7 @@ def test_cases_that_disagree_are_counted():
 def test_every_claim_is_about_arms_that_exist():
     for claim in claims.read_claims():
         for found in claim["case"]:
-            for name in [*found["this"], *found.get("that", [])]:
+            for name in [*found["this"], *found.get("that", []), *found.get("given", [])]:
                 row, _, arm = name.partition("/")
                 assert read_row(row, "cpu").arm(arm), name
             if claim["rule"] not in ("trains", "converges"):
@@ -235,8 +253,11 @@ def test_interval_and_places_on_a_curve():
     found = interval([1.0, 2.0, 3.0])
     assert (found.mean, round(found.high, 3)) == (2.0, 4.484)
     curve = [(10, 0.9, 0.2), (20, 0.8, 0.95), (30, 0.7, 0.5), (40, 0.6, 0.93), (50, 0.5, 0.94)]
-    assert settled_at(line("a", 0, 0.06, curve)) == 40
-    assert settled_at(line("a", 0, 0.9, curve)) == 100
+    assert settled_at(line("a", 0, 0.06, curve), 0.9) == 40
+    late, early = line("a", 0, 0.06, curve), line("b", 0, 0.05, [(10, 1.0, 0.9), (50, 1.0, 0.95)])
+    assert sooner_by(early, late) == 30  # to 0.9 of 0.94, the lower of the final ones
+    assert sooner_by(early, line("a", 0, 0.9, curve)) is None
+    assert threshold(line("a", 0, 0.9, [])) == 1.0  # broke off before the first look
     assert threshold(line("a", 0, 0.06, [(1, 0.9, 0.80), (2, 0.5, 0.795), (3, 0.2, 0.6)])) == 0.5
 
 

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from depthprobe.reports.reading import read_run
+from depthprobe.reports.sections import sections_of
 from depthprobe.reports.summary import view_run
 
 
@@ -155,3 +156,14 @@ def test_a_model_from_python_has_its_class_name(make_run):
     view = view_run(read_run(run))
     assert view.model == "Tiny"
     assert view.facts[1].value == "shop.nets.Tiny"
+
+
+def test_where_a_budget_decided_nothing_is_promised_of_the_tolerance(keep_run):
+    path = keep_run / "recommendation.json"
+    answer = json.loads(path.read_text())
+    path.write_text(json.dumps({**answer, "sentence": "Within --max-params 2,500 shrink from 6 to 2 layers: ..."}))
+    view = view_run(read_run(keep_run))
+    assert view.answer.meaning.startswith("A budget decided")
+    caption = sections_of(view)[0].exhibits[0].caption
+    assert "what the budget allows" in caption
+    assert "tolerance" not in caption
