@@ -7,9 +7,8 @@ better     this - that, per seed: holds when the 95 % interval of the gain in te
 no better  holds when that interval lies below half a point, does not hold when it lies above zero, else undecided.
 sooner     as better, with the step from which the validation accuracy stays at 0.9 of the lower final one of the two.
 
-The last three are undecided where a seed did not converge (`sooner`) or none did. A case with arms `given` is undecided
-where one of those did not converge. A claim whose cases disagree "depends": on what, its cases say; one of which not
-all cases were run says so.
+The last three are undecided where a seed did not converge (`sooner`) or none did, and so is a case of which one of the
+arms `given` did not. A claim whose cases disagree "depends": on what, its cases say.
 """
 
 import tomllib
