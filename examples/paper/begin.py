@@ -21,7 +21,7 @@ def begin_arm(row: Row, arm: Arm, seed: int, split: Split, start: Path | None) -
     """The walk and its training at step 0. The same seed draws the same weights and the same batches in every arm."""
     torch.manual_seed(mix_seed(seed, 1))
     net = row.build(arm, tuple(split.train.x.shape[1:]))
-    net.to(memory_format=torch.channels_last)  # the same numbers sooner
+    net.to(memory_format=torch.channels_last)  # sooner; the same but for rounding
     if start is not None:
         known = RunFolder.open(start).read_torch("model.pt")["state_dict"]
         fitting = {name: v for name, v in known.items() if net.state_dict().get(name, v[:0]).shape == v.shape}
