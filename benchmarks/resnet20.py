@@ -33,6 +33,7 @@ from depthprobe.probes.shrink import create_shrink, reopen_shrink, run_shrink, s
 from depthprobe.probes.shrink_whole import read_whole
 from depthprobe.probes.trained import open_trained
 from depthprobe.probes.width import create_width, reopen_width, run_width, set_up_width
+from depthprobe.probes.width_arm import is_better
 from depthprobe.runs import RunFolder
 from truth.pruned import at_latency, fine_tune, measure_together
 from truth.sweep import fit, outputs
@@ -157,12 +158,10 @@ def probe(verb: str, chosen, source):
 def updates_seen(verb: str, setup, opened: int) -> int:
     """Updates that the candidate had when it was measured, and the whole network that it was made of before."""
     plan = setup.bench.plan
-    if verb == "shrink":
-        with RunFolder.open(chosen_folder(setup)) as folder:
-            first = read_whole(setup, list(folder.records())).better
-        return plan.seen(opened) + (plan.updates if first else 0)
-    hold = next(h for h in plan.schedule(0).holds if h.opened == opened and h.walk == "down")
-    return hold.end + plan.cool
+    with RunFolder.open(chosen_folder(setup)) as folder:
+        records = list(folder.records())
+    first = is_better(records) if verb == "width" else read_whole(setup, records).better
+    return (plan.updates if verb == "width" else plan.seen(opened)) + (plan.updates if first else 0)
 
 
 def pick(plan, answer) -> tuple[int, str]:

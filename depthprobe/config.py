@@ -266,17 +266,16 @@ class WidthConfig(TrainedConfig):
     units: names of those that may become narrower (None: all that can). ratios: shares of the channels to measure, 1
     always among them. round_to: widths are rounded up to a multiple of it, in units that are wider than it. profile:
     "equal" shares in all units, or "uneven" ones at as many multiply-accumulates, each unit as narrow as its readers
-    can do with; "auto" takes what is worth more before any training. Lengths are shares of `steps`: first_share before
-    the first measurement, down_share after each cut, cool_share of a cooled branch.
+    can do with; "auto" takes what is worth more before any training. tune_share: length of every fine-tuning, of
+    `steps`. distill: as for `ShrinkConfig`.
     """
 
     ratios: tuple[float, ...] = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
     round_to: int = 1
     profile: str = "auto"
     lr_share: float = 0.3
-    first_share: float = 0.05
-    down_share: float = 0.08
-    cool_share: float = 0.10
+    tune_share: float = 0.25
+    distill: float = 0.5
     beyond: float = 0.05
     verify: bool = False
 
@@ -285,7 +284,8 @@ class WidthConfig(TrainedConfig):
         _number("round_to", self.round_to, at_least=1, whole=True)
         _one_of("profile", self.profile, PROFILES)
         _number("beyond", self.beyond, above=0.0)
-        for name in ("lr_share", "first_share", "down_share", "cool_share"):
+        _number("distill", self.distill, at_least=0.0, at_most=1.0)
+        for name in ("lr_share", "tune_share"):
             _number(name, getattr(self, name), above=0.0, at_most=2.0)
         for ratio in self.ratios:
             _number("ratios", ratio, at_least=0.01, at_most=1.0)

@@ -20,6 +20,10 @@ from depthprobe.training.rates import Rates
 
 NORM_BATCHES = 40
 AS_IT_IS = "as it is"  # a measurement of the checkpoint, before any training
+CONTROL, AGAIN = (
+    "control",
+    "control, once more",
+)  # AGAIN: of the network that the first one made, where that is cut down
 
 
 def measure_hold(

@@ -11,6 +11,7 @@ from depthprobe.runs import RunFolder
 from depthprobe.training.learner import Learner
 
 CANDIDATES = "checkpoints/candidates"
+WHOLE = f"{CANDIDATES}/whole.pt"  # trained on, where smaller ones are made of that
 
 
 class RunNotebook:

@@ -55,23 +55,24 @@ def run_arms(
     stops: Callable[[S, Arm, int, RunNotebook], bool] | None = None,
     arms: Sequence[Arm] | None = None,
     control: Walk = run_control_arm,
+    until: int | None = None,
 ) -> float:
     """Train what is left to train; returns the seconds that the probe took so far, interruptions left out.
 
     walk: trains an arm that is no control; control: one that is; find_failure: looks at the records of a walk that
     ended; stops: whether the run ends before an arm, so many seeds being finished; arms: more than those of the setup,
-    which they begin with.
+    which they begin with; until: only the first so many, in this process.
     """
     team = setup.bench.team
     payload = restore(folder, team)
     begun = time.monotonic() - float(payload["seconds"])
     extra, arms = arms is not None, setup.arms if arms is None else list(arms)
     listener.begun(setup, payload["arm"], arms)
-    if setup.bench.train.workers > 1 and not extra:
+    if setup.bench.train.workers > 1 and not extra and until is None:
         crew = Crew(folder, listener, arms, payload["arm"], begun)
         run_side_by_side(crew, order_of(folder), setup.bench.train.workers, stops and partial(stops, setup))
         return setup.setup_seconds + time.monotonic() - begun
-    for index in range(payload["arm"], len(arms)):
+    for index in range(payload["arm"], len(arms) if until is None else until):
         arm = arms[index]
         state = payload["learner"] if index == payload["arm"] else None
         failures = read_failures(at_rate(list(folder.records()), arm.rate))
@@ -95,7 +96,12 @@ def order_of(folder: RunFolder) -> Order:
     config = folder.config
     train = config["train"]
     alone = {**train, "workers": 1, "threads": max(1, train["threads"] // train["workers"])}
-    return Order(run=folder.path.absolute(), config={**config, "train": alone}, search=tuple(sys.path))
+    return Order(
+        run=folder.path.absolute(),
+        config={**config, "train": alone},
+        records=list(folder.records()),
+        search=tuple(sys.path),
+    )
 
 
 def run_one(

@@ -5,23 +5,24 @@ from functools import partial
 from typing import Any
 
 from depthprobe.probes.bench import Arm, Bench
+from depthprobe.probes.holds import AGAIN, CONTROL
 from depthprobe.probes.listener import Listener
 from depthprobe.probes.notebook import RunNotebook
 from depthprobe.probes.result import Result
 from depthprobe.probes.runner import run_arms
 from depthprobe.probes.shrink_answer import conclude_shrink, weigh_shrink
-from depthprobe.probes.shrink_arms import is_beyond, run_branch_arm, run_walk_arm
+from depthprobe.probes.shrink_arms import run_branch_arm, run_walk_arm
 from depthprobe.probes.shrink_course import compared_with, next_arms
 from depthprobe.probes.shrink_plan import ShrinkPlan
 from depthprobe.probes.shrink_scores import finished_arms, read_measured
 from depthprobe.probes.shrink_setup import ShrinkSetup, create_shrink, reopen_shrink, set_up_shrink
-from depthprobe.probes.shrink_whole import AGAIN, CONTROL, read_whole, run_again_arm, run_first_arm, take_up
+from depthprobe.probes.shrink_whole import read_whole, run_again_arm, run_first_arm, take_up
 from depthprobe.probes.together import answer, decide, restore
 from depthprobe.probes.verify import ADVISED, CURRENT, verify
 from depthprobe.runs import RunFolder
 from depthprobe.training.learner import Learner
 
-__all__ = ["ShrinkSetup", "create_shrink", "is_beyond", "reopen_shrink", "run_shrink", "set_up_shrink"]
+__all__ = ["ShrinkSetup", "create_shrink", "reopen_shrink", "run_shrink", "set_up_shrink"]
 
 
 def run_shrink(setup: ShrinkSetup, folder: RunFolder, listener: Listener) -> Result:

@@ -26,16 +26,16 @@ from depthprobe.probes.conclusion import (
     write_answer,
 )
 from depthprobe.probes.cost import verify_macs
-from depthprobe.probes.holds import AS_IT_IS
+from depthprobe.probes.holds import AGAIN, AS_IT_IS, CONTROL
 from depthprobe.probes.latencies import as_first_measured, candidate_nets, network_costs
-from depthprobe.probes.notebook import CANDIDATES
+from depthprobe.probes.notebook import CANDIDATES, WHOLE
 from depthprobe.probes.result import Result
 from depthprobe.probes.sensitivity import at_rate
 from depthprobe.probes.setup import recipe_network
 from depthprobe.probes.shrink_cost import shrink_cost
 from depthprobe.probes.shrink_scores import PRESENT, decide_on, read_measured
 from depthprobe.probes.shrink_setup import Records, ShrinkSetup
-from depthprobe.probes.shrink_whole import AGAIN, CONTROL, FILE, read_whole
+from depthprobe.probes.shrink_whole import read_whole
 from depthprobe.probes.trained import removals
 from depthprobe.runs import RunFolder
 
@@ -163,7 +163,7 @@ def kept_network(setup: ShrinkSetup, folder: RunFolder, weighed: Weighed) -> tup
     if weighed.kept == setup.bench.plan.base.opened:
         if not _trained_on_stays(setup, weighed):
             return (setup.model.build() if weighed.removed else setup.model.whole()), 0
-        name = FILE if weighed.present == PRESENT[CONTROL] else f"{CANDIDATES}/{weighed.kept}.pt"
+        name = WHOLE if weighed.present == PRESENT[CONTROL] else f"{CANDIDATES}/{weighed.kept}.pt"
         net = setup.model.build()
         net.load_state_dict(folder.read_torch(name)["state_dict"])
         return net, 0

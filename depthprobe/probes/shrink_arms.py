@@ -1,6 +1,6 @@
 """The arms of a shrink probe: the walk with a look at every hold, the long branch that decides."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from depthprobe.analysis.scores import FloatArray
+from depthprobe.analysis.ahead import is_ahead, is_beyond
 from depthprobe.config import TrainConfig
 from depthprobe.errors import TrainingError
 from depthprobe.inputs import Split
@@ -43,14 +43,6 @@ def branched(plan: ShrinkPlan, kind: str) -> int:
     return next(opened for opened in plan.opened if branch_kind(plan, opened) == kind.removesuffix(ANEW))
 
 
-def is_ahead(walked: FloatArray, anew: FloatArray) -> bool:
-    """Whether the walk's weights are better than new ones by more than the difference's standard error; (N,) scores
-    of the same examples. Otherwise new ones are taken: their luck differs from seed to seed and is averaged out.
-    """
-    ahead = walked - anew
-    return bool(ahead.mean() > ahead.std(ddof=1) / len(ahead) ** 0.5)
-
-
 def run_walk_arm(
     bench: Bench[ShrinkPlan], arm: Arm, notebook: RunNotebook, state: dict[str, Any] | None, *, beyond: float | None
 ) -> Learner:
@@ -76,11 +68,6 @@ def run_walk_arm(
         what = f"seed {arm.seed}: the walk ended after {looks} measurements: {error.what}"
         notebook.record({"kind": "note", "arm": arm.kind, "seed": arm.seed, "what": what})
         return notebook.learner
-
-
-def is_beyond(values: Sequence[float], beyond: float) -> bool:
-    """Whether the last two measurements are both more than `beyond` below the best: no recovery is to be expected."""
-    return len(values) > 2 and max(values[-2:]) < max(values) - beyond
 
 
 def look_at_hold(
@@ -141,6 +128,7 @@ def run_branch_arm(
     record = measurement(arm, learner, scores, walk=DOWN, opened=opened, depth=depth, valid_id=split.valid_id)
     mine, others = unpack_scores(record), notebook.measurements(arm.seed, branch_kind(plan, opened, anew=not anew))
     theirs = [unpack_scores(other) for other in others]
+    # New weights are taken unless the walk's are ahead: the luck of new ones averages out over the seeds.
     if all((not is_ahead(other, mine)) if anew else is_ahead(mine, other) for other in theirs):
         notebook.keep(arm, opened, learner.net)
     notebook.record(record)

@@ -7,22 +7,7 @@ from depthprobe.probes.bench import Bench
 from depthprobe.probes.cost import Forecast, mean_macs
 from depthprobe.probes.shrink_arms import AT, LOOK, branched
 from depthprobe.probes.shrink_plan import ShrinkPlan
-
-FORWARD = 1.0 / 3.0  # of an update: what the teacher's outputs for a batch cost
-
-
-def taught_macs(bench: Bench[ShrinkPlan]) -> float:
-    """What the teacher costs in an update, in multiply-accumulates of one example's training; 0 where its outputs were
-    computed once.
-    """
-    return 0.0 if bench.teacher is None or bench.teacher.kept is not None else FORWARD * bench.plan.base.macs
-
-
-def prepared_macs(bench: Bench[ShrinkPlan]) -> float:
-    """What computing the teacher's outputs once cost: multiply-accumulates of one example's training, times updates."""
-    if bench.teacher is None or bench.teacher.kept is None:
-        return 0.0
-    return FORWARD * bench.plan.base.macs * len(bench.teacher.kept) / bench.train.batch_size
+from depthprobe.probes.teaching import prepared_macs, taught_macs
 
 
 def forecast_shrink(plan: ShrinkPlan, seeds: int, taught: float) -> Forecast:

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 
 from depthprobe.analysis.choice import POINT_SHARE
 from depthprobe.probes.bench import Arm
+from depthprobe.probes.holds import AGAIN
 from depthprobe.probes.shrink_arms import AT, branch_kind, branched
 from depthprobe.probes.shrink_scores import Measured, better_kind, decide_on, finished_arms, read_measured
 from depthprobe.probes.shrink_setup import REACH, Records, ShrinkSetup
-from depthprobe.probes.shrink_whole import AGAIN, read_whole
+from depthprobe.probes.shrink_whole import read_whole
 
 HOPELESS = 1.5  # tolerances below the present network with the first seed: the other seeds are not asked
 WORTHLESS = 2.0  # tolerances below the best at its short look: new weights are tried before the walk's

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from depthprobe.analysis.ahead import is_ahead
 from depthprobe.analysis.automatic import BLUNTEST
 from depthprobe.analysis.crossfit import cross_fit
 from depthprobe.analysis.decision import Decision
@@ -13,12 +14,11 @@ from depthprobe.analysis.tolerance import TARGET, Assumptions, resolvable
 from depthprobe.probes.answer import read_failures, unpack_scores
 from depthprobe.probes.bench import Arm
 from depthprobe.probes.conclusion import rule_for
-from depthprobe.probes.holds import AS_IT_IS
+from depthprobe.probes.holds import AGAIN, AS_IT_IS, CONTROL
 from depthprobe.probes.sensitivity import at_rate
-from depthprobe.probes.shrink_arms import DOWN, LOOK, branch_kind, is_ahead
+from depthprobe.probes.shrink_arms import DOWN, LOOK, branch_kind
 from depthprobe.probes.shrink_plan import ShrinkPlan
 from depthprobe.probes.shrink_setup import Records, ShrinkSetup
-from depthprobe.probes.shrink_whole import AGAIN, CONTROL
 
 # One-sided 80 %: with two or three candidates there is no curve that steadies the estimate, and at 95 % networks one to
 # two layers too large would be advised (benchmarks/shrink_rule.py).

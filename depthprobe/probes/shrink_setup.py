@@ -14,18 +14,17 @@ from depthprobe.config import ShrinkConfig
 from depthprobe.inputs import Split
 from depthprobe.probes.bench import Arm
 from depthprobe.probes.fine_tuning import check_trained, choose_rate, open_fine_tuning
-from depthprobe.probes.own import Asked, Own
+from depthprobe.probes.own import Asked
 from depthprobe.probes.ranking import PROBED, Ranked, find_idle, rank_units
 from depthprobe.probes.setup import DataSource
-from depthprobe.probes.shrink_cost import forecast_shrink, taught_macs
+from depthprobe.probes.shrink_cost import forecast_shrink
 from depthprobe.probes.shrink_plan import ShrinkPlan, choose_units, plan_shrink
+from depthprobe.probes.teaching import choose_teacher, taught_macs
 from depthprobe.probes.tolerance import fix_tolerance, say_tolerance
 from depthprobe.probes.trained import TrainedModel
 from depthprobe.probes.trained_setup import TrainedSetup, as_recorded, create_folder, reopen_model
 from depthprobe.runs import RunFolder
 from depthprobe.training.batches import Batches
-from depthprobe.training.learner import predict
-from depthprobe.training.teacher import Teacher, make_teacher
 
 REACH = 4.0  # tolerances that a network may lie below the best at its short look and still be worth a long branch
 Records = Sequence[Mapping[str, Any]]
@@ -94,7 +93,7 @@ def set_up_shrink(
     plan = plan_shrink(network, tuning.example, ranked, config, tuning.train, len(split.train))
     check_reachable([asdict(candidate) for candidate in plan.candidates], config.limits)
     lr, lr_note, range_test = choose_rate(tuning, config.lr_share, record)
-    teacher = choose_teacher(network.to(device), batches, config, own, len(tuning.data.classes))
+    teacher = choose_teacher(network.to(device), batches, config.distill, own, len(tuning.data.classes))
     bench = replace(tuning.bench(plan, lr), teacher=teacher)
     check_trained(bench, whole, model.where)
     auto, automatic = auto_tolerance(len(split.valid), config.seeds, folds=False), config.tolerance is None
@@ -117,20 +116,6 @@ def set_up_shrink(
         split_of=tuning.split_of,
         setup_seconds=time.monotonic() - begun,
     )
-
-
-def choose_teacher(
-    network: nn.Module, batches: Batches, config: ShrinkConfig, own: Own, classes: int
-) -> Teacher | None:
-    """The whole network as a teacher, where its outputs can be learned: not in a training step of the user's, nor, for
-    numbers (no classes), beside a loss of the user's, whose scale nobody knows.
-    """
-    functions = own.functions
-    if config.distill == 0.0 or functions.training_step or (functions.loss and not classes):
-        return None
-    if classes and predict(network, batches.x[:2], batches.device).shape[1:2] < (classes,):
-        return None  # no logits of the classes
-    return make_teacher(network, batches.x, config.distill, classes=classes > 0)
 
 
 def find_units_idle(network: nn.Module, split: Split, config: ShrinkConfig) -> tuple[str, ...]:

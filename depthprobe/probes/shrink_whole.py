@@ -6,27 +6,23 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from torch import nn
-
+from depthprobe.analysis.ahead import is_ahead
 from depthprobe.errors import TrainingError
 from depthprobe.probes.answer import unpack_scores
 from depthprobe.probes.arms import run_control_arm, train_control
 from depthprobe.probes.bench import Arm, Bench
 from depthprobe.probes.conclusion import highest_chance
-from depthprobe.probes.holds import AS_IT_IS, measure, measure_as_it_is, measurement
-from depthprobe.probes.notebook import RunNotebook
+from depthprobe.probes.holds import AGAIN, AS_IT_IS, CONTROL, measure, measure_as_it_is, measurement
+from depthprobe.probes.notebook import WHOLE, RunNotebook
 from depthprobe.probes.sensitivity import at_rate
-from depthprobe.probes.shrink_arms import is_ahead
 from depthprobe.probes.shrink_plan import ShrinkPlan
 from depthprobe.probes.shrink_setup import Records, ShrinkSetup
+from depthprobe.probes.teaching import start_from
 from depthprobe.runs import RunFolder
 from depthprobe.training.learner import Learner
-from depthprobe.training.teacher import make_teacher
 
-CONTROL, AGAIN = "control", "control, once more"  # AGAIN: of the network that the first one made, where that is shrunk
 SHARES = (1.0, 0.3, 0.1, 0.03)  # of the rate of fine-tuning, until the whole network survives it
 LOST = 0.25  # of a conventional training below half of what the network is above chance: it will not come back
-FILE = "checkpoints/candidates/whole.pt"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,18 +69,7 @@ def take_up(setup: ShrinkSetup, folder: RunFolder, whole: Whole) -> ShrinkSetup:
     bench = replace(setup.bench, slowed=whole.share)
     if not whole.better:
         return replace(setup, bench=bench)
-    state = folder.read_torch(FILE)["state_dict"]
-
-    def build(seed: int) -> nn.Module:
-        network = setup.model.build()
-        network.load_state_dict(state)
-        return network
-
-    teacher, device = bench.teacher, bench.accelerator.device
-    if teacher is not None:
-        x = bench.split(0).train.x.to(device)
-        teacher = make_teacher(build(0).to(device), x, teacher.share, classes=teacher.classes)
-    return replace(setup, bench=replace(bench, build=build, teacher=teacher))
+    return replace(setup, bench=start_from(bench, setup.model, folder.read_torch(WHOLE)["state_dict"]))
 
 
 def run_first_arm(
@@ -110,7 +95,7 @@ def run_first_arm(
         what = f"fine-tuning the whole network at {share:g} of the rate: {error.what}{then}"
         notebook.record({"kind": "note", "arm": arm.kind, "seed": arm.seed, "what": what})
         return notebook.learner
-    notebook.folder.write_torch(FILE, {"state_dict": learner.net.state_dict()})
+    notebook.folder.write_torch(WHOLE, {"state_dict": learner.net.state_dict()})
     notebook.record(
         measurement(arm, learner, scores, walk=CONTROL, opened=base.opened, depth=base.depth, valid_id=split.valid_id)
     )

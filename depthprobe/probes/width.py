@@ -4,30 +4,41 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from depthprobe.analysis.ahead import is_beyond
 from depthprobe.probes.arms import GiveUp
 from depthprobe.probes.listener import Listener
+from depthprobe.probes.notebook import WHOLE
 from depthprobe.probes.result import Result
 from depthprobe.probes.runner import Walk, run_arms
-from depthprobe.probes.shrink import is_beyond
+from depthprobe.probes.teaching import start_from
 from depthprobe.probes.together import answer, decide
 from depthprobe.probes.verify import ADVISED, CURRENT, verify
 from depthprobe.probes.width_answer import conclude_width
-from depthprobe.probes.width_arm import run_width_arm, run_width_control
+from depthprobe.probes.width_arm import is_better, run_width_arm, run_width_control
 from depthprobe.probes.width_setup import WidthSetup, create_width, reopen_width, set_up_width
 from depthprobe.probes.width_weigh import Weighed, weigh_width
 from depthprobe.runs import RunFolder
 
-__all__ = ["WidthSetup", "create_width", "reopen_width", "run_width", "set_up_width"]
+__all__ = ["WidthSetup", "create_width", "reopen_width", "run_width", "set_up_width", "take_up", "width_walk"]
 
 
 def run_width(setup: WidthSetup, folder: RunFolder, listener: Listener) -> Result:
     """Train what is left to train, decide, and write the answer into the run folder."""
+    run_arms(setup, folder, listener, width_walk(setup), control=run_width_control, until=1)
+    setup = take_up(setup, folder)
     seconds = run_arms(setup, folder, listener, width_walk(setup), control=run_width_control)
     team, verified = setup.bench.team, None
     weighed = decide(team, lambda: weigh_width(setup, folder))
     if setup.config.verify and weighed.kept < setup.bench.plan.base.opened:
         verified, seconds = _verify(setup, folder, listener, weighed)
     return answer(team, folder, lambda: conclude_width(setup, folder, seconds, weighed, verified))
+
+
+def take_up(setup: WidthSetup, folder: RunFolder) -> WidthSetup:
+    """The setup of what follows the control: from the better of the whole network's two states, which teaches."""
+    if not is_better(list(folder.records())):
+        return setup
+    return replace(setup, bench=start_from(setup.bench, setup.model, folder.read_torch(WHOLE)["state_dict"]))
 
 
 def width_walk(setup: WidthSetup) -> Walk:
@@ -40,7 +51,8 @@ def _give_up(setup: WidthSetup) -> GiveUp:
     if setup.config.limits:
         return lambda values: False
     least = setup.config.beyond * (1.0 if setup.bench.metric.known_scale else abs(setup.untrained.whole))
-    return partial(is_beyond, beyond=max(least, 2 * (setup.config.tolerance or 0.0)))
+    beyond = max(least, 2 * (setup.config.tolerance or 0.0))
+    return lambda values: is_beyond([setup.untrained.whole, *values], beyond)
 
 
 def _verify(

@@ -9,15 +9,17 @@ from depthprobe.analysis.units import Units
 from depthprobe.analysis.verified import say_verified
 from depthprobe.analysis.width_sentence import reasons_of_width, say_width
 from depthprobe.probes.answer import Recommendation, as_json, within
+from depthprobe.probes.bench import Bench
 from depthprobe.probes.conclusion import say_coarser, say_unverified, score_test, units_of, write_answer
-from depthprobe.probes.holds import AS_IT_IS
+from depthprobe.probes.holds import AS_IT_IS, CONTROL
 from depthprobe.probes.notebook import CANDIDATES
 from depthprobe.probes.profiles import skeleton
 from depthprobe.probes.result import Result
+from depthprobe.probes.teaching import prepared_macs
 from depthprobe.probes.verify import ADVISED, CURRENT
 from depthprobe.probes.width_plan import WidthPlan
-from depthprobe.probes.width_setup import WidthSetup, price_hold
-from depthprobe.probes.width_weigh import SAID, Weighed
+from depthprobe.probes.width_setup import WidthSetup, price_width
+from depthprobe.probes.width_weigh import PRESENT, Weighed, is_narrower
 from depthprobe.runs import RunFolder
 
 Records = Sequence[Mapping[str, Any]]
@@ -55,10 +57,10 @@ def conclude_width(
         remove=[],
         control=within(decision.control, metric.bounds),
         verified=verified,
-        cost=cost_json(plan, records, seconds, kept),
+        cost=cost_json(setup.bench, records, seconds, kept),
         gain={"over_current": as_json(decision.gain), "over_control": as_json(decision.gain_over_control)},
         test={**score_test(setup.bench, net, 0), "before": score_test(setup.bench, setup.model.build(), 0)["value"]},
-        notes=[*_notes(setup, weighed, units), *say_unverified(config.verify, verified, records)],
+        notes=[*_notes(setup, weighed, units, records), *say_unverified(config.verify, verified, records)],
         fraction=metric.fraction,
     )
     return write_answer(folder, setup.about(plan.recipe(kept)), net, recommendation)
@@ -72,21 +74,21 @@ def depth_json(plan: WidthPlan, row: Mapping[str, Any], latency: Mapping[str, An
     return {**stays, **empty, "candidates": [{"depth": plan.layers, **facts}], "latency": dict(latency)}
 
 
-def cost_json(plan: WidthPlan, records: Records, seconds: float, kept: int) -> dict[str, Any]:
-    """The `cost` part, from what was really trained: every stair that was measured at the cost of its width, and the
-    other trainings whole. kept: percent of the advised network.
+def cost_json(bench: Bench[WidthPlan], records: Records, seconds: float, kept: int) -> dict[str, Any]:
+    """The `cost` part, from what was really trained: every width that was measured at its own cost, and the other
+    trainings whole. kept: percent of the advised network.
     """
-    done = [record for record in records if record["kind"] == "arm"]
-    holds = {hold.opened: price_hold(plan, hold) for hold in plan.schedule(0).holds}
-    walked = sum(holds[r["opened"]] for r in records if r["kind"] == "measurement" and r["walk"] == "down")
+    plan, done = bench.plan, [record for record in records if record["kind"] == "arm"]
+    narrower = [r["opened"] for r in records if is_narrower(r, r.get("seed", 0))]
     macs = {candidate.opened: candidate.macs for candidate in plan.candidates}
-    shares = {"control": 1.0, CURRENT: 1.0, ADVISED: macs[kept] / max(1, plan.base.macs)}
-    others = sum(r["updates"] * shares[r["arm"]] for r in done if r["arm"] in shares) / plan.steps
+    shares = {CONTROL: 1.0, CURRENT: 1.0, ADVISED: macs[kept] / max(1, plan.base.macs)}
+    trained = sum(price_width(bench, percent) for percent in narrower)
+    trained += sum(r["updates"] * shares[r["arm"]] for r in done if r["arm"] in shares) / plan.steps
     return {
         "steps": sum(record["updates"] for record in done),
         "sample_passes": sum(record["samples"] for record in done),
         "wall_seconds": round(seconds, 1),
-        "trainings": round(walked + others, 2),
+        "trainings": round(trained + prepared_macs(bench) / (plan.steps * max(1, plan.base.macs)), 2),
     }
 
 
@@ -101,16 +103,19 @@ def kept_network(setup: WidthSetup, folder: RunFolder, percent: int) -> nn.Modul
     return net
 
 
-def _notes(setup: WidthSetup, weighed: Weighed, units: Units) -> list[str]:
+def _notes(setup: WidthSetup, weighed: Weighed, units: Units, records: Records) -> list[str]:
     plan, decision = setup.bench.plan, weighed.decision
     percents, budget = decision.depths, bool(setup.config.limits)
-    notes = [f"seed {f.seed}{' (control)' if f.arm == 'control' else ''}: {f.what}" for f in weighed.failures]
+    notes = [f"seed {f.seed}: {f.what}" for f in weighed.failures]
+    notes += [str(record["what"]) for record in records if record["kind"] == "note"]
     notes += [*reasons_of_width(decision), *setup.notes, setup.lr_note]
     notes += [*say_coarser(decision, weighed.planned, units), f"the network as it is counts {weighed.trained_on}"]
-    if weighed.kept == plan.base.opened and weighed.trained_on != SAID[AS_IT_IS]:
+    if weighed.kept == plan.base.opened and weighed.trained_on != PRESENT[AS_IT_IS]:
         notes.append("model.pt is the network of the checkpoint, not the one that was fine-tuned for that")
     if len(percents) < len(plan.opened):
-        notes.append(f"the walk was given up below {percents[0]} %: the loss was beyond recovery")
+        notes.append(
+            f"nothing below {percents[0]} % counts: the loss was beyond recovery, or not every seed measured it"
+        )
     if decision.recommended == plan.base.opened and len(percents) > 1 and not budget:
         slope = decision.candidates[-1].value - decision.candidates[-2].value
         if slope > decision.tolerance:

@@ -1,110 +1,126 @@
-"""The walk of one seed of a width probe: cut, fine-tune, branch, cool, measure; narrower and narrower."""
+"""The arms of a width probe: the whole network trained on, and, for every seed, all the narrower ones in turn."""
 
-import copy
-import time
+from dataclasses import replace
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
+from depthprobe.analysis.ahead import is_ahead
+from depthprobe.errors import TrainingError
 from depthprobe.inputs import Split
 from depthprobe.probes.alone import calibration
-from depthprobe.probes.arms import CHECKPOINT_SECONDS, GiveUp, next_mark, run_control_arm, trace_distance, trace_point
-from depthprobe.probes.bench import Arm, Bench, Notebook, Plan, begin_training, undisturbed
-from depthprobe.probes.holds import measure, measure_as_it_is, measurement
-from depthprobe.probes.profiles import skeleton
+from depthprobe.probes.answer import unpack_scores
+from depthprobe.probes.arms import GiveUp, begin_arm, trace_distance, train_on
+from depthprobe.probes.bench import Arm, Bench, Plan, begin_training
+from depthprobe.probes.holds import AGAIN, AS_IT_IS, CONTROL, measure, measure_as_it_is, measurement
+from depthprobe.probes.notebook import WHOLE, RunNotebook
 from depthprobe.probes.width_plan import WidthPlan
 from depthprobe.schedules import Hold
-from depthprobe.surgery import carry_state
-from depthprobe.surgery.channels import find_channels
 from depthprobe.surgery.narrowing import cut_to
 from depthprobe.training.learner import Learner
 
 
 def run_width_arm(
-    bench: Bench[WidthPlan], arm: Arm, notebook: Notebook, state: dict[str, Any] | None, *, give_up: GiveUp
+    bench: Bench[WidthPlan], arm: Arm, notebook: RunNotebook, state: dict[str, Any] | None, *, give_up: GiveUp
 ) -> Learner:
-    """Down the stairs; at each one the channels that are missed least are cut from the network as it then is.
+    """From wide to narrow; every network is cut at once from the whole one, fine-tuned at a rate that falls to 0, and
+    measured. Where one diverges after others were measured, that is noted, and those count.
 
     state: of a checkpoint, to go on from; give_up: whether to end early, from what was measured so far. Raises
-    TrainingError when the loss stops being finite.
+    TrainingError when the loss of the first one stops being finite.
     """
     split, plan = bench.split(arm.rank), bench.plan
-    schedule = plan.schedule(arm.rank)
-    percent = plan.base.opened if state is None else int(state["percent"])
-    network = bench.build(arm.seed)
-    if percent < plan.base.opened:
-        network = skeleton(network, plan.units, plan.widths[percent], split.train.x[:2])
-    learner = begin_training(network, bench, split, arm)
+    whole = bench.build(arm.seed).to(bench.accelerator.device)
+    holds, done = plan.schedule(arm.rank).holds, {r["opened"] for r in notebook.measurements(arm.seed, arm.kind)}
+    under_way = [hold for hold in holds if state is not None and hold.start < state["step"]]
+    learner = begin_narrower(bench, arm, split, whole, under_way[-1] if under_way else holds[0])
     if state is not None:
         learner.load(state)
     notebook.watch(learner)
-    every, saved = trace_distance(schedule.steps), time.monotonic()
-    for hold in schedule.holds:
-        if hold.end <= learner.step:
+    for hold in holds:
+        if hold.opened in done:
             continue
         if give_up(notebook.measured(arm)):
             break
-        if hold.opened < percent:
-            learner, percent = narrow_learner(learner, bench, split, hold.opened), hold.opened
+        if learner.step == hold.start > 0:
+            learner = begin_narrower(bench, arm, split, whole, hold, learner)
             notebook.watch(learner)
-        while learner.step < hold.end:
-            mark = next_mark(learner.step, every, [hold.end])
-            loss = learner.run(mark, bench.rates.hold, None, lambda s, v: notebook.progress(arm, s, v, []))
-            trace_point(arm, notebook, learner, split, loss, [], bench.metric)
-            if mark < hold.end and time.monotonic() - saved > CHECKPOINT_SECONDS:
-                notebook.checkpoint(arm, {**learner.state(), "percent": percent})
-                saved = time.monotonic()
-        measure_width(bench, arm, notebook, learner, split, hold)
-        notebook.checkpoint(arm, {**learner.state(), "percent": percent})
-        saved = time.monotonic()
+        try:
+            fine_tune(bench, arm, notebook, learner, split, hold.start, hold.length)
+            scores = measure(learner, split, bench.metric)
+        except TrainingError as error:
+            if not notebook.measured(arm):
+                raise
+            what = f"seed {arm.seed}, {hold.opened} % of the channels: {error.what}"
+            notebook.record({"kind": "note", "arm": arm.kind, "seed": arm.seed, "what": what})
+            break
+        notebook.keep(arm, hold.opened, learner.net)
+        percent = hold.opened
+        notebook.record(
+            measurement(arm, learner, scores, walk=hold.walk, opened=percent, depth=percent, valid_id=split.valid_id)
+        )
+        notebook.checkpoint(arm, learner.state())
     return learner
 
 
-def run_width_control(bench: Bench[Plan], arm: Arm, notebook: Notebook, state: dict[str, Any] | None = None) -> Learner:
-    """The whole network, measured as the checkpoint has it; then trained on as long as the narrowest, and measured."""
+def run_width_control(
+    bench: Bench[Plan], arm: Arm, notebook: RunNotebook, state: dict[str, Any] | None = None
+) -> Learner:
+    """The whole network, measured as the checkpoint has it, then trained on without a teacher for as many updates as
+    the narrower ones, and measured. Where that is clearly ahead, narrower ones are cut from it; so it is kept, and
+    trained on once more. A divergence is noted, and what was measured before counts.
+    """
+    bench, split, base = replace(bench, teacher=None), bench.split(arm.rank), bench.plan.base
     if state is None:
         notebook.record(measure_as_it_is(bench, arm))
-    return run_control_arm(bench, arm, notebook, state)
+    learner = begin_arm(bench.build(arm.seed), bench, split, arm, notebook, state)
+    length = bench.plan.updates
+    try:
+        for rank, walk in enumerate((CONTROL, AGAIN)):
+            if any(record["walk"] == walk for record in notebook.measurements(arm.seed, arm.kind)):
+                continue
+            fine_tune(bench, arm, notebook, learner, split, rank * length, length)
+            scores = measure(learner, split, bench.metric)
+            record = measurement(
+                arm, learner, scores, walk=walk, opened=base.opened, depth=base.depth, valid_id=split.valid_id
+            )
+            before = notebook.measurements(arm.seed, arm.kind)[0]
+            ahead = walk == CONTROL and is_ahead(unpack_scores(record), unpack_scores(before))
+            if ahead:
+                notebook.folder.write_torch(WHOLE, {"state_dict": learner.net.state_dict()})
+            notebook.record(record)
+            if not ahead:
+                break
+    except TrainingError as error:
+        what = f"seed {arm.seed}, the whole network trained on (the control): {error.what}"
+        notebook.record({"kind": "note", "arm": arm.kind, "seed": arm.seed, "what": what})
+    return learner
 
 
-def narrow_learner(learner: Learner, bench: Bench[WidthPlan], split: Split, percent: int) -> Learner:
-    """The training of a narrower network from where this one stands: momenta are cut as their weights are."""
-    groups = find_channels(learner.net, split.train.x[:2].to(bench.accelerator.device), tried=())
-    widths = bench.plan.widths[percent]
-    narrowed = cut_to(learner.net, groups, widths, calibration(split, bench.accelerator.device))
-    return continue_with(learner, narrowed.network, dict(narrowed.became))
+def is_better(records: list[dict[str, Any]]) -> bool:
+    """Whether the whole network, trained on, is clearly ahead of the checkpoint: narrower ones are cut from it."""
+    found = {r["walk"]: unpack_scores(r) for r in records if r["kind"] == "measurement" and r["arm"] == CONTROL}
+    return CONTROL in found and is_ahead(found[CONTROL], found[AS_IT_IS])
 
 
-def continue_with(learner: Learner, network: nn.Module, became: dict[str, Tensor]) -> Learner:
-    """Another network trained on as `learner` would have been. became: name of a parameter -> flat indices of the old
-    one's elements that it holds; parameters that are not named hold all.
-    """
-    twin = Learner(
-        network, learner.batches, learner.config, learner.accelerator, learner.own, learner.rate, team=learner.team
-    )
-    new = dict(network.named_parameters())
-    twins = [(old, new[name], became.get(name)) for name, old in learner.net.named_parameters()]
-    carry_state(learner.optimizer, twin.optimizer, twins)
-    twin.branch_from(learner)
-    twin.samples, twin.updates = learner.samples, learner.updates
-    return twin
+def begin_narrower(
+    bench: Bench[WidthPlan], arm: Arm, split: Split, whole: nn.Module, hold: Hold, before: Learner | None = None
+) -> Learner:
+    """The training of a narrower network at its first update; `before`, which it follows, is on its bill."""
+    widths, inputs = bench.plan.widths[hold.opened], calibration(split, bench.accelerator.device)
+    learner = begin_training(cut_to(whole, bench.plan.units, widths, inputs).network, bench, split, arm)
+    learner.step = hold.start
+    if before is not None:
+        learner.samples, learner.updates = before.samples, before.updates
+    return learner
 
 
-def measure_width(
-    bench: Bench[WidthPlan], arm: Arm, notebook: Notebook, learner: Learner, split: Split, hold: Hold
+def fine_tune(
+    bench: Bench[Plan], arm: Arm, notebook: RunNotebook, learner: Learner, split: Split, begin: int, length: int
 ) -> None:
-    """Branch, cool, score and record, at the end of a hold; the training goes on as if nothing had happened."""
-    cool = bench.plan.cool
-    with undisturbed(bench.accelerator.device):
-        branch = continue_with(learner, copy.deepcopy(learner.net), {})
-        begin = learner.step
-        learner.team.seed(arm.seed, begin, 2)
-        branch.run(begin + cool, lambda step: bench.rates.cool(step - begin, cool))
-        scores = measure(branch, split, bench.metric)
-    learner.samples, learner.updates = branch.samples, branch.updates
-    notebook.keep(arm, hold.opened, branch.net)
-    notebook.record(
-        measurement(
-            arm, learner, scores, walk=hold.walk, opened=hold.opened, depth=hold.opened, valid_id=split.valid_id
-        )
-    )
+    """Train up to step `begin + length`, the rate falling from its whole to 0 since `begin`."""
+    every = trace_distance(length)
+    train_on(
+        bench, arm, notebook, learner, split,
+        lambda step: bench.rates.cool(step - begin, length), [begin + length], every=every,
+    )  # fmt: skip

@@ -22,7 +22,7 @@ class WidthPlan:
     """What a width probe will do. units: groups of channels that become narrower together; others: those that cannot.
     candidates: ascending, `opened` and `depth` being the percent of the channels that are left, the last one 100;
     widths: percent -> unit -> channels. layers: weight layers of the network; steps: updates of one conventional
-    training; cool: of one cooled branch. profile: "equal" shares in all units, or "uneven" ones at the same cost. The
+    training; length: of one fine-tuning. profile: "equal" shares in all units, or "uneven" ones at the same cost. The
     other fields are those of probes with gates: there are none.
     """
 
@@ -32,13 +32,12 @@ class WidthPlan:
     widths: Mapping[int, Mapping[str, int]]
     layers: int
     steps: int
-    cool: int
-    first: int
-    down: int
+    length: int
     profile: str = "equal"
     edits: tuple[Edit, ...] = ()
     gates: tuple[str, ...] = ()
     gate_macs: tuple[int, ...] = ()
+    cool: int = 0
     up_cool: int = 0
     places: tuple[Place, ...] = ()
 
@@ -55,7 +54,7 @@ class WidthPlan:
     @property
     def lengths(self) -> StairLengths:
         """No gate ramps."""
-        return StairLengths(first=self.first, up=1, up_hold=1, down=1, down_hold=self.down)
+        return StairLengths(first=1, up=1, up_hold=1, down=1, down_hold=self.length)
 
     @property
     def base(self) -> Candidate:
@@ -63,13 +62,15 @@ class WidthPlan:
         return self.candidates[-1]
 
     def schedule(self, rank: int) -> Schedule:
-        """A hold on every stair, from wide to narrow; the cut is made at its beginning. The same for every seed."""
-        holds, now = [], 0
-        for percent in reversed(self.opened):
-            length = self.first if percent == self.base.opened else self.down
-            holds.append(Hold(start=now, length=length, opened=percent, walk="down"))
-            now += length
-        return Schedule(gates=(), ramps=(), steps=now, holds=tuple(holds))
+        """The narrower networks, from wide to narrow: each is cut at the beginning of its hold, from the whole one, and
+        fine-tuned up to its end. The same for every seed.
+        """
+        narrower = [percent for percent in reversed(self.opened) if percent < self.base.opened]
+        holds = [
+            Hold(start=rank * self.length, length=self.length, opened=percent, walk="down")
+            for rank, percent in enumerate(narrower)
+        ]
+        return Schedule(gates=(), ramps=(), steps=len(holds) * self.length, holds=tuple(holds))
 
     def closing_gates(self, rank: int) -> tuple[str, ...]:
         """There are no gates."""
@@ -77,8 +78,8 @@ class WidthPlan:
 
     @property
     def updates(self) -> int:
-        """Updates that the narrowest measured network saw: the walk and one cooled branch."""
-        return self.schedule(0).steps + self.cool
+        """Updates that every narrower network sees, and the control."""
+        return self.length
 
     def recipe(self, percent: int) -> list[Edit]:
         """The edits that make the candidate of the network as it was given."""
@@ -125,9 +126,7 @@ def plan_width(
         widths=widths,
         layers=count_weight_layers(network),
         steps=steps,
-        cool=share_of(config.cool_share, steps),
-        first=share_of(config.first_share, steps),
-        down=share_of(config.down_share, steps),
+        length=share_of(config.tune_share, steps),
     )
 
 

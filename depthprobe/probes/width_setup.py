@@ -11,21 +11,21 @@ from depthprobe.analysis.tolerance import auto_tolerance
 from depthprobe.analysis.within import check_reachable
 from depthprobe.config import WidthConfig
 from depthprobe.probes.alone import Scale, Untrained, calibration, measure_untrained
-from depthprobe.probes.bench import Arm, undisturbed
+from depthprobe.probes.bench import Arm, Bench, undisturbed
 from depthprobe.probes.cost import Forecast
 from depthprobe.probes.fine_tuning import check_trained, choose_rate, open_fine_tuning
 from depthprobe.probes.own import Asked
 from depthprobe.probes.profiles import choose_profile, uneven_widths
 from depthprobe.probes.setup import DataSource
+from depthprobe.probes.teaching import choose_teacher, prepared_macs, taught_macs
 from depthprobe.probes.tolerance import fix_tolerance, say_tolerance
 from depthprobe.probes.trained import TrainedModel
 from depthprobe.probes.trained_setup import TrainedSetup, as_recorded, create_folder, reopen_model
 from depthprobe.probes.width_plan import WidthPlan, plan_width, with_widths
 from depthprobe.runs import RunFolder
-from depthprobe.schedules import Hold
 from depthprobe.training.batches import Batches
 
-COURSE = 2  # of what is trained, and in which order: runs that another one began cannot be carried on
+COURSE = 3  # of what is trained, and in which order: runs that another one began cannot be carried on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +76,10 @@ def set_up_width(
     scale = Scale(tuning.network, plan, split, batches, own.metric, device, config.confidence)
     plan, untrained = _choose(scale, config) if record is None else _recall(scale, record)
     lr, lr_note, range_test = choose_rate(tuning, config.lr_share, record)
-    bench = tuning.bench(plan, lr)
+    teacher = choose_teacher(
+        copy.deepcopy(tuning.network).to(device), batches, config.distill, own, len(tuning.data.classes)
+    )
+    bench = replace(tuning.bench(plan, lr), teacher=teacher)
     check_trained(bench, untrained.whole, model.where)
     auto, automatic = auto_tolerance(len(split.valid), config.seeds, folds=False), config.tolerance is None
     config = fix_tolerance(config, auto, own.metric)
@@ -88,7 +91,7 @@ def set_up_width(
         config=config,
         tolerance_note=say_tolerance(config, auto, len(split.valid), 1, own.metric),
         tolerance_auto=automatic,
-        forecast=forecast_width(plan, config.seeds),
+        forecast=forecast_width(bench, config.seeds),
         notes=tuning.notes,
         own=own,
         lr_note=lr_note,
@@ -132,17 +135,19 @@ def _recall(scale: Scale, record: Mapping[str, Any]) -> tuple[WidthPlan, Untrain
     return plan, Untrained(**record["untrained"])
 
 
-def forecast_width(plan: WidthPlan, seeds: int) -> Forecast:
+def forecast_width(bench: Bench[WidthPlan], seeds: int) -> Forecast:
     """Updates of all arms, and their cost in trainings of the network as it is, by multiply-accumulates."""
-    walk = sum(price_hold(plan, hold) for hold in plan.schedule(0).holds)
-    updates = plan.schedule(0).steps + plan.cool * len(plan.candidates)
-    return Forecast(seeds * updates + plan.updates, seeds * walk + plan.updates / plan.steps, None)
+    plan = bench.plan
+    work = prepared_macs(bench) / (plan.steps * plan.base.macs) + plan.length / plan.steps
+    work += seeds * sum(price_width(bench, hold.opened) for hold in plan.schedule(0).holds)
+    return Forecast(seeds * plan.schedule(0).steps + plan.length, work, None)
 
 
-def price_hold(plan: WidthPlan, hold: Hold) -> float:
-    """What a stair and its cooled branch cost, in trainings of the network as it is."""
-    macs = next(candidate.macs for candidate in plan.candidates if candidate.opened == hold.opened)
-    return (hold.length + plan.cool) / plan.steps * macs / max(1, plan.base.macs)
+def price_width(bench: Bench[WidthPlan], percent: int) -> float:
+    """What the fine-tuning of a narrower network costs, in trainings of the network as it is."""
+    plan = bench.plan
+    macs = next(candidate.macs for candidate in plan.candidates if candidate.opened == percent)
+    return plan.length / plan.steps * (macs + taught_macs(bench)) / max(1, plan.base.macs)
 
 
 def create_width(setup: WidthSetup, out: Path | None) -> RunFolder:

@@ -1,7 +1,7 @@
 """The decision of a width probe on its records: which ratio, and what recommendation.json says under `width`."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from depthprobe.analysis.width_sentence import say_narrowing
 from depthprobe.analysis.within import decide_within
 from depthprobe.probes.answer import Failure, read_failures, unpack_scores, within
 from depthprobe.probes.conclusion import all_failed, mark_pareto, rule_for, units_of
-from depthprobe.probes.holds import AS_IT_IS
+from depthprobe.probes.holds import AGAIN, AS_IT_IS, CONTROL
 from depthprobe.probes.latencies import as_first_measured, latency_facts, network_costs
 from depthprobe.probes.profiles import skeleton
 from depthprobe.probes.width_plan import WidthPlan
@@ -24,11 +24,10 @@ from depthprobe.runs import RunFolder
 
 Records = Sequence[Mapping[str, Any]]
 
-PRESENT = (AS_IT_IS, "control")
-SAID = {
+PRESENT = {
     AS_IT_IS: "as the checkpoint has it",
-    "down": "fine-tuned, at the beginning of the walk",
-    "control": "trained on as long as the whole walk (the control)",
+    CONTROL: "trained on as long as the narrower ones (the control)",
+    AGAIN: "trained on twice (the control), as the narrower ones that were cut from it",
 }
 
 
@@ -53,20 +52,20 @@ class Weighed:
     @property
     def failed(self) -> list[int]:
         """Seeds whose walk failed."""
-        return sorted({failure.seed for failure in self.failures if failure.arm == "width"})
+        return sorted({failure.seed for failure in self.failures})
 
 
 def weigh_width(setup: WidthSetup, folder: RunFolder) -> Weighed:
     """Decide on the records of a completed probe. Raises TrainingError when every seed failed."""
     plan, config = setup.bench.plan, setup.config
     records = list(folder.records())
-    failures = [failure for failure in read_failures(records) if failure.arm in ("width", "control")]
-    failed = {failure.seed for failure in failures if failure.arm == "width"}
+    failures = [failure for failure in read_failures(records) if failure.arm == "width"]
+    failed = {failure.seed for failure in failures}
     alive = [seed for seed in setup.seeds if seed not in failed]
     if not alive:
         raise all_failed(setup.bench, folder, failures)
     percents = measured_by_all(records, plan, alive)
-    scores, trained_on = at_its_best(read_walks(records, percents, alive), records)
+    scores, trained_on = read_scores(records, percents, alive)
     ask = rule_for(
         setup.bench, config, automatic=setup.tolerance_auto, depths=percents, current=plan.base.opened, splits=1
     )
@@ -96,37 +95,33 @@ def weigh_width(setup: WidthSetup, folder: RunFolder) -> Weighed:
 
 
 def measured_by_all(records: Records, plan: WidthPlan, seeds: Sequence[int]) -> list[int]:
-    """Percents, ascending, that every one of `seeds` measured: a walk may have been given up early."""
-    done = {
-        seed: {r["opened"] for r in records if (r["kind"], r.get("walk"), r["seed"]) == ("measurement", "down", seed)}
-        for seed in seeds
-    }
-    return [percent for percent in plan.opened if all(percent in mine for mine in done.values())]
+    """Percents, ascending, that every one of `seeds` measured, some may have given up early; the last one 100."""
+    done = [{r["opened"] for r in records if is_narrower(r, seed)} for seed in seeds]
+    narrower = [percent for percent in plan.opened[:-1] if all(percent in mine for mine in done)]
+    return [*narrower, plan.base.opened]
 
 
-def read_walks(records: Records, percents: Sequence[int], seeds: Sequence[int]) -> list[SeedScores]:
-    """Scores of the cooled walks, beside each the one control, or, where that failed, the network before the walk."""
-    found = [record for record in records if record["kind"] == "measurement"]
-    control = next((unpack_scores(record) for record in found if record["walk"] == "control"), None)
+def is_narrower(record: Mapping[str, Any], seed: int) -> bool:
+    """Whether it is the measurement of a narrower network of that seed."""
+    return (record["kind"], record.get("walk"), record["seed"]) == ("measurement", "down", seed)
+
+
+def read_scores(records: Records, percents: Sequence[int], seeds: Sequence[int]) -> tuple[list[SeedScores], str]:
+    """(scores of the networks of `percents`, the last one whole, beside them the control; how the whole one counts).
+
+    It counts at its best, cross-fitted: as the checkpoint has it, or trained on as the narrower ones are. A narrower
+    network must not win by its longer training, nor because fine-tuning hurts.
+    """
+    whole = {r["walk"]: unpack_scores(r) for r in records if r["kind"] == "measurement" and r["walk"] in PRESENT}
+    best, here = cross_fit(whole)
+    control = whole[max(whole, key=list(PRESENT).index)]
     scores = []
     for seed in seeds:
-        down = {record["opened"]: record for record in found if (record["seed"], record["walk"]) == (seed, "down")}
-        table = np.stack([unpack_scores(down[percent]) for percent in percents])
-        examples = next(iter(down.values()))["valid_id"]
-        beside = table[-1] if control is None else control
-        scores.append(SeedScores(seed=seed, candidates=table, control=beside, examples=examples))
-    return scores
-
-
-def at_its_best(scores: list[SeedScores], records: Records) -> tuple[list[SeedScores], str]:
-    """The scores with the network as it is at its best of three, cross-fitted: as the checkpoint has it, fine-tuned
-    before anything was cut, or trained on as long as the narrowest. A narrower network must not win by its longer
-    training, nor because fine-tuning hurts.
-    """
-    found = {r["walk"]: unpack_scores(r) for r in records if r["kind"] == "measurement" and r["walk"] in PRESENT}
-    ways = {"down": np.mean([one.candidates[-1] for one in scores], axis=0), **found}
-    best, here = cross_fit(ways)
-    return [replace(one, candidates=np.vstack([one.candidates[:-1], here])) for one in scores], SAID[best]
+        mine = {record["opened"]: record for record in records if is_narrower(record, seed)}
+        table = np.stack([*(unpack_scores(mine[percent]) for percent in percents[:-1]), here])
+        examples = next(iter(mine.values()))["valid_id"]
+        scores.append(SeedScores(seed=seed, candidates=table, control=control, examples=examples))
+    return scores, PRESENT[best]
 
 
 def candidate_rows(setup: WidthSetup, decision: Decision) -> list[dict[str, Any]]:

@@ -22,10 +22,11 @@ Message = tuple[Any, ...]
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """What a worker is told first. run: the run folder, which it only reads; config: as it is to be opened here."""
+    """What a worker is told first. run: the run folder, which it only reads; config, records: to open it with."""
 
     run: Path
     config: dict[str, Any]
+    records: list[dict[str, Any]]
     search: tuple[str, ...]
 
 
@@ -104,7 +105,7 @@ def open_work(order: Order) -> Callable[[int, Relay], None]:
     from depthprobe.probes.together import FollowerFolder
 
     verb = trade(order.config["command"])
-    setup = verb.reopen(FollowerFolder(order.run, order.config))
+    setup = verb.reopen(FollowerFolder(order.run, order.config, order.records))
     walk, arms = verb.walk_of(setup), setup.arms
 
     def train(index: int, relay: Relay) -> None:
@@ -148,10 +149,12 @@ def trade(command: str) -> Trade:
         from depthprobe.probes.grow import collapse, reopen, run_grow_arm
 
         return Trade(reopen=reopen, walk_of=lambda setup: run_grow_arm, control=run_control_arm, find_failure=collapse)
-    from depthprobe.probes.width import reopen_width, width_walk
+    from depthprobe.probes.width import reopen_width, take_up, width_walk
     from depthprobe.probes.width_arm import run_width_control
 
-    return Trade(reopen=reopen_width, walk_of=width_walk, control=run_width_control)
+    return Trade(
+        reopen=lambda folder: take_up(reopen_width(folder), folder), walk_of=width_walk, control=run_width_control
+    )
 
 
 if __name__ == "__main__":

@@ -10,19 +10,21 @@ import pytest
 import torch
 from torch import nn
 
+from depthprobe.analysis.ahead import is_beyond
 from depthprobe.config import ShrinkConfig
 from depthprobe.inputs import InMemoryModel, as_dataset
 from depthprobe.probes import latencies
 from depthprobe.probes.bench import Arm, begin_training
-from depthprobe.probes.holds import AS_IT_IS
+from depthprobe.probes.holds import AGAIN, AS_IT_IS, CONTROL
+from depthprobe.probes.notebook import WHOLE as KEPT_WHOLE
 from depthprobe.probes.setup import IN_MEMORY, DataSource
 from depthprobe.probes.shrink_answer import weigh_shrink
-from depthprobe.probes.shrink_arms import ANEW, DOWN, LOOK, branch_kind, branched, is_beyond
+from depthprobe.probes.shrink_arms import ANEW, DOWN, LOOK, branch_kind, branched
 from depthprobe.probes.shrink_cost import forecast_shrink, shrink_cost
 from depthprobe.probes.shrink_course import REACH, compared_with, next_arms, worth_training
 from depthprobe.probes.shrink_scores import decide_on, read_measured, search_tolerance
 from depthprobe.probes.shrink_setup import set_up_shrink
-from depthprobe.probes.shrink_whole import AGAIN, CONTROL, FILE, SHARES, Whole, first_kind, read_whole, take_up
+from depthprobe.probes.shrink_whole import SHARES, Whole, first_kind, read_whole, take_up
 from depthprobe.probes.trained import TrainedModel
 from depthprobe.runs import RunFolder
 
@@ -222,7 +224,7 @@ def test_what_follows_has_the_rate_and_the_weights_that_were_found(setup, tmp_pa
     with torch.no_grad():
         changed[0].weight.mul_(2.0)
     with RunFolder.create(tmp_path / "run", "shrink", {}, {}) as folder:
-        folder.write_torch(FILE, {"state_dict": changed.state_dict()})
+        folder.write_torch(KEPT_WHOLE, {"state_dict": changed.state_dict()})
         kept = take_up(setup, folder, Whole(arm=None, share=0.3, better=False))
         taken = take_up(setup, folder, Whole(arm=None, share=1.0, better=True))
     assert kept.bench.slowed == 0.3

@@ -13,15 +13,15 @@ import torch
 from torch import nn
 
 import depthprobe as dp
-from depthprobe.analysis.scores import SeedScores
 from depthprobe.cli import main
 from depthprobe.config import WidthConfig
 from depthprobe.errors import ConfigError, EditError, GraphError, ModelError
 from depthprobe.graph.costs import count_macs, count_parameters
 from depthprobe.inputs import open_dataset, open_model, split_dataset
+from depthprobe.probes.answer import unpack_scores
 from depthprobe.probes.holds import pack_scores
 from depthprobe.probes.profiles import equal_widths, round_width
-from depthprobe.probes.width_weigh import at_its_best
+from depthprobe.probes.width_weigh import read_scores
 from depthprobe.surgery.channels import Channels
 from depthprobe.training.learner import predict
 from depthprobe.training.metrics import Scored
@@ -126,17 +126,24 @@ def test_exactly_what_was_measured_is_handed_back(narrowed, planted):
 
 def test_the_present_network_counts_as_it_is_at_its_best():
     rng = np.random.default_rng(0)
-    tuned, control, before = ((rng.random(400) < share).astype(float) for share in (0.90, 0.91, 0.97))
-    scores = [
-        SeedScores(seed=seed, candidates=np.stack([tuned, tuned]), control=control, examples="v") for seed in (0, 1)
-    ]
-    scored = Scored(value=float(before.mean()), scores=before, examples=400)
-    record = {"kind": "measurement", "walk": "as it is", "examples": 400, **pack_scores(scored)}
-    counted, said = at_its_best(scores, [record])
+
+    def record(walk, share, opened=100):
+        right = (rng.random(400) < share).astype(float)
+        scored = Scored(value=float(right.mean()), scores=right, examples=400)
+        about = {"kind": "measurement", "seed": 0, "walk": walk, "opened": opened, "valid_id": "v", "examples": 400}
+        return {**about, **pack_scores(scored)}
+
+    before, control, narrower = record("as it is", 0.97), record("control", 0.91), record("down", 0.9, 50)
+    ((one,), said) = read_scores([before, control, narrower], [50, 100], [0])
     assert said == "as the checkpoint has it"
-    assert all(one.candidates[-1].mean() == pytest.approx(before.mean(), abs=0.005) for one in counted)
-    assert (counted[0].candidates[0] == tuned).all()
-    assert at_its_best(scores, [])[1].startswith("fine-tuned")
+    assert one.candidates[-1].mean() == pytest.approx(unpack_scores(before).mean(), abs=0.005)
+    assert (one.candidates[0] == unpack_scores(narrower)).all()
+    assert (one.control == unpack_scores(control)).all()
+    again = record("control, once more", 0.99)
+    ((one,), said) = read_scores([before, control, again, narrower], [50, 100], [0])
+    assert said.startswith("trained on twice")
+    assert (one.control == unpack_scores(again)).all()
+    assert read_scores([before, narrower], [50, 100], [0])[1] == "as the checkpoint has it"
 
 
 def test_the_checkpoint_is_measured_before_anything_is_trained(narrowed):

@@ -14,6 +14,7 @@ from torch import nn
 import depthprobe as dp
 from depthprobe.cli import main
 from depthprobe.errors import ConfigError
+from depthprobe.inputs import open_dataset, split_dataset
 from depthprobe.inputs.memory_model import renew
 from depthprobe.probes.width_fresh import redraw_cut
 
@@ -88,8 +89,11 @@ def test_one_control_is_trained_and_it_is_counted(trained):
     assert arms == ["control", "width", "width"]
     rows, cost = result.recommendation.width["candidates"], result.recommendation.cost
     macs = {row["ratio"]: row["macs"] / rows[-1]["macs"] for row in rows}
-    walk = 0.15 * 1 + 0.18 * macs[0.5] + 0.18 * macs[0.25]
-    assert cost["trainings"] == pytest.approx(2 * walk + 0.05 + 2 * 0.08 + 0.10, abs=0.01)
+    config = json.loads((result.folder / "config.json").read_text())
+    split = split_dataset(open_dataset("digits"), split_seed=config["split"]["seed"], fold=0, folds=1)
+    taught = len(split.train) / config["train"]["batch_size"] / config["train"]["steps"] / 3  # outputs, computed once
+    tuned = 0.25 * macs[0.5] + 0.25 * macs[0.25]
+    assert cost["trainings"] == pytest.approx(2 * tuned + 0.25 + taught, abs=0.01)
 
 
 def test_verified_on_the_command_line(trained, folder, capsys):
