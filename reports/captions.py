@@ -10,11 +10,14 @@ HOW = {
     "shrink": "Units leave one after another on a walk with short looks; the candidates worth it are then trained as "
     "long as a conventional training, taught by the whole network. The control is the whole network, trained on for as "
     "many updates: a smaller one must not win by longer training.",
-    "width": "Channels are cut for good, in all units at once, while the rest is fine-tuned. The control is the whole "
-    "network, fine-tuned for as many updates: a narrower one must not win by longer training.",
+    "width": "Every narrower network is cut at once from the whole one, which teaches it while it is fine-tuned. The "
+    "control is the whole network, trained on for as many updates: a narrower one must not win by longer training.",
 }
 COURSE = "Lines are the network as it trains, on the first validation examples."
-HOLDS = " Diamonds are its cooled copies, measured at the end of a hold (vertical lines)."
+HOLDS = {
+    "depth": " Diamonds are its cooled copies, measured at the end of a hold (vertical lines).",
+    "width": " Diamonds are the networks of one width after another, measured once the rate is 0 (vertical lines).",
+}
 GATES = " Gates are in the order of the data flow, input on top: pale is skipped (p = 0), dark is fully in (p = 1)."
 LOSS = "Loss of the training batches, as it was at each recorded step. Dashed: controls."
 RANKING = "Every unit bypassed alone, without any training, BatchNorm re-estimated. Green ones are advised to go."

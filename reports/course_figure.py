@@ -81,7 +81,7 @@ def _add_marks(figure: go.Figure, course: Course, ranks: dict[int, int]) -> None
         x=[mark.step for mark in course.marks],
         y=[mark.value for mark in course.marks],
         customdata=[[mark.seed, course.axis.name(mark.depth), mark.walk] for mark in course.marks],
-        name="measured on a hold, cooled",
+        name="measured, cooled",
         mode="markers",
         marker={
             "symbol": "diamond",

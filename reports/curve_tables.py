@@ -6,10 +6,10 @@ from depthprobe.reports.tables import Row, Table
 
 
 def depth_table(curve: DepthCurve) -> Table:
-    """Estimate, interval, way up and every seed's walk down; the control last."""
+    """Estimate, interval, way up and every seed's measurement; the control last."""
     units = curve.units
     up, fitted = dict(curve.up), curve.fitted or [None] * len(curve.candidates)
-    heads = [curve.axis.column, "Walk down", f"{percent(curve.confidence)} interval"]
+    heads = [curve.axis.column, "Estimate", f"{percent(curve.confidence)} interval"]
     heads += ["Fitted"] if curve.fitted else []
     heads += ["On the way"] if curve.up else []
     rows = []

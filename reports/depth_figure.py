@@ -13,7 +13,7 @@ MOST_TICKS = 15
 
 
 def draw_depth(curve: DepthCurve) -> Figure:
-    """Walk down with its intervals, way up, seeds, control, tolerance, current and recommended depth."""
+    """The estimate with its intervals, way up, seeds, control, tolerance, current and recommended depth."""
     figure = go.Figure()
     add_control(figure, curve)
     _add_up(figure, curve)
@@ -56,7 +56,7 @@ def _add_seeds(figure: go.Figure, curve: DepthCurve) -> None:
     named: set[str] = set()
     for rank, walk in enumerate(curve.walks):
         shift = 0.012 * (span(curve)[1] - span(curve)[0]) * (rank - (len(curve.walks) - 1) / 2)
-        name = "failed seed, not counted" if walk.failed else "one seed, way down"
+        name = "failed seed, not counted" if walk.failed else "one seed"
         symbol, colour = ("x-thin", ORANGE) if walk.failed else ("circle-open", MUTED)
         figure.add_scatter(
             x=[depth + max(-0.18, min(0.18, shift)) for depth, _ in walk.down],
@@ -90,7 +90,7 @@ def _add_estimate(figure: go.Figure, curve: DepthCurve) -> None:
         x=depths,
         y=[e.value for e in estimates],
         customdata=[[fraction(e.low, curve.units), fraction(e.high, curve.units)] for e in estimates],
-        name=f"estimate: cooled walk down, {percent(curve.confidence)} interval",
+        name=f"estimate, {percent(curve.confidence)} interval",
         mode="lines+markers",
         line={"color": BLUE, "width": 3},
         marker={"size": 9, "color": BLUE},

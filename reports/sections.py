@@ -115,7 +115,8 @@ def _holding(view: RunView) -> Section:
 def _training(view: RunView | TrainingView) -> Section:
     course, shown = view.course, []
     if course.lines:
-        caption = captions.COURSE + captions.HOLDS * bool(course.marks) + captions.GATES * bool(course.gates)
+        caption = captions.COURSE + captions.HOLDS[course.axis.noun] * bool(course.marks)
+        caption += captions.GATES * bool(course.gates)
         holds = (holds_table(course),) if course.marks else ()
         tables = (lines_table(course), *holds, *(ratios_table(course, gates) for gates in course.gates))
         shown.append(Exhibit(name="course", caption=caption, tables=tables, draw=partial(draw_course, course)))

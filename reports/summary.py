@@ -157,19 +157,18 @@ def _candidate(row: dict[str, Any], current: int) -> Candidate:
 
 def _walk(run: Run, seed: int) -> SeedWalk:
     ways: dict[str, list[tuple[int, float]]] = {"up": [], "down": [], "control": []}
+    counts = run.recommendation["depth"].get("arms", {})  # of shrink: a depth may have been trained from two starts
     for record in run.of("measurement", seed=seed):
-        # the copies of one place, nothing trained, or trained on twice: not on the way
-        if record["walk"] in ("alone", "as it is", "control, once more"):
-            continue
-        ways["up" if record["walk"] == "look" else record["walk"]].append(
-            (int(record["depth"]), float(record["value"]))
-        )
+        way = {"look": "up", "control, once more": "control"}.get(record["walk"], record["walk"])
+        other = way == "down" and counts.get(str(record["depth"]), record["arm"]) != record["arm"]
+        if way in ways and not other:  # else the copies of one place, nothing trained, or a start that did not count
+            ways[way].append((int(record["depth"]), float(record["value"])))
     return SeedWalk(
         seed=seed,
         failed=seed in run.recommendation["failed_seeds"],
         up=tuple(sorted(ways["up"])),
         down=tuple(sorted(ways["down"])),
-        control=ways["control"][0][1] if ways["control"] else None,
+        control=ways["control"][-1][1] if ways["control"] else None,  # the earlier ones were lost, or cut down
     )
 
 

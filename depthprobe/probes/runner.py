@@ -2,10 +2,14 @@
 
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
+import torch
+
+from depthprobe.config import TrainConfig
 from depthprobe.errors import TrainingError
 from depthprobe.probes.answer import Failure, read_failures
 from depthprobe.probes.arms import run_control_arm
@@ -91,11 +95,27 @@ def run_arms(
     return setup.setup_seconds + time.monotonic() - begun
 
 
+def threads_each(threads: int, workers: int) -> int:
+    """Threads of one of so many workers."""
+    return max(1, threads // workers)
+
+
+@contextmanager
+def as_a_worker(train: TrainConfig) -> Iterator[None]:
+    """With as many threads as a worker has: what is trained before workers begin has the same bits with and without."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(threads_each(threads, train.workers))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 def order_of(folder: RunFolder) -> Order:
     """What the workers of a run are told: the same run, with their share of the threads."""
     config = folder.config
     train = config["train"]
-    alone = {**train, "workers": 1, "threads": max(1, train["threads"] // train["workers"])}
+    alone = {**train, "workers": 1, "threads": threads_each(train["threads"], train["workers"])}
     return Order(
         run=folder.path.absolute(),
         config={**config, "train": alone},

@@ -33,7 +33,7 @@ from depthprobe.probes.result import Result
 from depthprobe.probes.sensitivity import at_rate
 from depthprobe.probes.setup import recipe_network
 from depthprobe.probes.shrink_cost import shrink_cost
-from depthprobe.probes.shrink_scores import PRESENT, decide_on, read_measured
+from depthprobe.probes.shrink_scores import PRESENT, better_kind, decide_on, read_measured
 from depthprobe.probes.shrink_setup import Records, ShrinkSetup
 from depthprobe.probes.shrink_whole import read_whole
 from depthprobe.probes.trained import removals
@@ -81,6 +81,8 @@ def weigh_shrink(setup: ShrinkSetup, folder: RunFolder) -> Weighed:
     depth["accelerates_at"] = accelerates_at(decision.depths, values, decision.tolerance)
     depth["speed_ms"] = compare_speed(costs[-1], costs[index])
     depth["idle"] = list(idle)
+    kinds = {count: better_kind(plan, measured.tried, count) for count in measured.opened}
+    depth["arms"] = {str(plan.depth_of(count)): kind for count, kind in kinds.items() if kind}  # whose networks count
     depth["without"] = {
         str(layers): [*idle, *plan.removed(count)]
         for layers, count in zip(decision.depths, opened, strict=True)

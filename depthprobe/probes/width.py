@@ -9,7 +9,7 @@ from depthprobe.probes.arms import GiveUp
 from depthprobe.probes.listener import Listener
 from depthprobe.probes.notebook import WHOLE
 from depthprobe.probes.result import Result
-from depthprobe.probes.runner import Walk, run_arms
+from depthprobe.probes.runner import Walk, as_a_worker, run_arms
 from depthprobe.probes.teaching import start_from
 from depthprobe.probes.together import answer, decide
 from depthprobe.probes.verify import ADVISED, CURRENT, verify
@@ -24,7 +24,8 @@ __all__ = ["WidthSetup", "create_width", "reopen_width", "run_width", "set_up_wi
 
 def run_width(setup: WidthSetup, folder: RunFolder, listener: Listener) -> Result:
     """Train what is left to train, decide, and write the answer into the run folder."""
-    run_arms(setup, folder, listener, width_walk(setup), control=run_width_control, until=1)
+    with as_a_worker(setup.bench.train):
+        run_arms(setup, folder, listener, width_walk(setup), control=run_width_control, until=1)
     setup = take_up(setup, folder)
     seconds = run_arms(setup, folder, listener, width_walk(setup), control=run_width_control)
     team, verified = setup.bench.team, None

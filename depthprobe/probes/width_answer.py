@@ -17,6 +17,7 @@ from depthprobe.probes.profiles import skeleton
 from depthprobe.probes.result import Result
 from depthprobe.probes.teaching import prepared_macs
 from depthprobe.probes.verify import ADVISED, CURRENT
+from depthprobe.probes.width_arm import is_better
 from depthprobe.probes.width_plan import WidthPlan
 from depthprobe.probes.width_setup import WidthSetup, price_width
 from depthprobe.probes.width_weigh import PRESENT, Weighed, is_narrower
@@ -109,7 +110,10 @@ def _notes(setup: WidthSetup, weighed: Weighed, units: Units, records: Records) 
     notes = [f"seed {f.seed}: {f.what}" for f in weighed.failures]
     notes += [str(record["what"]) for record in records if record["kind"] == "note"]
     notes += [*reasons_of_width(decision), *setup.notes, setup.lr_note]
-    notes += [*say_coarser(decision, weighed.planned, units), f"the network as it is counts {weighed.trained_on}"]
+    notes += say_coarser(decision, weighed.planned, units)
+    if is_better(records):
+        notes.append("the checkpoint was not trained to its end: what was narrowed is that network trained on")
+    notes.append(f"the network as it is counts {weighed.trained_on}")
     if weighed.kept == plan.base.opened and weighed.trained_on != PRESENT[AS_IT_IS]:
         notes.append("model.pt is the network of the checkpoint, not the one that was fine-tuned for that")
     if len(percents) < len(plan.opened):

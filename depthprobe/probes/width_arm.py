@@ -1,5 +1,6 @@
 """The arms of a width probe: the whole network trained on, and, for every seed, all the narrower ones in turn."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -97,7 +98,7 @@ def run_width_control(
     return learner
 
 
-def is_better(records: list[dict[str, Any]]) -> bool:
+def is_better(records: Iterable[Mapping[str, Any]]) -> bool:
     """Whether the whole network, trained on, is clearly ahead of the checkpoint: narrower ones are cut from it."""
     found = {r["walk"]: unpack_scores(r) for r in records if r["kind"] == "measurement" and r["arm"] == CONTROL}
     return CONTROL in found and is_ahead(found[CONTROL], found[AS_IT_IS])

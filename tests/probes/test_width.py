@@ -247,6 +247,70 @@ def test_a_killed_run_ends_where_the_undisturbed_one_ends(trained, folder):
     assert one == two
 
 
+@pytest.fixture(scope="module")
+def unfinished(folder):
+    """A network that gains by being trained on."""
+    words = ["train", f"{folder / 'net.py'}:model", "-d", "digits", "--steps", "100", "--lr", "0.05", "--threads", "1"]
+    assert run(*words, "--quiet", "--out", folder / "unfinished") == 0
+    return folder / "unfinished" / "model.pt"
+
+
+AGAIN = ["--steps", "200", "--seeds", "2", "--quiet", "--ratios", "0.5", "--tolerance", "0.1"]
+
+
+@pytest.fixture(scope="module")
+def once_more(unfinished, folder):
+    assert run("width", unfinished, *AGAIN, "--threads", "1", "--out", folder / "once-more") == 0
+    return folder / "once-more"
+
+
+def test_a_network_that_was_not_trained_to_its_end_is_trained_on_and_narrowed_then(once_more):
+    lines = (once_more / "records.jsonl").read_text().splitlines()
+    measured = [record for record in map(json.loads, lines) if record["kind"] == "measurement"]
+    assert [r["walk"] for r in measured] == ["as it is", "control", "control, once more", "down", "down"]
+    assert measured[1]["value"] > measured[0]["value"] + 0.02
+    answer = json.loads((once_more / "recommendation.json").read_text())
+    assert any("was not trained to its end" in note for note in answer["notes"])
+    assert any(note.startswith("the network as it is counts trained on") for note in answer["notes"])
+
+
+def test_killed_while_the_network_that_was_trained_on_is_narrowed(unfinished, once_more, folder):
+    cut = folder / "once-more-cut"
+    command = [sys.executable, "-m", "depthprobe", "width", unfinished, *AGAIN, "--threads", "1", "--out", cut]
+    process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    while not (cut / "records.jsonl").exists() or b'"down"' not in (cut / "records.jsonl").read_bytes():
+        assert process.poll() is None
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert run("resume", cut, "--quiet") == 0
+    assert (cut / "records.jsonl").read_bytes() == (once_more / "records.jsonl").read_bytes()
+
+
+@pytest.mark.slow
+def test_workers_narrow_the_network_that_was_trained_on(unfinished, once_more, folder):
+    beside = folder / "once-more-beside"
+    assert run("width", unfinished, *AGAIN, "--threads", "2", "--workers", "2", "--out", beside) == 0
+    assert (beside / "records.jsonl").read_bytes() == (once_more / "records.jsonl").read_bytes()
+
+
+def test_where_one_width_diverges_the_wider_ones_count(planted):
+    """And where the whole network does, it counts as the checkpoint has it."""
+
+    def train_step(model, batch):
+        loss = nn.functional.cross_entropy(model(batch[0]), batch[1])
+        return loss * float("nan") if model[0].out_channels in (32, 8) else loss
+
+    result = dp.width(planted, "digits", **FEW, ratios=(0.7, 0.5, 0.25), training_step=train_step)
+    answer = result.recommendation
+    assert [row["ratio"] for row in answer.width["candidates"]] == [0.5, 0.7, 1.0]
+    assert any(note.startswith("seed 0, 25 % of the channels: the loss is no longer finite") for note in answer.notes)
+    assert any("(the control): the loss is no longer finite" in note for note in answer.notes)
+    assert "the network as it is counts as the checkpoint has it" in answer.notes
+    assert any(note.startswith("nothing below 50 % counts") for note in answer.notes)
+    assert answer.failed_seeds == []
+
+
 def timeless(document):
     if isinstance(document, dict):
         return {k: timeless(v) for k, v in document.items() if not k.endswith(("_seconds", "_ms", "_at"))}

@@ -1,6 +1,7 @@
 """The view model says what the run says."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -47,6 +48,33 @@ def test_walks_agree_with_the_answer(view):
         assert {depth for depth, _ in downs} == {row.depth}
         assert sum(value for _, value in downs) / 3 == pytest.approx(row.score.value)
     assert view.curve.up[0] == (3, pytest.approx((0.87778 + 0.87222 + 0.83333) / 3, abs=1e-4))
+
+
+def test_of_two_starts_the_one_that_counted_is_shown_and_of_controls_the_last(finished):
+    """Shrink trains a depth from two starts with the first seed, and the whole network again where the first try was
+    lost or is what was made smaller.
+    """
+    run = read_run(finished["shrink"])
+
+    def record(arm, walk, depth, value):
+        about = {"kind": "measurement", "seed": 0, "opened": 1, "step": 9, "examples": 360, "valid_id": "v"}
+        return {**about, "arm": arm, "walk": walk, "depth": depth, "value": value}
+
+    records = (
+        record("control", "control", 7, 0.1),
+        record("control, rate x 0.3", "control", 7, 0.8),
+        record("at 4 layers", "down", 4, 0.7),
+        record("at 4 layers, drawn anew", "down", 4, 0.75),
+        record("at 5 layers, drawn anew", "down", 5, 0.9),
+        record("at 5 layers", "down", 5, 0.85),
+        record("control, once more", "control, once more", 7, 0.87),
+    )
+    answer = json.loads(json.dumps(run.recommendation))
+    answer["depth"]["arms"] = {"4": "at 4 layers", "5": "at 5 layers, drawn anew"}
+    shown = view_run(replace(run, records=records, recommendation=answer)).curve.walks[0]
+    assert shown.down == ((4, 0.7), (5, 0.9))
+    assert shown.control == 0.87
+    assert view_run(replace(run, records=records[:-1], recommendation=answer)).curve.walks[0].control == 0.8
 
 
 def test_course_shares_maps_of_equal_seeds(view):
