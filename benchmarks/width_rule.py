@@ -6,7 +6,8 @@ three seeds on so many validation examples is judged by the truth (wrong: worse 
 tolerance; wide: steps of the grid above the smallest width within 0.8 of the tolerance, on average) and as
 `ground_truth.py width` judges: by the same rule on a sweep of three seeds, which is simulated too (hit: a regret within
 the tolerance, and no smaller width that clears the rule on the sweep; left out where the sweep's answer lies at the
-edge). The simulated probe has no fault of its own: its candidates are exactly as good as the sweep's.
+edge). The simulated probe has no fault of its own: its candidates are exactly as good as the sweep's. As in a probe,
+its widest network stands apart from the curve of the others.
 """
 
 import argparse
@@ -55,7 +56,7 @@ def judge(examples: int, held_out: int, draws: int) -> None:
         ask = {"depths": PERCENTS, "current": 100, "tolerance": tolerance, "resamples": 0}
         clears = PERCENTS.index(decide(sweep, **ask).recommended)
         for guard in GUARDS:
-            named = PERCENTS.index(decide(probe, **ask, guard=guard).recommended)
+            named = PERCENTS.index(decide(probe, **ask, guard=guard, apart=True).recommended)
             hit = None if clears in (0, 9) else regret[named] <= tolerance and named <= clears
             rows[guard].append((regret[named] > tolerance, named - best, hit))
     for guard, found in rows.items():

@@ -100,9 +100,10 @@ def _add_estimate(figure: go.Figure, curve: DepthCurve) -> None:
         legendgroup="estimate",
     )
     if curve.fitted:
+        last = len(depths) - (curve.axis.noun == "width")  # the whole network is no point of the narrower ones' curve
         figure.add_scatter(
-            x=depths,
-            y=list(curve.fitted),
+            x=depths[:last],
+            y=list(curve.fitted[:last]),
             name="fitted curve (decides)",
             mode="lines",
             line={"color": GREEN, "width": 2, "dash": "dashdot", "shape": "spline"},

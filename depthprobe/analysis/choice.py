@@ -16,6 +16,9 @@ POINT_SHARE = 0.8
 PLATEAU_SHARE = 0.5
 # Level of the lack-of-fit test. Found by simulation, together with the two shares (benchmarks/rule.py).
 LACK_OF_FIT_LEVEL = 0.1
+# Two-sided confidence of the bound against a network that stands apart from the curve: it is one network, which no
+# curve steadies, so that at 95 % hardly anything could ever go (benchmarks/width_rule.py).
+APART = 0.6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,14 +50,19 @@ class Chooser:
         bias: float,
         confidence: float,
         far: np.ndarray | None = None,
+        apart: bool = False,
     ) -> None:
         """cov: (K, K) positive definite, with df degrees of freedom; bias: taken off the tolerance. far: (K,) bool,
-        depths far below the best, which neither shape the smoothed curve nor are chosen.
+        depths far below the best, which neither shape the smoothed curve nor are chosen. apart: the last candidate was
+        not trained as the others were and is no point of their curve; each of the others is compared with it alone.
         """
         self._cov, self._tolerance, self._limit = cov, tolerance, tolerance - bias
         self._risk = (1 - confidence) / 2
         self._quantile = float(stats.t.ppf(1 - self._risk, df))
         near = np.ones(len(depths), dtype=bool) if far is None else ~far
+        self._apart, self._apart_quantile = apart, float(stats.t.ppf((1 + APART) / 2, df))
+        if apart:
+            near[-1] = False
         self._near = np.flatnonzero(near)
         # Three free parameters: with three candidates nothing is left to test the fit with.
         kept, among = [depths[rank] for rank in self._near.tolist()], np.ix_(self._near, self._near)
@@ -74,6 +82,8 @@ class Chooser:
             curve = np.where(smooth[:, None], values, curves)
             proven = np.where(smooth[:, None], unlikely, proven)
         near = curve.max(axis=1, keepdims=True) - curve <= POINT_SHARE * self._tolerance
+        if self._apart:
+            proven &= self._bound_apart(curves, curve)
         proven[:, -1] = True  # nothing deeper was measured
         proven &= near
         chosen = np.where(proven.any(axis=1), proven.argmax(axis=1), -1)
@@ -82,7 +92,10 @@ class Chooser:
     def _bound_raw(self, curves: FloatArray) -> np.ndarray:
         """(R, K) bool: the deeper plateau is, on average, ahead by less than the tolerance."""
         count = curves.shape[1]
-        plateau = curves.max(axis=1, keepdims=True) - curves <= PLATEAU_SHARE * self._tolerance
+        best = curves[:, : count - self._apart].max(axis=1, keepdims=True)
+        plateau = best - curves <= PLATEAU_SHARE * self._tolerance
+        if self._apart:
+            plateau[:, -1] = False
         proven = np.ones(curves.shape, dtype=bool)
         for index in range(count - 1):
             window = np.where(np.arange(count) > index, plateau, False)
@@ -94,3 +107,11 @@ class Chooser:
             bound = ahead + self._quantile * np.sqrt(np.maximum(variance, 0.0))
             proven[:, index] = (size == 0) | (bound <= self._limit)
         return proven
+
+    def _bound_apart(self, curves: FloatArray, curve: FloatArray) -> np.ndarray:
+        """(R, K) bool: behind the last candidate by less than the tolerance, as measured, and as estimated beyond the
+        chance that the two are apart. curves: (R, K) measured; curve: estimated.
+        """
+        variance = np.diag(self._cov) + self._cov[-1, -1] - 2 * self._cov[:, -1]
+        bound = curve[:, -1:] - curve + self._apart_quantile * np.sqrt(np.maximum(variance, 0.0))
+        return np.asarray((bound <= self._limit) & (curves[:, -1:] - curves <= self._limit))

@@ -29,6 +29,7 @@ def decide(
     scale: float = 1.0,
     floor_is: str = "always naming the commonest class",
     guard: float | None = None,
+    apart: bool = False,
 ) -> Decision:
     """Decide between deepen, keep, shrink and inconclusive.
 
@@ -39,7 +40,8 @@ def decide(
     same output, bit for bit. floor: what a network that learned nothing scores (always naming the commonest
     class); when no candidate is clearly above it, nothing can be said. floor_is: that, in words. scale: of the metric,
     1 for a fraction: what is assumed of seeds before any data (`estimate_spread`) is meant in this unit. guard:
-    confidence of the upper bound of a shortfall, two-sided, where it is not `confidence`.
+    confidence of the upper bound of a shortfall, two-sided, where it is not `confidence`. apart: the last candidate was
+    not trained as the others were, and is no point of their curve (`Chooser`).
 
     d* is the smallest candidate that is within 0.8 tolerance of the best on the estimated curve and whose
     shortfall has an upper bound within the tolerance. It is `keep` when d* is the current depth, `shrink`
@@ -54,7 +56,7 @@ def decide(
     spread, here = estimate_spread(scores, scale), depths.index(current)
     cov, far = spread.cov[:-1, :-1], spread.far[:-1]
     guard = confidence if guard is None else guard
-    chooser = Chooser(depths, cov, spread.df, tolerance=tolerance, bias=bias, confidence=guard, far=far)
+    chooser = Chooser(depths, cov, spread.df, tolerance=tolerance, bias=bias, confidence=guard, far=far, apart=apart)
     choice = chooser.choose(spread.means[None, :-1])
     chosen, guess, fitted = int(choice.chosen[0]), int(choice.guess[0]), bool(choice.fitted[0])
     plateau = _plateau(choice, chosen if chosen >= 0 else guess, here, tolerance)

@@ -117,7 +117,7 @@ class Scale:
     def _score(self, net: nn.Module) -> Scored:
         if not net.training:  # given in eval mode as a whole; single frozen modules keep their flag
             net.train()
-        refresh_batch_norm(net, (self.batches.at(step, plain=True)[0] for step in range(NORM_BATCHES)))
+        refresh_batch_norm(net, (self.batches.at(step)[0] for step in range(NORM_BATCHES)))
         return self.metric.score(predict(net, self.split.valid.x, self.device), self.split.valid.y)
 
 

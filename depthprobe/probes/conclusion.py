@@ -58,6 +58,7 @@ def rule_for(
     current: int,
     splits: int,
     guard: float | None = None,
+    apart: bool = False,
 ) -> partial[Decision]:
     """The rule (`decide`) with all but the scores. automatic: nobody asked for the tolerance, a coarser one may be
     decided on where the data resolve no better; splits: how many sets of validation examples the seeds have.
@@ -73,6 +74,7 @@ def rule_for(
         scale=1.0 if bench.metric.known_scale else tolerance / TARGET,
         floor_is=FLOORS.get(bench.metric.spec, ""),
         guard=guard,
+        apart=apart,
     )
 
 

@@ -141,8 +141,10 @@ def pack_scores(scored: Scored) -> dict[str, str]:
 
 
 def measure(learner: Learner, split: Split, metric: Metric = ACCURACY) -> Scored:
-    """Re-estimate BatchNorm, then score the validation examples. Raises TrainingError when a score is not finite."""
-    refresh_batch_norm(learner.net, (learner.batches.at(learner.step + i, plain=True)[0] for i in range(NORM_BATCHES)))
+    """Re-estimate BatchNorm on batches as those of the training, then score the validation examples. Raises
+    TrainingError when a score is not finite.
+    """
+    refresh_batch_norm(learner.net, (learner.batches.at(learner.step + i)[0] for i in range(NORM_BATCHES)))
     return metric.score(predict_together(learner, split.valid.x), split.valid.y)
 
 

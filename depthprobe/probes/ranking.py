@@ -129,5 +129,5 @@ def _value(net: nn.Module, split: Split, batches: Batches, metric: Metric, devic
     net = copy.deepcopy(net).to(device)
     if not net.training:  # given in eval mode as a whole; single frozen modules keep their flag
         net.train()
-    refresh_batch_norm(net, (batches.at(step, plain=True)[0] for step in range(40)))
+    refresh_batch_norm(net, (batches.at(step)[0] for step in range(40)))
     return metric.value(predict(net, split.valid.x, device), split.valid.y)

@@ -28,7 +28,7 @@ from depthprobe.training.batches import Batches
 
 REACH = 4.0  # tolerances that a network may lie below the best at its short look and still be worth a long branch
 Records = Sequence[Mapping[str, Any]]
-COURSE = 4  # of what is trained, and in which order: runs that another one began cannot be carried on
+COURSE = 5  # of what is trained, and in which order: runs that another one began cannot be carried on
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -72,7 +72,7 @@ def set_up_width(
     split, own, device = tuning.split, tuning.own, tuning.accelerator.device
     plan = plan_width(tuning.network, tuning.example, config, tuning.train, len(split.train))
     check_affordable(plan, config)
-    batches = Batches(split.train, tuning.train.batch_size, 0, False, device)
+    batches = Batches(split.train, tuning.train.batch_size, 0, own.augment(tuning.augment), device)
     scale = Scale(tuning.network, plan, split, batches, own.metric, device, config.confidence)
     plan, untrained = _choose(scale, config) if record is None else _recall(scale, record)
     lr, lr_note, range_test = choose_rate(tuning, config.lr_share, record)

@@ -31,13 +31,13 @@ class Batches:
         self.seed, self.augment, self.device = seed, augment, device
         self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
 
-    def at(self, step: int, *, plain: bool = False, part: Part | None = None) -> tuple[Tensor, Tensor]:
-        """Batch of step `step`: x (B, ...) float32, y int64 or float32 as in `Examples`, on the device; `plain` leaves
-        augmentation out, `part` all samples but its own. What augmentation draws belongs to the whole batch.
+    def at(self, step: int, *, part: Part | None = None) -> tuple[Tensor, Tensor]:
+        """Batch of step `step`: x (B, ...) float32, y int64 or float32 as in `Examples`, on the device; `part` leaves
+        all samples but its own out. What augmentation draws belongs to the whole batch.
         """
         index = self.index(step)
         mine = index if part is None else index[part.select]
-        if plain or not self.augment:
+        if not self.augment:
             return self.x[mine], self.y[mine]
         x = self._augmented(self.x[index], mix_seed(self.seed, step, 1))
         return x if part is None else x[part.select], self.y[mine]

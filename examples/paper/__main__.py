@@ -21,7 +21,7 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--scale", choices=SCALES, default="cpu")
     parser.add_argument("--all", action="store_true", help="every row")
     parser.add_argument("--arm", action="append", help="only this arm (again for more)")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, help="of every arm; default: as many as the row's file says")
     parser.add_argument("--data-dir", type=Path, help="local copies of the data sets; nothing is downloaded then")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "paper")
     parser.add_argument("--list", action="store_true", help="rows and arms")
@@ -35,7 +35,7 @@ def main(words: list[str] | None = None) -> None:
     if chosen.list:
         print("\n".join(f"{row.name:14} {arm.name:40} {row.steps(arm):7} steps" for row, arm in wanted))
     elif chosen.rows or chosen.all:
-        jobs = [(row, arm, seed) for row in rows for seed in range(chosen.seeds) for arm in row.arms]
+        jobs = [(row, arm, seed) for row in rows for seed in range(chosen.seeds or row.seeds) for arm in row.arms]
         for row, arm, seed in [job for job in jobs if job[:2] in wanted]:
             try:
                 run_arm(row, arm, seed, chosen.out, chosen.data_dir)

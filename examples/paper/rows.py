@@ -25,7 +25,8 @@ ORDER = (
 @dataclass(frozen=True, kw_only=True)
 class Row:
     """One experiment at one scale. title, place, paper: what it is, where it is, what the paper says; differs: why the
-    figures here may be others; found: what to make of them; settings: data set, size, steps.
+    figures here may be others; found: what to make of them; seeds: how many, unless asked for others; settings: data
+    set, size, steps.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Row:
     solver: dict[str, Any]
     settings: dict[str, Any]
     arms: tuple[Arm, ...]
+    seeds: int
 
     def arm(self, name: str) -> Arm:
         """The arm of this name; KeyError where there is none."""
@@ -60,9 +62,7 @@ class Row:
         """A new network for inputs of `shape`, its weights drawn from torch's generator."""
         module, _, name = (arm.model or self.model).partition(":")
         make: Callable[..., nn.Module] = getattr(import_module(f"examples.paper.{module}"), name)
-        drawn = (
-            self.args if not arm.model else {k: v for k, v in self.args.items() if k in ("width", "init", "keep_gain")}
-        )
+        drawn = {key: value for key, value in self.args.items() if not arm.model or key in SHARED}
         return make(shape=shape, **{**drawn, **arm.args})
 
 
@@ -76,4 +76,5 @@ def read_row(name: str, scale: str) -> Row:
     arms = tuple(Arm(**{**common, **row, "units": tuple(row.get("units", ()))}) for row in text["arm"])
     shown = {key: text.get(key, "") for key in ("title", "place", "paper", "differs", "found", "model")}
     solver = {**text["solver"], **settings.get("solver", {})}
-    return Row(name=name, scale=scale, args=args, solver=solver, settings=settings, arms=arms, **shown)
+    about = {"name": name, "scale": scale, "seeds": text["seeds"], **shown}
+    return Row(args=args, solver=solver, settings=settings, arms=arms, **about)

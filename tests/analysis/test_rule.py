@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from depthprobe.analysis.choice import Chooser
 from depthprobe.analysis.rule import decide
 from depthprobe.analysis.scores import SeedScores
 from depthprobe.analysis.simulation import World, simulate
@@ -78,6 +79,39 @@ def test_a_peaked_curve_is_not_smoothed():
     answer = decide(scores, depths=range(1, 7), current=1, tolerance=0.01)
     assert answer.fitted is None
     assert answer.recommended in (2, 3)
+
+
+def test_a_network_that_stands_apart_is_no_point_of_the_curve():
+    """As measured on a ResNet-20: the last one is 1.2 points ahead, which a curve through all of them makes 0.7."""
+    curve = np.array([[0.6749, 0.6773, 0.7043, 0.7112, 0.7207, 0.7257, 0.7376]])
+    depths, cov, far = range(40, 110, 10), np.eye(7) * 0.0034**2, np.arange(7) < 2
+
+    def choose(curve, apart):
+        settings = {"tolerance": 0.0095, "bias": 0.0, "confidence": 0.8, "far": far, "apart": apart}
+        return Chooser(depths, cov, 16.0, **settings).choose(curve)
+
+    joined, parted = choose(curve, False), choose(curve, True)
+    assert joined.fitted[0]
+    assert parted.fitted[0]
+    assert joined.curve[0, -1] - joined.curve[0, -2] < 0.008
+    assert parted.curve[0, -1] == curve[0, -1]
+    assert (int(joined.chosen[0]), int(parted.chosen[0])) == (5, 6)
+    level = curve - np.array([0, 0, 0, 0, 0, 0, 0.0119])
+    parted = choose(level, True)
+    assert int(parted.chosen[0]) == 5
+    assert int(parted.guess[0]) == 4
+
+
+def test_what_is_advised_lies_within_the_tolerance_as_measured():
+    rng = np.random.default_rng(3)
+    for rng_seed in range(30):
+        curve = np.sort(rng.uniform(0.90, 0.93, 7))
+        answer = decide(
+            probe(curve, examples=400, rng_seed=rng_seed), depths=range(7), current=6, tolerance=0.012, apart=True
+        )
+        if answer.verdict == "shrink":
+            values = [estimate.value for estimate in answer.candidates]
+            assert values[-1] - values[answer.recommended] <= 0.012
 
 
 def test_a_bias_as_large_as_the_tolerance_decides_nothing():
