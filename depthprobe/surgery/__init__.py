@@ -2,7 +2,7 @@
 
 from depthprobe.surgery.edited import Edited, apply, settle, settle_with_map, undo
 from depthprobe.surgery.edits import Duplicate, Edit, Gate, Narrow, Remove, recipe_from_json, recipe_to_json
-from depthprobe.surgery.optimizer import carry_state, move_optimizer, new_parameters
+from depthprobe.surgery.optimizer import move_optimizer, new_parameters
 
 __all__ = [
     "Duplicate",
@@ -12,7 +12,6 @@ __all__ = [
     "Narrow",
     "Remove",
     "apply",
-    "carry_state",
     "move_optimizer",
     "new_parameters",
     "recipe_from_json",

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from depthprobe.errors import EditError
@@ -14,19 +13,14 @@ from depthprobe.surgery.channels import Channels, cut, dependencies, find_channe
 from depthprobe.surgery.choosing import choose_channels, measure_moments
 from depthprobe.surgery.edits import Edit, Narrow
 
-_BITS = {4: torch.int32, 8: torch.int64}
-
 Chooser = Callable[[Channels, int], Sequence[int]]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Narrowed:
-    """network: the narrower one; became: name of a parameter -> (its shape) which elements of the old one it holds, as
-    flat indices; kept: unit -> channels of the old network that stayed.
-    """
+    """network: the narrower one; kept: unit -> channels of the old network that stayed."""
 
     network: nn.Module
-    became: Mapping[str, Tensor]
     kept: Mapping[str, tuple[int, ...]]
 
 
@@ -74,8 +68,6 @@ def cut_to(
     kept = {group.unit: tuple(range(group.width)) for group in groups}
     moments = measure_moments(narrower, asked, inputs) if choose is None else {}
     graph = dependencies(narrower, _two(inputs))
-    for parameter in narrower.parameters():
-        parameter.grad = _numbers(parameter)
     for group in asked:
         if choose is None:
             chosen = choose_channels(narrower, group, moments, widths[group.unit])
@@ -85,33 +77,15 @@ def cut_to(
         else:
             kept[group.unit] = tuple(sorted(choose(group, widths[group.unit])))
         cut(narrower, graph, group, kept[group.unit])
-    became = {name: _read(parameter) for name, parameter in narrower.named_parameters()}
     for (_, parameter), old in zip(narrower.named_parameters(), network.parameters(), strict=True):
         parameter.grad = None
         parameter.requires_grad_(old.requires_grad)
-    return Narrowed(network=narrower, became=became, kept=kept)
+    return Narrowed(network=narrower, kept=kept)
 
 
 def _two(inputs: Any) -> Any:
     """Enough examples to follow the network."""
     return inputs[:2] if isinstance(inputs, Tensor) else inputs
-
-
-def _numbers(parameter: nn.Parameter) -> Tensor:
-    """The elements' flat indices as the bits of a gradient: torch-pruning cuts gradients along with their weights."""
-    kind = _BITS.get(parameter.element_size())
-    if kind is None:
-        raise EditError("only 32 and 64 bit weights can be narrowed", found=str(parameter.dtype))
-    return (
-        torch.arange(parameter.numel(), dtype=kind, device=parameter.device).view(parameter.shape).view(parameter.dtype)
-    )
-
-
-def _read(parameter: nn.Parameter) -> Tensor:
-    numbers = parameter.grad
-    if numbers is None:
-        raise EditError("torch-pruning lost track of a parameter", found=str(tuple(parameter.shape)))
-    return numbers.contiguous().view(_BITS[parameter.element_size()]).long()
 
 
 def split_recipe(recipe: Sequence[Edit]) -> tuple[list[list[Edit]], tuple[Edit, ...]]:

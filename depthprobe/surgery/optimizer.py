@@ -1,12 +1,10 @@
 """What an optimizer must know after surgery: the same groups and state, plus the new parameters."""
 
-import copy
 import inspect
-from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from depthprobe.errors import EditError
 from depthprobe.surgery.edited import Edited
@@ -45,31 +43,6 @@ def move_optimizer(
             key: value.clone() if isinstance(value, torch.Tensor) else value for key, value in state.items()
         }
     return result
-
-
-def carry_state(
-    old: torch.optim.Optimizer,
-    new: torch.optim.Optimizer,
-    twins: Iterable[tuple[nn.Parameter, nn.Parameter, Tensor | None]],
-) -> None:
-    """Copy the state of `old` into `new`, parameter by parameter, and what the groups hold beside parameters and rates
-    where there are as many. twins: (old parameter, new one, flat indices of the old one's elements that it holds, None
-    for all).
-    """
-    for parameter, twin, index in twins:
-        state = old.state.get(parameter)
-        if state:
-            new.state[twin] = {key: _carried(value, parameter, index) for key, value in state.items()}
-    groups, others = new.param_groups, old.param_groups
-    for group, other in zip(groups, others, strict=True) if len(groups) == len(others) else []:
-        group.update({key: copy.deepcopy(value) for key, value in other.items() if key not in ("params", "lr")})
-
-
-def _carried(value: Any, parameter: nn.Parameter, index: Tensor | None) -> Any:
-    """A momentum is cut as its parameter was; a count of steps stays."""
-    if not isinstance(value, Tensor):
-        return copy.deepcopy(value)
-    return value.clone() if index is None or value.shape != parameter.shape else value.flatten()[index].clone()
 
 
 def new_parameters(edited: Edited) -> list[nn.Parameter]:

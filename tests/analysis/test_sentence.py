@@ -30,6 +30,11 @@ def test_deepen(decision):
     )
 
 
+def test_the_confidence_is_the_one_that_was_asked_for(decision):
+    answer = dataclasses.replace(decision, verdict="deepen", recommended=4, best_guess=4, confidence=0.8)
+    assert "(gain +1.8 points, 80 % interval +1.2 to +2.4" in say(answer, seeds=3, failed_seeds=0)
+
+
 def test_failed_seeds_and_notes_are_in_the_sentence(decision):
     answer = dataclasses.replace(decision, verdict="keep", gain=Estimate(value=0.0, low=-0.002, high=0.002))
     text = say(answer, unit="block", seeds=3, failed_seeds=1, notes=["diverged at p = 0.8"])

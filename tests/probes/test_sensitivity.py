@@ -1,6 +1,7 @@
 """Sensitivity: the main answer is untouched, the others are beside it, and the sentence says whether it holds."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from depthprobe.config import GrowConfig, TrainConfig
 from depthprobe.errors import TrainingError
 from depthprobe.inputs import open_model
 from depthprobe.probes import grow as probe
+from depthprobe.probes import grow_answer
 from depthprobe.probes.listener import Listener
 from depthprobe.probes.sensitivity import FACTORS, at_rate, better_rates, finished_seeds, probe_arms, say_sensitivity
 from depthprobe.probes.setup import DataSource
@@ -98,6 +100,21 @@ def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sensitivity")
     plain = dp.grow(net(), data(), out=folder / "plain", **SETTINGS)
     return plain, dp.grow(net(), data(), out=folder / "three", sensitivity=True, **SETTINGS)
+
+
+def test_other_rates_are_compared_with_the_rules_own_answer_where_a_budget_decides(runs, tmp_path, monkeypatch):
+    seen, price = [], grow_answer.price_depths
+
+    def bound(bench, decision, costs, limits):
+        inner, depth, _ = price(bench, decision, costs, {})
+        return replace(inner, verdict="deepen", recommended=3, best_guess=3), depth, "Within a budget deepen."
+
+    monkeypatch.setattr(grow_answer, "price_depths", bound)
+    monkeypatch.setattr(grow_answer, "say_sensitivity", lambda mine, others: seen.append(mine) or ["said"])
+    found = dp.grow(net(), data(), out=tmp_path / "run", sensitivity=True, max_params=10**6, **SETTINGS)
+    assert found.recommendation.sentence == "Within a budget deepen; said."
+    plain = runs[0].recommendation
+    assert (seen[0].verdict, seen[0].recommended) == (plain.verdict, plain.depth["recommended"]) == ("keep", 2)
 
 
 def test_the_main_answer_is_untouched(runs):

@@ -4,6 +4,7 @@ nothing; whatever was interrupted goes on the same way. Measurements are made up
 
 import itertools
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 from torch import nn
 
 from depthprobe.analysis.ahead import is_beyond
+from depthprobe.cli.live import Watcher
 from depthprobe.config import ShrinkConfig
 from depthprobe.inputs import InMemoryModel, as_dataset
 from depthprobe.probes import latencies
@@ -18,11 +20,11 @@ from depthprobe.probes.bench import Arm, begin_training
 from depthprobe.probes.holds import AGAIN, AS_IT_IS, CONTROL
 from depthprobe.probes.notebook import WHOLE as KEPT_WHOLE
 from depthprobe.probes.setup import IN_MEMORY, DataSource
-from depthprobe.probes.shrink_answer import weigh_shrink
+from depthprobe.probes.shrink_answer import _trained_on_stays, weigh_shrink
 from depthprobe.probes.shrink_arms import ANEW, DOWN, LOOK, branch_kind, branched
 from depthprobe.probes.shrink_cost import forecast_shrink, shrink_cost
 from depthprobe.probes.shrink_course import REACH, compared_with, next_arms, worth_training
-from depthprobe.probes.shrink_scores import decide_on, read_measured, search_tolerance
+from depthprobe.probes.shrink_scores import PRESENT, decide_on, read_measured, search_tolerance
 from depthprobe.probes.shrink_setup import set_up_shrink
 from depthprobe.probes.shrink_whole import SHARES, Whole, first_kind, read_whole, take_up
 from depthprobe.probes.trained import TrainedModel
@@ -350,3 +352,24 @@ def test_the_forecast_grows_with_the_seeds(setup):
     few, many = (forecast_shrink(setup.bench.plan, seeds, 0.0) for seeds in (1, 3))
     assert 0 < few.trainings < many.trainings
     assert few.updates < many.updates
+
+
+def test_what_is_handed_back_where_nothing_leaves():
+    """The network that was trained on, unless it lacks idle units that the answer keeps (a budget's)."""
+
+    def stays(present, idle, removed):
+        setup = SimpleNamespace(model=SimpleNamespace(idle=idle))
+        return _trained_on_stays(setup, SimpleNamespace(present=present, removed=removed))
+
+    assert stays(PRESENT[CONTROL], (), [])
+    assert stays(PRESENT[AGAIN], ("2",), ["2"])
+    assert not stays(PRESENT[CONTROL], ("2",), [])
+    assert not stays(PRESENT[AS_IT_IS], (), [])
+
+
+def test_progress_is_counted_by_the_forecast(setup):
+    """The arms of shrink become known one after another: of the first alone half would look like all."""
+    watcher = Watcher()
+    first = Arm(0, 0, "control")
+    watcher.begun(replace(setup, ran=(first,)), 0, [first])
+    assert watcher.total >= setup.forecast.updates > watcher.per_arm["control"]

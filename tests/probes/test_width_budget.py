@@ -13,6 +13,7 @@ from torch import nn
 
 import depthprobe as dp
 from depthprobe.cli import main
+from depthprobe.cli.answer import candidate_table
 from depthprobe.errors import ConfigError
 from depthprobe.inputs import open_dataset, split_dataset
 from depthprobe.inputs.memory_model import renew
@@ -75,6 +76,20 @@ def test_kept_accuracy_names_the_narrowest_that_keeps_it(trained):
     assert high.verdict == "inconclusive"
     assert "the closest:" in high.sentence
     assert "% of the channels" in high.sentence
+
+
+def test_advice_that_a_budget_does_not_bind_is_verified_as_the_rules_own(trained):
+    settings = {**FEW, "seeds": 2, "ratios": (0.5,), "tolerance": 0.2}
+    result = dp.width(trained, **settings, verify=True, max_params=10**9)
+    answer, beside = result.recommendation, dp.width(trained, **settings).recommendation
+    assert answer.sentence.partition(";")[0] == beside.sentence.partition(";")[0]  # nothing of a budget
+    assert answer.verified["held"] in ("yes", "no", "unclear")
+    assert "without a budget" not in answer.sentence
+
+
+def test_the_table_says_its_confidence(trained):
+    answer = dp.width(trained, **FEW, confidence=0.8).recommendation
+    assert "80 % interval" in [str(column.header) for column in candidate_table(answer).columns]
 
 
 def test_a_budget_out_of_reach_is_refused_before_anything_is_trained(trained, folder):
