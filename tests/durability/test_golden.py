@@ -13,20 +13,22 @@ from depthprobe.runs import RUN_SCHEMA
 GOLDEN = Path(__file__).parents[1] / "golden"
 FORMATS = [1, 2]
 VERBS = ["grow", "train", "shrink", "width"]
+LATER = [("2c", "shrink"), ("2c", "width")]  # of format 2 too, by the present course (golden/make.py)
 # Begun before these verbs changed what they train, or in which order.
 ENDED = [(1, "shrink"), (1, "width"), (2, "shrink"), (2, "width")]
 
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    """place(format): a folder with the model, the checkpoint and copies of the runs, where they find each other."""
+    """place(folder): one with the model, the checkpoint and copies of the runs, where they find each other."""
     monkeypatch.chdir(tmp_path)
 
     def make(number):
         source = GOLDEN / f"runs-v{number}"
         shutil.copytree(source, tmp_path / "old")
         shutil.copy(GOLDEN / "golden_net.py", tmp_path)
-        shutil.copy(source / "train" / "model.pt", tmp_path / "trained.pt")
+        first = source if (source / "train").exists() else GOLDEN / "runs-v2"
+        shutil.copy(first / "train" / "model.pt", tmp_path / "trained.pt")
         for config in (tmp_path / "old").glob("*/config.json"):
             relocate(config, "@HERE@", str(tmp_path))
         return tmp_path / "old"
@@ -64,10 +66,10 @@ def test_the_present_format_is_among_them():
                 assert (config["schema"], config["command"]) == (number, verb)
 
 
-@pytest.mark.parametrize("number", FORMATS)
-def test_finished_runs_are_read(number, place, cli):
+@pytest.mark.parametrize(("number", "verbs"), [*((number, VERBS) for number in FORMATS), ("2c", ["shrink", "width"])])
+def test_finished_runs_are_read(number, verbs, place, cli):
     runs = place(number)
-    for verb in VERBS:
+    for verb in verbs:
         name = "summary.json" if verb == "train" else "recommendation.json"
         code, out, err = cli("resume", runs / verb, "--json")
         assert code == 0, err
@@ -79,7 +81,9 @@ def test_finished_runs_are_read(number, place, cli):
         assert code == 0, err
 
 
-@pytest.mark.parametrize(("number", "verb"), [run for run in itertools.product(FORMATS, VERBS) if run not in ENDED])
+@pytest.mark.parametrize(
+    ("number", "verb"), [run for run in [*itertools.product(FORMATS, VERBS), *LATER] if run not in ENDED]
+)
 def test_interrupted_runs_go_on(number, verb, place, cli):
     runs = place(number)
     run, whole = runs / f"{verb}-cut", runs / verb
