@@ -58,11 +58,13 @@ def describe_arm(row: Row, arm: Arm, lines: list[Line]) -> str:
         error += f" ({max(0.0, found.low):.2f} to {min(100.0, found.high):.2f})"
     losses = [line["train_loss"] for line in mine if line["train_loss"] is not None]
     loss = f"{sum(losses) / len(losses):.3f}" if losses else "not finite"
+    ended = [line["steps"] for line in mine if line["failed"]]
+    loss += f" ({len(ended)} diverged, from update {min(ended)} on)" if ended else ""
     seconds = sum(line["seconds"] for line in mine) / len(mine)
     swept = arm.width in ("dropout", "reverse") or (row.name == "section5" and arm.gates != "none")
     error += f"; plateau from a share of {interval([threshold(line) for line in mine]).mean:.2f}" if swept else ""
     converged = f"{sum(line['converged'] for line in mine)} of {len(mine)}"
-    return f"| {arm.name} | {mine[-1]['steps']} | {converged} | {error} | {loss} | {seconds:.0f} |"
+    return f"| {arm.name} | {row.steps(arm)} | {converged} | {error} | {loss} | {seconds:.0f} |"
 
 
 def describe_claims(scale: str, lines: list[Line]) -> str:

@@ -19,7 +19,7 @@ from examples.paper.__main__ import main
 from examples.paper.accuracy import accuracy
 from examples.paper.alexnet import alexnet
 from examples.paper.cifar11 import cifar11
-from examples.paper.document import write_document
+from examples.paper.document import describe_arm, write_document
 from examples.paper.folder import MEAN, STD, open_folder
 from examples.paper.lenet import lenet
 from examples.paper.lines import append_line, read_lines
@@ -246,6 +246,16 @@ def test_the_page_is_what_the_lines_say(tmp_path):
     write_document(ROOT / "benchmarks" / "results" / "paper", tmp_path / "paper.md")
     expected = (tmp_path / "paper.md").read_text()
     assert (ROOT / "docs" / "paper.md").read_text() == expected, "python -m examples.paper --document"
+
+
+def test_an_arm_that_diverged_keeps_its_updates_and_says_where_it_ended():
+    row = read_row("max_scale", "cpu")
+    arm = row.arm("no limit")
+    ran = {**line(arm.name, 0, 0.5), "steps": 8000, "failed": None, "train_loss": 1.0, "seconds": 2}
+    ended = {**ran, "test_error": None, "converged": False, "steps": 512, "failed": "the loss", "train_loss": None}
+    said = describe_arm(row, arm, [ran, ended])
+    assert said.startswith("| no limit | 8000 | 1 of 2 | 70.00")
+    assert "| 1.000 (1 diverged, from update 512 on) |" in said
 
 
 def test_interval_and_places_on_a_curve():
