@@ -7,15 +7,17 @@ tolerance; wide: steps of the grid above the smallest width within 0.8 of the to
 `ground_truth.py width` judges: by the same rule on a sweep of three seeds, which is simulated too (hit: a regret within
 the tolerance, and no smaller width that clears the rule on the sweep; left out where the sweep's answer lies at the
 edge). The simulated probe has no fault of its own: its candidates are exactly as good as the sweep's. As in a probe,
-its widest network stands apart from the curve of the others.
+its widest network is one for all seeds, and stands apart from the curve of the others.
 """
 
 import argparse
+from dataclasses import replace
 from math import comb
 
 import numpy as np
 
 from depthprobe.analysis.rule import decide
+from depthprobe.analysis.scores import SeedScores
 from depthprobe.analysis.simulation import World, simulate
 from depthprobe.analysis.tolerance import auto_tolerance
 
@@ -42,6 +44,12 @@ def draw_curve(dice: np.random.Generator) -> np.ndarray:
     return np.clip(0.97 - missing + missing.min(), 0.1, 1.0)
 
 
+def one_whole(scores: list[SeedScores]) -> list[SeedScores]:
+    """All seeds with the same whole network: the checkpoint is one."""
+    whole = scores[0].candidates[-1]
+    return [replace(one, candidates=np.vstack([one.candidates[:-1], whole])) for one in scores]
+
+
 def judge(examples: int, held_out: int, draws: int) -> None:
     """A line per guard: the two-sided confidence of the bound on what a narrower network loses."""
     tolerance = auto_tolerance(examples, 3, folds=False).value
@@ -51,7 +59,7 @@ def judge(examples: int, held_out: int, draws: int) -> None:
         regret = curve.max() - curve
         best = int((regret <= 0.8 * tolerance).argmax())
         common = {"seeds": 3, "folds": False, "rng": dice, "own_share": own}
-        probe = simulate(curve, curve[-1], examples=examples, world=PROBE, **common)
+        probe = one_whole(simulate(curve, curve[-1], examples=examples, world=PROBE, **common))
         sweep = simulate(curve, curve[-1], examples=held_out, world=SWEEP, **common)
         ask = {"depths": PERCENTS, "current": 100, "tolerance": tolerance, "resamples": 0}
         clears = PERCENTS.index(decide(sweep, **ask).recommended)

@@ -10,13 +10,17 @@ HOW = {
     "shrink": "Units leave one after another on a walk with short looks; the candidates worth it are then trained as "
     "long as a conventional training, taught by the whole network. The control is the whole network, trained on for as "
     "many updates: a smaller one must not win by longer training.",
-    "width": "Every narrower network is cut at once from the whole one, which teaches it while it is fine-tuned. The "
-    "control is the whole network, trained on for as many updates: a narrower one must not win by longer training.",
+    "width": "Every narrower network is cut at once from the whole one and fine-tuned by itself. The control is the "
+    "whole network, trained on for as many updates: a narrower one must not win by longer training.",
 }
+STAIRS = (
+    "Channels are cut for good, in all units at once, while the rest is fine-tuned. The control is the whole network, "
+    "fine-tuned for as many updates: a narrower one must not win by longer training."
+)  # of width, before its course 3
 COURSE = "Lines are the network as it trains, on the first validation examples."
 HOLDS = {
     "depth": " Diamonds are its cooled copies, measured at the end of a hold (vertical lines).",
-    "width": " Diamonds are the networks of one width after another, measured once the rate is 0 (vertical lines).",
+    "width": " Diamonds are measurements, the learning rate at 0 (vertical lines).",
 }
 GATES = " Gates are in the order of the data flow, input on top: pale is skipped (p = 0), dark is fully in (p = 1)."
 LOSS = "Loss of the training batches, as it was at each recorded step. Dashed: controls."
@@ -32,10 +36,11 @@ RANGE = "A short training of the base network while the rate rises: the loss fal
 
 def depth_caption(command: str, curve: DepthCurve, *, budget: bool = False) -> str:
     """Of the curve. budget: one decided, not the rule."""
+    how = STAIRS if command == "width" and not curve.apart else HOW[command]
     if budget:
-        return f"{COOLED} {HOW[command]} Recommended is the best of what the budget allows."
+        return f"{COOLED} {how} Recommended is the best of what the budget allows."
     return (
-        f"{COOLED} {HOW[command]} Recommended is the smallest {curve.axis.noun} within 0.8 times the tolerance of the "
+        f"{COOLED} {how} Recommended is the smallest {curve.axis.noun} within 0.8 times the tolerance of the "
         "best one on the estimated curve, if its shortfall is bounded by the tolerance."
     )
 

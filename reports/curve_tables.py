@@ -16,7 +16,9 @@ def depth_table(curve: DepthCurve) -> Table:
     for candidate, smooth in zip(curve.candidates, fitted, strict=True):
         depth = candidate.depth
         cells = [curve.axis.name(depth), fraction(candidate.score.value, units), ends(candidate.score, curve)]
-        cells += [fraction(smooth, units)] if smooth is not None else []
+        cells += (
+            ["" if curve.apart and depth == curve.current else fraction(smooth, units)] if smooth is not None else []
+        )
         cells += [fraction(up[depth], units) if depth in up else ""] if curve.up else []
         walks = [dict(walk.down) for walk in curve.walks]
         cells += [fraction(walk[depth], units) if depth in walk else "" for walk in walks]

@@ -100,7 +100,7 @@ def _add_estimate(figure: go.Figure, curve: DepthCurve) -> None:
         legendgroup="estimate",
     )
     if curve.fitted:
-        last = len(depths) - (curve.axis.noun == "width")  # the whole network is no point of the narrower ones' curve
+        last = len(depths) - curve.apart
         figure.add_scatter(
             x=depths[:last],
             y=list(curve.fitted[:last]),

@@ -52,7 +52,8 @@ class SeedWalk:
 class DepthCurve:
     """The metric against depth. up: mean of the way up; floor: best of the curve minus the tolerance.
 
-    fitted: the smoothed curve that decided, None when the means did.
+    fitted: the smoothed curve that decided, None when the means did. apart: the network as it is, the last
+    candidate, is no point of that curve.
     """
 
     candidates: tuple[Candidate, ...]
@@ -68,6 +69,7 @@ class DepthCurve:
     best_guess: int
     units: Units = field(default_factory=Units)
     axis: Axis = DEPTH
+    apart: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -97,6 +97,7 @@ def view_curve(run: Run) -> DepthCurve:
         best_guess=int(depth["best_guess"]),
         units=run.units,
         axis=axis_of(run.command),
+        apart=run.command == "width" and int(run.config.get("course", 1)) >= 3,  # since then each is cut from the whole
     )
 
 

@@ -92,7 +92,7 @@ class Chooser:
     def _bound_raw(self, curves: FloatArray) -> np.ndarray:
         """(R, K) bool: the deeper plateau is, on average, ahead by less than the tolerance."""
         count = curves.shape[1]
-        best = curves[:, : count - self._apart].max(axis=1, keepdims=True)
+        best = curves[:, : max(1, count - self._apart)].max(axis=1, keepdims=True)
         plateau = best - curves <= PLATEAU_SHARE * self._tolerance
         if self._apart:
             plateau[:, -1] = False

@@ -28,6 +28,7 @@ from depthprobe.probes.sensitivity import probe_arms
 from depthprobe.probes.setup import (
     DataSource,
     Source,
+    check_course,
     check_same_data,
     choose_augment,
     other_model,
@@ -38,6 +39,8 @@ from depthprobe.probes.tolerance import fix_tolerance, say_tolerance
 from depthprobe.runs import RunFolder
 from depthprobe.training.batches import Batches
 from depthprobe.training.device import open_device
+
+COURSE = 2  # of what is measured, where a network has BatchNorm and batches are augmented
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +82,7 @@ class Setup:
         lr_note: how the rate came about; lr_range_test: the curves of the range test, one per sweep.
         """
         return {
+            "course": COURSE,
             "model": self.model.to_json(),
             "data": self.data_source.to_json(self.data),
             "train": self.bench.train.to_json(),
@@ -304,6 +308,7 @@ def reopen(folder: RunFolder) -> Setup:
     except ModelError as error:
         raise other_model(folder, error) from error
     check_same_data(folder, setup.data)
+    _check_norms(folder, setup)
     return replace(
         setup,
         tolerance_note=config["tolerance_note"],
@@ -313,3 +318,12 @@ def reopen(folder: RunFolder) -> Setup:
         setup_seconds=config.get("setup_seconds", 0.0),
         tolerance_auto=config.get("tolerance_auto", False),
     )
+
+
+def _check_norms(folder: RunFolder, setup: Setup) -> None:
+    """Raise RunFolderError when the run began with BatchNorm measured on batches without augmentation: depths of one
+    curve must be measured alike.
+    """
+    network = setup.model.build(setup.config.seed)
+    if setup.bench.augment and any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in network.modules()):
+        check_course(folder, COURSE)

@@ -11,7 +11,7 @@ from depthprobe.runs import RunFolder
 from depthprobe.training.learner import Learner
 
 CANDIDATES = "checkpoints/candidates"
-WHOLE = f"{CANDIDATES}/whole.pt"  # trained on, where smaller ones are made of that
+WHOLE, WHOLE_AGAIN = f"{CANDIDATES}/whole.pt", f"{CANDIDATES}/again.pt"  # of a trained network, trained on; twice
 
 
 class RunNotebook:
@@ -67,6 +67,10 @@ class RunNotebook:
             payload = {"rank": arm.rank, "seed": arm.seed, "state_dict": net.state_dict()}
             name = arm.kind if arm.kind == "control" else opened
             self.folder.keep(f"{CANDIDATES}/{name}.pt", payload, arm.seed, self.start)
+
+    def keep_whole(self, arm: Arm, name: str, net: nn.Module) -> None:
+        """Save the whole network as it was trained on (WHOLE, WHOLE_AGAIN), protected as candidates are."""
+        self.folder.keep(name, {"state_dict": net.state_dict()}, arm.seed, self.start)
 
     def progress(self, arm: Arm, step: int, loss: float, ratios: list[float]) -> None:
         """Pass on to the listener."""

@@ -58,7 +58,7 @@ def run_course(setup: ShrinkSetup, folder: RunFolder, listener: Listener) -> tup
     seconds, taken = float(saved.get("seconds", setup.setup_seconds)), False
     while True:
         records = list(folder.records())
-        whole = read_whole(setup, records)
+        whole = decide(team, partial(read_whole, setup, records))
         if whole.arm is None and not taken:
             setup, taken = take_up(setup, folder, whole), True
         done, coming = finished_arms(records, setup.seeds), decide(team, partial(next_arms, setup, records))

@@ -95,7 +95,7 @@ def run_first_arm(
         what = f"fine-tuning the whole network at {share:g} of the rate: {error.what}{then}"
         notebook.record({"kind": "note", "arm": arm.kind, "seed": arm.seed, "what": what})
         return notebook.learner
-    notebook.folder.write_torch(WHOLE, {"state_dict": learner.net.state_dict()})
+    notebook.keep_whole(arm, WHOLE, learner.net)
     notebook.record(
         measurement(arm, learner, scores, walk=CONTROL, opened=base.opened, depth=base.depth, valid_id=split.valid_id)
     )

@@ -61,6 +61,9 @@ class FollowerFolder(RunFolder):
         """Left to the first process."""
         return ""
 
+    def keep(self, name: str, payload: dict[str, Any], seed: int, begun: dict[str, Any]) -> None:
+        """Left to the first process; what it kept can be read."""
+
 
 def lead(team: Team, open_run: Callable[[], tuple[S, RunFolder]]) -> tuple[S, RunFolder]:
     """In the first process: setup and folder of a run, and the others are told of it, or of what is wrong with it."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from depthprobe.analysis.ahead import is_beyond
 from depthprobe.probes.arms import GiveUp
+from depthprobe.probes.holds import CONTROL
 from depthprobe.probes.listener import Listener
 from depthprobe.probes.notebook import WHOLE
 from depthprobe.probes.result import Result
@@ -37,9 +38,12 @@ def run_width(setup: WidthSetup, folder: RunFolder, listener: Listener) -> Resul
 
 def take_up(setup: WidthSetup, folder: RunFolder) -> WidthSetup:
     """The setup of what follows the control: from the better of the whole network's two states, which teaches."""
-    if not is_better(list(folder.records())):
+    records = list(folder.records())
+    if not decide(setup.bench.team, partial(is_better, records)):
         return setup
-    return replace(setup, bench=start_from(setup.bench, setup.model, folder.read_torch(WHOLE)["state_dict"]))
+    start = next(record["value"] for record in records if record.get("walk") == CONTROL)
+    bench = start_from(setup.bench, setup.model, folder.read_torch(WHOLE)["state_dict"])
+    return replace(setup, bench=bench, start=start)
 
 
 def width_walk(setup: WidthSetup) -> Walk:
@@ -53,7 +57,7 @@ def _give_up(setup: WidthSetup) -> GiveUp:
         return lambda values: False
     least = setup.config.beyond * (1.0 if setup.bench.metric.known_scale else abs(setup.untrained.whole))
     beyond = max(least, 2 * (setup.config.tolerance or 0.0))
-    return lambda values: is_beyond([setup.untrained.whole, *values], beyond)
+    return lambda values: is_beyond([setup.start, *values], beyond)
 
 
 def _verify(

@@ -11,8 +11,8 @@ from depthprobe.analysis.width_sentence import reasons_of_width, say_width
 from depthprobe.probes.answer import Recommendation, as_json, within
 from depthprobe.probes.bench import Bench
 from depthprobe.probes.conclusion import say_coarser, say_unverified, score_test, units_of, write_answer
-from depthprobe.probes.holds import AS_IT_IS, CONTROL
-from depthprobe.probes.notebook import CANDIDATES
+from depthprobe.probes.holds import AGAIN, AS_IT_IS, CONTROL
+from depthprobe.probes.notebook import CANDIDATES, WHOLE, WHOLE_AGAIN
 from depthprobe.probes.profiles import skeleton
 from depthprobe.probes.result import Result
 from depthprobe.probes.teaching import prepared_macs
@@ -32,7 +32,7 @@ def conclude_width(
     """Write recipe, model and, last, the recommendation of a completed probe. verified: what came of `--verify`."""
     plan, config, metric, decision = setup.bench.plan, setup.config, setup.bench.metric, weighed.decision
     records, kept, width = list(folder.records()), weighed.kept, weighed.width
-    units, net = units_of(setup.bench, decision), kept_network(setup, folder, kept)
+    units, net = units_of(setup.bench, decision), kept_network(setup, folder, weighed)
     recommendation = Recommendation(
         command="width",
         verdict="narrow" if decision.verdict == "shrink" else decision.verdict,
@@ -84,24 +84,31 @@ def cost_json(bench: Bench[WidthPlan], records: Records, seconds: float, kept: i
     macs = {candidate.opened: candidate.macs for candidate in plan.candidates}
     shares = {CONTROL: 1.0, CURRENT: 1.0, ADVISED: macs[kept] / max(1, plan.base.macs)}
     trained = sum(price_width(bench, percent) for percent in narrower)
+    ended = sum(r["updates"] for r in done if r["arm"] == "width") - plan.length * len(narrower)
+    trained += ended / plan.steps  # of widths that diverged: as if they were whole
     trained += sum(r["updates"] * shares[r["arm"]] for r in done if r["arm"] in shares) / plan.steps
+    prepared = prepared_macs(bench) * (2 if is_better(records) else 1) / (plan.steps * max(1, plan.base.macs))
     return {
         "steps": sum(record["updates"] for record in done),
         "sample_passes": sum(record["samples"] for record in done),
         "wall_seconds": round(seconds, 1),
-        "trainings": round(trained + prepared_macs(bench) / (plan.steps * max(1, plan.base.macs)), 2),
+        "trainings": round(trained + prepared, 2),
     }
 
 
-def kept_network(setup: WidthSetup, folder: RunFolder, percent: int) -> nn.Module:
-    """The fine-tuned network of the first seed that did not fail; the checkpoint's where nothing becomes narrower."""
-    plan, network = setup.bench.plan, setup.model.build()
+def kept_network(setup: WidthSetup, folder: RunFolder, weighed: Weighed) -> nn.Module:
+    """The fine-tuned network of the first seed that did not fail; where nothing becomes narrower, the whole one as it
+    counts.
+    """
+    plan, network, percent = setup.bench.plan, setup.model.build(), weighed.kept
     if percent == plan.base.opened:
-        return network
-    saved = folder.read_torch(f"{CANDIDATES}/{percent}.pt")
-    net = skeleton(network, plan.units, plan.widths[percent], setup.bench.split(0).train.x[:2])
-    net.load_state_dict(saved["state_dict"])
-    return net
+        name = {CONTROL: WHOLE, AGAIN: WHOLE_AGAIN}.get(weighed.present)
+    else:
+        name = f"{CANDIDATES}/{percent}.pt"
+        network = skeleton(network, plan.units, plan.widths[percent], setup.bench.split(0).train.x[:2])
+    if name is not None:
+        network.load_state_dict(folder.read_torch(name)["state_dict"])
+    return network
 
 
 def _notes(setup: WidthSetup, weighed: Weighed, units: Units, records: Records) -> list[str]:
@@ -113,15 +120,12 @@ def _notes(setup: WidthSetup, weighed: Weighed, units: Units, records: Records) 
     notes += say_coarser(decision, weighed.planned, units)
     if is_better(records):
         notes.append("the checkpoint was not trained to its end: what was narrowed is that network trained on")
-    notes.append(f"the network as it is counts {weighed.trained_on}")
-    if weighed.kept == plan.base.opened and weighed.trained_on != PRESENT[AS_IT_IS]:
-        notes.append("model.pt is the network of the checkpoint, not the one that was fine-tuned for that")
-    if len(percents) < len(plan.opened):
-        notes.append(
-            f"nothing below {percents[0]} % counts: the loss was beyond recovery, or not every seed measured it"
-        )
+    notes.append(f"the network as it is counts {PRESENT[weighed.present]}")
+    if weighed.kept == plan.base.opened and weighed.present != AS_IT_IS:
+        notes.append("model.pt is the whole network as it was trained on here, which is better than the checkpoint's")
+    notes += _say_missing(plan.opened, percents)
     if decision.recommended == plan.base.opened and len(percents) > 1 and not budget:
-        slope = decision.candidates[-1].value - decision.candidates[-2].value
+        slope = decision.control.value - decision.candidates[-2].value  # trained alike
         if slope > decision.tolerance:
             notes.append(
                 f"the curve still rises at the edge, by {units.size(slope)} from {percents[-2]} %: "
@@ -129,6 +133,14 @@ def _notes(setup: WidthSetup, weighed: Weighed, units: Units, records: Records) 
             )
     notes.append(_say_profile(plan))
     return notes
+
+
+def _say_missing(planned: Sequence[int], percents: Sequence[int]) -> list[str]:
+    """Which widths do not count, since not every seed measured them."""
+    below = [percent for percent in planned if percent < percents[0]]
+    between = [f"{percent} %" for percent in planned if percent > percents[0] and percent not in percents]
+    notes = [f"nothing below {percents[0]} % counts: the loss was beyond recovery, or it diverged"] if below else []
+    return notes + ([f"{', '.join(between)} does not count: not every seed measured it"] if between else [])
 
 
 def _say_profile(plan: WidthPlan) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -14,7 +15,8 @@ from depthprobe.probes.answer import unpack_scores
 from depthprobe.probes.arms import GiveUp, begin_arm, trace_distance, train_on
 from depthprobe.probes.bench import Arm, Bench, Plan, begin_training
 from depthprobe.probes.holds import AGAIN, AS_IT_IS, CONTROL, measure, measure_as_it_is, measurement
-from depthprobe.probes.notebook import WHOLE, RunNotebook
+from depthprobe.probes.notebook import WHOLE, WHOLE_AGAIN, RunNotebook
+from depthprobe.probes.together import decide
 from depthprobe.probes.width_plan import WidthPlan
 from depthprobe.schedules import Hold
 from depthprobe.surgery.narrowing import cut_to
@@ -25,10 +27,10 @@ def run_width_arm(
     bench: Bench[WidthPlan], arm: Arm, notebook: RunNotebook, state: dict[str, Any] | None, *, give_up: GiveUp
 ) -> Learner:
     """From wide to narrow; every network is cut at once from the whole one, fine-tuned at a rate that falls to 0, and
-    measured. Where one diverges after others were measured, that is noted, and those count.
+    measured. Where one diverges, that is noted, and the others count.
 
     state: of a checkpoint, to go on from; give_up: whether to end early, from what was measured so far. Raises
-    TrainingError when the loss of the first one stops being finite.
+    TrainingError when all of them diverge.
     """
     split, plan = bench.split(arm.rank), bench.plan
     whole = bench.build(arm.seed).to(bench.accelerator.device)
@@ -43,18 +45,19 @@ def run_width_arm(
             continue
         if give_up(notebook.measured(arm)):
             break
-        if learner.step == hold.start > 0:
+        if learner.step == hold.start > 0:  # the one before has ended
             learner = begin_narrower(bench, arm, split, whole, hold, learner)
             notebook.watch(learner)
         try:
             fine_tune(bench, arm, notebook, learner, split, hold.start, hold.length)
             scores = measure(learner, split, bench.metric)
         except TrainingError as error:
-            if not notebook.measured(arm):
+            if hold == holds[-1] and not notebook.measured(arm):
                 raise
             what = f"seed {arm.seed}, {hold.opened} % of the channels: {error.what}"
             notebook.record({"kind": "note", "arm": arm.kind, "seed": arm.seed, "what": what})
-            break
+            learner.step = hold.end
+            continue
         notebook.keep(arm, hold.opened, learner.net)
         percent = hold.opened
         notebook.record(
@@ -68,8 +71,8 @@ def run_width_control(
     bench: Bench[Plan], arm: Arm, notebook: RunNotebook, state: dict[str, Any] | None = None
 ) -> Learner:
     """The whole network, measured as the checkpoint has it, then trained on without a teacher for as many updates as
-    the narrower ones, and measured. Where that is clearly ahead, narrower ones are cut from it; so it is kept, and
-    trained on once more. A divergence is noted, and what was measured before counts.
+    the narrower ones, and measured and kept. Where that is clearly ahead, narrower ones are cut from it: it is trained
+    on once more. A divergence is noted, and what was measured before counts.
     """
     bench, split, base = replace(bench, teacher=None), bench.split(arm.rank), bench.plan.base
     if state is None:
@@ -85,15 +88,13 @@ def run_width_control(
             record = measurement(
                 arm, learner, scores, walk=walk, opened=base.opened, depth=base.depth, valid_id=split.valid_id
             )
-            before = notebook.measurements(arm.seed, arm.kind)[0]
-            ahead = walk == CONTROL and is_ahead(unpack_scores(record), unpack_scores(before))
-            if ahead:
-                notebook.folder.write_torch(WHOLE, {"state_dict": learner.net.state_dict()})
+            notebook.keep_whole(arm, WHOLE if walk == CONTROL else WHOLE_AGAIN, learner.net)
             notebook.record(record)
-            if not ahead:
+            if not decide(bench.team, partial(is_better, notebook.measurements(arm.seed, arm.kind))):
                 break
     except TrainingError as error:
-        what = f"seed {arm.seed}, the whole network trained on (the control): {error.what}"
+        half = "; it has half the updates of the narrower ones" if learner.step > length else ""
+        what = f"seed {arm.seed}, the whole network trained on (the control): {error.what}{half}"
         notebook.record({"kind": "note", "arm": arm.kind, "seed": arm.seed, "what": what})
     return learner
 

@@ -31,10 +31,11 @@ COURSE = 3  # of what is trained, and in which order: runs that another one bega
 @dataclass(frozen=True, kw_only=True)
 class WidthSetup(TrainedSetup[WidthPlan, WidthConfig]):
     """Everything resolved and checked, nothing created yet. untrained: what narrower copies are worth before any
-    training, on validation data.
+    training, on validation data; start: the metric of the network that is narrowed.
     """
 
     untrained: Untrained
+    start: float
 
     @property
     def arms(self) -> list[Arm]:
@@ -96,6 +97,7 @@ def set_up_width(
         own=own,
         lr_note=lr_note,
         untrained=untrained,
+        start=untrained.whole,
         range_test=range_test,
         split_of=tuning.split_of,
         setup_seconds=time.monotonic() - begun,

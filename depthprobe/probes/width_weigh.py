@@ -29,8 +29,8 @@ Records = Sequence[Mapping[str, Any]]
 GUARD = 0.8
 PRESENT = {
     AS_IT_IS: "as the checkpoint has it",
-    CONTROL: "trained on as long as the narrower ones (the control)",
-    AGAIN: "trained on twice (the control), as the narrower ones that were cut from it",
+    CONTROL: "trained on, for as many updates as a narrower one (the control)",
+    AGAIN: "trained on twice (the control), as the narrower ones that were cut from it were",
 }
 
 
@@ -38,8 +38,8 @@ PRESENT = {
 class Weighed:
     """The decision on a probe's records. rows: the candidates, ascending, as plain values; width: that part of the
     recommendation; kept: percent of the channels of the advised network; sentence: of a budget, where one was set;
-    planned: the decision's tolerance was coarser than that; trained_on: how the present network was measured at its
-    best.
+    planned: the decision's tolerance was coarser than that; present: how the present network was measured at its best,
+    of PRESENT.
     """
 
     decision: Decision
@@ -49,7 +49,7 @@ class Weighed:
     width: dict[str, Any]
     kept: int
     planned: float
-    trained_on: str
+    present: str
     sentence: str | None = None
 
     @property
@@ -68,7 +68,7 @@ def weigh_width(setup: WidthSetup, folder: RunFolder) -> Weighed:
     if not alive:
         raise all_failed(setup.bench, folder, failures)
     percents = measured_by_all(records, plan, alive)
-    scores, trained_on = read_scores(records, percents, alive)
+    scores, present = read_scores(records, percents, alive)
     ask = rule_for(
         setup.bench,
         config,
@@ -99,7 +99,7 @@ def weigh_width(setup: WidthSetup, folder: RunFolder) -> Weighed:
         width=width_json(setup, decision, rows, kept),
         kept=kept,
         planned=planned,
-        trained_on=trained_on,
+        present=present,
         sentence=sentence,
     )
 
@@ -117,7 +117,8 @@ def is_narrower(record: Mapping[str, Any], seed: int) -> bool:
 
 
 def read_scores(records: Records, percents: Sequence[int], seeds: Sequence[int]) -> tuple[list[SeedScores], str]:
-    """(scores of the networks of `percents`, the last one whole, beside them the control; how the whole one counts).
+    """(scores of the networks of `percents`, the last one whole, beside them the control; how the whole one counts, of
+    PRESENT).
 
     It counts at its best, cross-fitted: as the checkpoint has it, or trained on as the narrower ones are. A narrower
     network must not win by its longer training, nor because fine-tuning hurts.
@@ -131,7 +132,7 @@ def read_scores(records: Records, percents: Sequence[int], seeds: Sequence[int])
         table = np.stack([*(unpack_scores(mine[percent]) for percent in percents[:-1]), here])
         examples = next(iter(mine.values()))["valid_id"]
         scores.append(SeedScores(seed=seed, candidates=table, control=control, examples=examples))
-    return scores, PRESENT[best]
+    return scores, best
 
 
 def candidate_rows(setup: WidthSetup, decision: Decision) -> list[dict[str, Any]]:

@@ -11,6 +11,11 @@ import time
 import pytest
 import torch
 
+import depthprobe as dp
+from depthprobe.errors import RunFolderError
+from depthprobe.probes.grow_setup import reopen
+from depthprobe.probes.together import FollowerFolder
+
 KILLS = 10
 OPTIONS = [
     "--dataset",
@@ -135,3 +140,24 @@ def test_an_interrupt_says_how_to_go_on(tmp_path, model_file):
     assert process.returncode == 130
     assert f"depthprobe resume {run}" in err.decode()
     assert "Traceback" not in err.decode()
+
+
+def test_norms_that_were_measured_otherwise_are_not_mixed_into_a_run(tmp_path):
+    """Runs of before BatchNorm was measured on augmented batches; only where there are both."""
+    (tmp_path / "net.py").write_text(
+        "from torch import nn\n"
+        "model = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(),\n"
+        "nn.Linear(256, 10))\n"
+    )
+    for augment in (True, False):
+        out = tmp_path / f"run-{augment}"
+        settings = {"steps": 20, "lr": 0.01, "seeds": 1, "candidates": (1,), "augment": augment, "threads": 1}
+        dp.grow(f"{tmp_path / 'net.py'}:model", "digits", out=out, **settings)
+        config = json.loads((out / "config.json").read_text())
+        assert reopen(FollowerFolder(out, config)).seeds == [0]
+        old = {key: value for key, value in config.items() if key != "course"}
+        if augment:
+            with pytest.raises(RunFolderError, match="begun by another version"):
+                reopen(FollowerFolder(out, old))
+        else:
+            assert reopen(FollowerFolder(out, old)).seeds == [0]

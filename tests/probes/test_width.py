@@ -15,7 +15,7 @@ from torch import nn
 import depthprobe as dp
 from depthprobe.cli import main
 from depthprobe.config import WidthConfig
-from depthprobe.errors import ConfigError, EditError, GraphError, ModelError
+from depthprobe.errors import ConfigError, EditError, GraphError, ModelError, TrainingError
 from depthprobe.graph.costs import count_macs, count_parameters
 from depthprobe.inputs import open_dataset, open_model, split_dataset
 from depthprobe.probes.answer import unpack_scores
@@ -135,15 +135,15 @@ def test_the_present_network_counts_as_it_is_at_its_best():
 
     before, control, narrower = record("as it is", 0.97), record("control", 0.91), record("down", 0.9, 50)
     ((one,), said) = read_scores([before, control, narrower], [50, 100], [0])
-    assert said == "as the checkpoint has it"
+    assert said == "as it is"
     assert one.candidates[-1].mean() == pytest.approx(unpack_scores(before).mean(), abs=0.005)
     assert (one.candidates[0] == unpack_scores(narrower)).all()
     assert (one.control == unpack_scores(control)).all()
     again = record("control, once more", 0.99)
     ((one,), said) = read_scores([before, control, again, narrower], [50, 100], [0])
-    assert said.startswith("trained on twice")
+    assert said == "control, once more"
     assert (one.control == unpack_scores(again)).all()
-    assert read_scores([before, narrower], [50, 100], [0])[1] == "as the checkpoint has it"
+    assert read_scores([before, narrower], [50, 100], [0])[1] == "as it is"
 
 
 def test_the_checkpoint_is_measured_before_anything_is_trained(narrowed):
@@ -272,6 +272,25 @@ def test_a_network_that_was_not_trained_to_its_end_is_trained_on_and_narrowed_th
     answer = json.loads((once_more / "recommendation.json").read_text())
     assert any("was not trained to its end" in note for note in answer["notes"])
     assert any(note.startswith("the network as it is counts trained on") for note in answer["notes"])
+    assert (once_more / "checkpoints/candidates/again.pt").exists()
+
+
+def test_where_nothing_leaves_the_better_of_the_whole_networks_is_handed_back(unfinished, folder):
+    words = ["--steps", "200", "--seeds", "1", "--threads", "1", "--quiet", "--ratios", "0.2", "--tolerance", "0.01"]
+    out = folder / "kept-whole"
+    assert run("width", unfinished, *words, "--out", out) == 0
+    answer = json.loads((out / "recommendation.json").read_text())
+    assert answer["verdict"] == "keep"
+    assert any(note.startswith("model.pt is the whole network as it was trained on here") for note in answer["notes"])
+    assert answer["test"]["value"] > answer["test"]["before"] + 0.02
+    records = map(json.loads, (out / "records.jsonl").read_text().splitlines())
+    trained_on = [r["value"] for r in records if r["kind"] == "measurement" and r["walk"].startswith("control")]
+    network = open_model(f"{folder / 'net.py'}:model").build(0)
+    network.load_state_dict(torch.load(out / "model.pt", weights_only=True)["state_dict"])
+    config = json.loads((out / "config.json").read_text())
+    split = split_dataset(open_dataset("digits"), split_seed=config["split"]["seed"], fold=0, folds=1)
+    right = predict(network, split.valid.x, torch.device("cpu")).argmax(1) == split.valid.y
+    assert float(right.double().mean()) in [pytest.approx(value, abs=1e-9) for value in trained_on]
 
 
 def test_killed_while_the_network_that_was_trained_on_is_narrowed(unfinished, once_more, folder):
@@ -294,21 +313,26 @@ def test_workers_narrow_the_network_that_was_trained_on(unfinished, once_more, f
     assert (beside / "records.jsonl").read_bytes() == (once_more / "records.jsonl").read_bytes()
 
 
-def test_where_one_width_diverges_the_wider_ones_count(planted):
+def test_where_one_width_diverges_the_others_count(planted):
     """And where the whole network does, it counts as the checkpoint has it."""
 
     def train_step(model, batch):
         loss = nn.functional.cross_entropy(model(batch[0]), batch[1])
-        return loss * float("nan") if model[0].out_channels in (32, 8) else loss
+        return loss * float("nan") if model[0].out_channels in (32, 16, 8) else loss
 
-    result = dp.width(planted, "digits", **FEW, ratios=(0.7, 0.5, 0.25), training_step=train_step)
+    result = dp.width(planted, "digits", **FEW, ratios=(0.7, 0.5, 0.4, 0.25), training_step=train_step)
     answer = result.recommendation
-    assert [row["ratio"] for row in answer.width["candidates"]] == [0.5, 0.7, 1.0]
-    assert any(note.startswith("seed 0, 25 % of the channels: the loss is no longer finite") for note in answer.notes)
+    assert [row["ratio"] for row in answer.width["candidates"]] == [0.4, 0.7, 1.0]
+    for percent in (50, 25):
+        said = f"seed 0, {percent} % of the channels: the loss is no longer finite"
+        assert any(note.startswith(said) for note in answer.notes)
     assert any("(the control): the loss is no longer finite" in note for note in answer.notes)
     assert "the network as it is counts as the checkpoint has it" in answer.notes
-    assert any(note.startswith("nothing below 50 % counts") for note in answer.notes)
+    assert any(note.startswith("nothing below 40 % counts") for note in answer.notes)
+    assert "50 % does not count: not every seed measured it" in answer.notes
     assert answer.failed_seeds == []
+    with pytest.raises(TrainingError, match="the one seed failed"):
+        dp.width(planted, "digits", **FEW, ratios=(0.5,), training_step=train_step)
 
 
 def timeless(document):
