@@ -16,9 +16,6 @@ POINT_SHARE = 0.8
 PLATEAU_SHARE = 0.5
 # Level of the lack-of-fit test. Found by simulation, together with the two shares (benchmarks/rule.py).
 LACK_OF_FIT_LEVEL = 0.1
-# Two-sided confidence of the bound against a network that stands apart from the curve: it is one network, which no
-# curve steadies, so that at 95 % hardly anything could ever go (benchmarks/width_rule.py).
-APART = 0.6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,13 +51,15 @@ class Chooser:
     ) -> None:
         """cov: (K, K) positive definite, with df degrees of freedom; bias: taken off the tolerance. far: (K,) bool,
         depths far below the best, which neither shape the smoothed curve nor are chosen. apart: the last candidate was
-        not trained as the others were and is no point of their curve; each of the others is compared with it alone.
+        not trained as the others were and is no point of their curve. It counts as measured: the others have to be
+        within 0.8 of the tolerance of it as estimated, and within the tolerance as measured. A bound on that would
+        keep what could go (benchmarks/width_rule.py).
         """
         self._cov, self._tolerance, self._limit = cov, tolerance, tolerance - bias
         self._risk = (1 - confidence) / 2
         self._quantile = float(stats.t.ppf(1 - self._risk, df))
         near = np.ones(len(depths), dtype=bool) if far is None else ~far
-        self._apart, self._apart_quantile = apart, float(stats.t.ppf((1 + APART) / 2, df))
+        self._apart = apart
         if apart:
             near[-1] = False
         self._near = np.flatnonzero(near)
@@ -83,7 +82,7 @@ class Chooser:
             proven = np.where(smooth[:, None], unlikely, proven)
         near = curve.max(axis=1, keepdims=True) - curve <= POINT_SHARE * self._tolerance
         if self._apart:
-            proven &= self._bound_apart(curves, curve)
+            proven &= curves[:, -1:] - curves <= self._limit
         proven[:, -1] = True  # nothing deeper was measured
         proven &= near
         chosen = np.where(proven.any(axis=1), proven.argmax(axis=1), -1)
@@ -107,11 +106,3 @@ class Chooser:
             bound = ahead + self._quantile * np.sqrt(np.maximum(variance, 0.0))
             proven[:, index] = (size == 0) | (bound <= self._limit)
         return proven
-
-    def _bound_apart(self, curves: FloatArray, curve: FloatArray) -> np.ndarray:
-        """(R, K) bool: behind the last candidate by less than the tolerance, as measured, and as estimated beyond the
-        chance that the two are apart. curves: (R, K) measured; curve: estimated.
-        """
-        variance = np.diag(self._cov) + self._cov[-1, -1] - 2 * self._cov[:, -1]
-        bound = curve[:, -1:] - curve + self._apart_quantile * np.sqrt(np.maximum(variance, 0.0))
-        return np.asarray((bound <= self._limit) & (curves[:, -1:] - curves <= self._limit))
