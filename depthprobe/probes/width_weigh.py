@@ -24,8 +24,8 @@ from depthprobe.runs import RunFolder
 
 Records = Sequence[Mapping[str, Any]]
 
-# Two-sided: simulated probes are wrong by more than the tolerance in 1 to 4 % at it, and half as often a step too wide
-# than at 95 % (benchmarks/width_rule.py).
+# Two-sided: simulated probes are wrong by more than the tolerance in 3 to 4 % at it, and at 95 % a quarter of a step
+# wider (benchmarks/width_rule.py).
 GUARD = 0.8
 PRESENT = {
     AS_IT_IS: "as the checkpoint has it",

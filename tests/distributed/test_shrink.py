@@ -1,4 +1,4 @@
-"""shrink by two processes is shrink by one: the same arms, the same values, the same weights; killed, one goes on.
+"""shrink and width by two processes are those by one: the same arms, values and weights; killed, one goes on.
 
 Without BatchNorm, in float64, so that nothing but the order of sums differs.
 """
@@ -65,10 +65,12 @@ def place(tmp_path_factory):
     exec(MODEL, known)
     net = known["model"]()
     optimizer = torch.optim.SGD(net.parameters(), lr=0.2, momentum=0.9)
-    for _ in range(300):
+    for step in range(300):
         optimizer.zero_grad()
         nn.functional.cross_entropy(net(x), y).backward()
         optimizer.step()
+        if step == 6:
+            torch.save(net.state_dict(), folder / "begun.pt")
     torch.save(net.state_dict(), folder / "net.pt")
     return folder
 
@@ -125,6 +127,21 @@ def test_two_processes_shrink_as_one(place, alone):
     answers = [json.loads((folder / "recommendation.json").read_text()) for folder in (place / "pair", alone)]
     assert answers[0]["verdict"] == answers[1]["verdict"] == "shrink"
     assert answers[0]["remove"] == answers[1]["remove"]
+
+
+def test_two_processes_narrow_as_one(place, monkeypatch):
+    """A network that gains by being trained on: what is narrowed then is read from the file of the first process."""
+    pytest.importorskip("torch_pruning", reason="channels are removed with torch-pruning (extra width)")
+    words = ["width", "begun.pt", *WORDS[2:], "--ratios", "0.5,0.25"]
+    words[words.index("--lr") + 1] = "0.05"
+    monkeypatch.chdir(place)
+    with pytest.raises(SystemExit) as ended:
+        main([*words, "--out", "narrow"])
+    assert ended.value.code == 0
+    assert '"control, once more"' in (place / "narrow" / "records.jsonl").read_text()
+    done = by_two(place, *words, "--out", "narrow-pair")
+    assert done.returncode == 0, done.stderr
+    check_same(place / "narrow-pair", place / "narrow")
 
 
 @pytest.mark.slow
