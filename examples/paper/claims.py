@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from examples.paper.measured import Line, error_of, interval, sooner_by
+from examples.paper.measured import Line, error_of, find, interval, sooner_by
 
 CLAIMS = Path(__file__).parent / "claims.toml"
 NO_BETTER = 0.005
@@ -32,8 +32,11 @@ def judge(claim: dict[str, Any], lines: Sequence[Line]) -> tuple[str, list[tuple
     """The verdict over all cases, and for each case (what it is on, verdict, numbers)."""
     cases = [(case["on"], *judge_case(claim["rule"], case, lines)) for case in claim["case"]]
     found = [verdict for _, verdict, _ in cases if verdict != MISSING]
-    if len(set(found)) > 1:
+    if HOLDS in found and FAILS in found:
         return f"depends: holds in {found.count(HOLDS)} of {len(found)} cases", cases
+    if len(set(found)) > 1:
+        sure = next(verdict for verdict in found if verdict != OPEN)
+        return f"{sure} in {found.count(sure)} of {len(found)} cases, else undecided", cases
     partly = f" ({len(found)} of {len(cases)} cases run)" if len(found) < len(cases) else ""
     return (f"{found[0]}{partly}" if found else MISSING), cases
 
@@ -62,15 +65,11 @@ def judge_case(rule: str, case: dict[str, Any], lines: Sequence[Line]) -> tuple[
         return OPEN, f"gain {shown}, one seed"
     scale, digits = (1, 0) if rule == "sooner" else (100, 2)
     shown = f"gain {shown} ({scale * found.low:+.{digits}f} to {scale * found.high:+.{digits}f}, {len(gains)} seeds)"
+    if "but" in case:
+        return OPEN, f"{shown}, but {case['but']}"
     if rule == "no better":
         return (FAILS if found.low > 0 else HOLDS if found.high < NO_BETTER else OPEN), shown
     return (HOLDS if found.low > 0 else FAILS if found.high < 0 else OPEN), shown
-
-
-def find(lines: Sequence[Line], name: str) -> list[Line]:
-    """The lines of the arm `row/arm`."""
-    row, _, arm = name.partition("/")
-    return [line for line in lines if (line["row"], line["arm"]) == (row, arm)]
 
 
 def _trained(this: list[list[Line]], that: list[list[Line]]) -> tuple[str, str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from examples.paper import claims
 from examples.paper.arm import Arm
 from examples.paper.lines import read_lines
-from examples.paper.measured import Line, error_of, interval, threshold
+from examples.paper.measured import Line, error_of, interval, say_plateau
 from examples.paper.rows import ORDER, Row, read_row
 
 HEAD = Path(__file__).parent / "head.md"
@@ -37,14 +37,14 @@ def describe_row(scales: list[Row], lines: Sequence[Line]) -> str:
 def describe_scale(row: Row, lines: list[Line]) -> str:
     """The table of a row at one scale, and what it was measured with."""
     head = "| arm | updates | converged | test error, % | training loss | seconds |\n|---|---|---|---|---|---|"
-    table = "\n".join([head, *(describe_arm(row, arm, lines) for arm in row.arms)])
-    last = max(lines, key=lambda line: line["date"])
+    last, seeds = lines[-1], max(line["seed"] for line in lines) + 1
     machine = last["gpu"] or f"CPU, {last['threads']} thread{'s' * (last['threads'] > 1)}"
     image = row.settings.get("image")
     about = row.settings["dataset"] + (f" at {image}x{image}" if image else "")
-    dates = " to ".join(sorted({min(line["date"] for line in lines), last["date"]}))
-    note = f"Scale {row.scale}: {about}; {machine}; torch {last['versions']['torch']}; {dates}; `{last['command']}`."
-    return f"{note}\n\n{table}"
+    dates = " to ".join(sorted({pick(line["date"] for line in lines) for pick in (min, max)}))
+    typed = f"python -m examples.paper {row.name} --scale {row.scale} --data-dir DATA --seeds {seeds}"
+    note = f"Scale {row.scale}: {about}; {machine}; torch {last['versions']['torch']}; {dates}; `{typed}`."
+    return "\n".join([note, "", head, *(describe_arm(row, arm, lines) for arm in row.arms)])
 
 
 def describe_arm(row: Row, arm: Arm, lines: list[Line]) -> str:
@@ -58,13 +58,13 @@ def describe_arm(row: Row, arm: Arm, lines: list[Line]) -> str:
         error += f" ({max(0.0, found.low):.2f} to {min(100.0, found.high):.2f})"
     losses = [line["train_loss"] for line in mine if line["train_loss"] is not None]
     loss = f"{sum(losses) / len(losses):.3f}" if losses else "not finite"
-    ended = [line["steps"] for line in mine if line["failed"]]
-    loss += f" ({len(ended)} diverged, from update {min(ended)} on)" if ended else ""
-    seconds = sum(line["seconds"] for line in mine) / len(mine)
-    swept = arm.width in ("dropout", "reverse") or (row.name == "section5" and arm.gates != "none")
-    error += f"; plateau from a share of {interval([threshold(line) for line in mine]).mean:.2f}" if swept else ""
-    converged = f"{sum(line['converged'] for line in mine)} of {len(mine)}"
-    return f"| {arm.name} | {row.steps(arm)} | {converged} | {error} | {loss} | {seconds:.0f} |"
+    if ended := [line["steps"] for line in mine if line["failed"]]:
+        loss += f" ({len(ended)} diverged, from update {min(ended)} on)"
+    if arm.width in ("dropout", "reverse") or (row.name == "section5" and arm.gates != "none"):
+        error += f"; {say_plateau(mine)}"
+    converged = sum(line["converged"] for line in mine)
+    took = sum(line["seconds"] for line in mine) / len(mine)
+    return f"| {arm.name} | {row.steps(arm)} | {converged} of {len(mine)} | {error} | {loss} | {took:.0f} |"
 
 
 def describe_claims(scale: str, lines: list[Line]) -> str:

@@ -53,13 +53,25 @@ def sooner_by(this: Line, that: Line) -> float | None:
     return settled_at(that, accuracy) - settled_at(this, accuracy)
 
 
-def threshold(line: Line, margin: float = 0.01) -> float:
-    """Of a sweep: the smallest setting from which on the validation accuracy is within `margin` of its best; 1.0 where
-    it broke off before the first look.
+def threshold(line: Line, margin: float = 0.01) -> float | None:
+    """Of a sweep: the smallest setting from which on the validation accuracy is within `margin` of its best; None where
+    there is none, or nothing was learned.
     """
-    if not line["curve"]:
-        return 1.0
-    best = max(valid for _, _, valid in line["curve"])
+    best = max((valid for _, _, valid in line["curve"]), default=0.0)
+    if best < 2.0 / line["classes"]:
+        return None
     ordered = sorted((at, valid) for _, at, valid in line["curve"])
     below = [at for at, valid in ordered if valid < best - margin]
-    return min((at for at, _ in ordered if not below or at > max(below)), default=1.0)
+    return min((at for at, _ in ordered if not below or at > max(below)), default=None)
+
+
+def say_plateau(lines: Sequence[Line]) -> str:
+    """Where a sweep of several seeds leaves its plateau, on average."""
+    edges = [edge for line in lines if (edge := threshold(line)) is not None]
+    return f"plateau from a share of {interval(edges).mean:.2f}" if edges else "no plateau on the curve"
+
+
+def find(lines: Sequence[Line], name: str) -> list[Line]:
+    """The lines of the arm `row/arm`."""
+    row, _, arm = name.partition("/")
+    return [line for line in lines if (line["row"], line["arm"]) == (row, arm)]

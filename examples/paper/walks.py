@@ -12,7 +12,7 @@ from examples.paper.arm import Arm
 from examples.paper.ramps import added_units, make_schedule
 
 THIN = 0.1  # share of the channels that a thin network starts with
-KEPT = (0.9, 0.1)  # the dropout sweep: share of the neurons that stay, from and to
+KEPT = (0.1, 0.9)  # the dropout sweep: share of the neurons that stay, from and to; its reverse the other way
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def make_walk(net: nn.Module, arm: Arm, steps: int, example: torch.Tensor) -> Wa
     if arm.width == "thin":
         return _widening(net, length)
     if arm.width in ("dropout", "reverse"):
-        return _sweeping(net, length)
+        return _sweeping(net, length, back=arm.width == "reverse")
     return Walk(net, lambda step: None, lambda: 1.0, lambda: net)
 
 
@@ -68,11 +68,12 @@ def _widening(net: nn.Module, length: int) -> Walk:
     return Walk(net, move, lambda: next(iter(layers.values())).ratio, lambda: plain(net))
 
 
-def _sweeping(net: nn.Module, length: int) -> Walk:
+def _sweeping(net: nn.Module, length: int, *, back: bool) -> Walk:
     drops = [module for module in net.modules() if isinstance(module, nn.Dropout)]
+    begin, end = reversed(KEPT) if back else KEPT
 
     def move(step: int) -> None:
         for drop in drops:
-            drop.p = 1.0 - KEPT[0] + (KEPT[0] - KEPT[1]) * min(1.0, step / length)
+            drop.p = 1.0 - begin + (begin - end) * min(1.0, step / length)
 
     return Walk(net, move, lambda: 1.0 - drops[0].p, lambda: net)

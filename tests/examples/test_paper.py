@@ -267,7 +267,9 @@ def test_interval_and_places_on_a_curve():
     late, early = line("a", 0, 0.06, curve), line("b", 0, 0.05, [(10, 1.0, 0.9), (50, 1.0, 0.95)])
     assert sooner_by(early, late) == 30  # to 0.9 of 0.94, the lower of the final ones
     assert sooner_by(early, line("a", 0, 0.9, curve)) is None
-    assert threshold(line("a", 0, 0.9, [])) == 1.0  # broke off before the first look
+    assert threshold(line("a", 0, 0.9, [])) is None  # broke off before the first look
+    assert threshold(line("a", 0, 0.9, [(1, 0.1, 0.1), (2, 0.9, 0.1)])) is None  # learned nothing
+    assert threshold(line("a", 0, 0.5, [(1, 0.9, 0.4), (2, 0.5, 0.5)])) is None  # falls towards the whole
     assert threshold(line("a", 0, 0.06, [(1, 0.9, 0.80), (2, 0.5, 0.795), (3, 0.2, 0.6)])) == 0.5
 
 
