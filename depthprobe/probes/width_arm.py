@@ -1,6 +1,6 @@
 """The arms of a width probe: the whole network trained on, and, for every seed, all the narrower ones in turn."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -35,13 +35,13 @@ def run_width_arm(
     split, plan = bench.split(arm.rank), bench.plan
     whole = bench.build(arm.seed).to(bench.accelerator.device)
     holds, done = plan.schedule(arm.rank).holds, {r["opened"] for r in notebook.measurements(arm.seed, arm.kind)}
-    under_way = [hold for hold in holds if state is not None and hold.start < state["step"]]
-    learner = begin_narrower(bench, arm, split, whole, under_way[-1] if under_way else holds[0])
+    begun = begun_holds(holds, 0 if state is None else int(state["step"]))
+    learner = begin_narrower(bench, arm, split, whole, begun[-1])
     if state is not None:
         learner.load(state)
     notebook.watch(learner)
     for hold in holds:
-        if hold.opened in done:
+        if hold.opened in done or hold in begun[:-1]:  # measured, or diverged
             continue
         if give_up(notebook.measured(arm)):
             break
@@ -65,6 +65,11 @@ def run_width_arm(
         )
         notebook.checkpoint(arm, learner.state())
     return learner
+
+
+def begun_holds(holds: Sequence[Hold], step: int) -> list[Hold]:
+    """Those that an arm at `step` has begun, the last of them under way."""
+    return [hold for hold in holds if hold.start < step] or list(holds[:1])
 
 
 def run_width_control(

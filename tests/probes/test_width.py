@@ -21,7 +21,9 @@ from depthprobe.inputs import open_dataset, open_model, split_dataset
 from depthprobe.probes.answer import unpack_scores
 from depthprobe.probes.holds import pack_scores
 from depthprobe.probes.profiles import equal_widths, round_width
+from depthprobe.probes.width_arm import begun_holds
 from depthprobe.probes.width_weigh import read_scores
+from depthprobe.schedules import Hold
 from depthprobe.surgery.channels import Channels
 from depthprobe.training.learner import predict
 from depthprobe.training.metrics import Scored
@@ -333,6 +335,12 @@ def test_where_one_width_diverges_the_others_count(planted):
     assert answer.failed_seeds == []
     with pytest.raises(TrainingError, match="the one seed failed"):
         dp.width(planted, "digits", **FEW, ratios=(0.5,), training_step=train_step)
+
+
+def test_a_width_that_diverged_is_not_measured_by_a_resumed_run():
+    holds = [Hold(start=10 * rank, length=10, opened=percent, walk="down") for rank, percent in enumerate((70, 50, 30))]
+    begun = {step: [hold.opened for hold in begun_holds(holds, step)] for step in (0, 4, 10, 11, 20, 25)}
+    assert begun == {0: [70], 4: [70], 10: [70], 11: [70, 50], 20: [70, 50], 25: [70, 50, 30]}
 
 
 def timeless(document):
