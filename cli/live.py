@@ -66,7 +66,12 @@ class Watcher(Listener):
         self.rows.pop(key_of(arm), None)
 
     def progress(self, arm: Any, step: int, loss: float, ratios: list[float]) -> None:
-        """Its step, loss and ratios."""
+        """Its step, loss and ratios. Past its planned end it is trained once more: width's control, where that pays."""
+        if step > self.length[arm.kind]:
+            more = self.length[arm.kind]
+            self.length[arm.kind] += more
+            self.per_arm[arm.kind] += more
+            self.total += more
         self.rows[key_of(arm)].update(state="running", step=step, loss=loss, ratios=ratios)
 
     def recorded(self, record: dict[str, Any]) -> None:

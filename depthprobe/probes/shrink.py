@@ -55,7 +55,7 @@ def run_course(setup: ShrinkSetup, folder: RunFolder, listener: Listener) -> tup
     """
     team = setup.bench.team
     saved = restore(folder, team)  # cuts the records back to the checkpoint: what comes next depends on them
-    seconds, taken = float(saved.get("seconds", setup.setup_seconds)), False
+    seconds, taken = setup.setup_seconds + float(saved.get("seconds", 0.0)), False
     while True:
         records = list(folder.records())
         whole = decide(team, partial(read_whole, setup, records))

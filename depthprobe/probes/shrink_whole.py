@@ -2,6 +2,7 @@
 what longer training alone is worth, and whether that is the network to be made smaller.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -69,7 +70,9 @@ def take_up(setup: ShrinkSetup, folder: RunFolder, whole: Whole) -> ShrinkSetup:
     bench = replace(setup.bench, slowed=whole.share)
     if not whole.better:
         return replace(setup, bench=bench)
-    return replace(setup, bench=start_from(bench, setup.model, folder.read_torch(WHOLE)["state_dict"]))
+    begun = time.monotonic()
+    bench = start_from(bench, setup.model, folder.read_torch(WHOLE)["state_dict"])
+    return replace(setup, bench=bench, setup_seconds=setup.setup_seconds + time.monotonic() - begun)
 
 
 def run_first_arm(

@@ -1,5 +1,6 @@
 """The width probe: how narrow may the units of a trained network be?"""
 
+import time
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -41,9 +42,10 @@ def take_up(setup: WidthSetup, folder: RunFolder) -> WidthSetup:
     records = list(folder.records())
     if not decide(setup.bench.team, partial(is_better, records)):
         return setup
+    begun = time.monotonic()
     start = next(record["value"] for record in records if record.get("walk") == CONTROL)
     bench = start_from(setup.bench, setup.model, folder.read_torch(WHOLE)["state_dict"])
-    return replace(setup, bench=bench, start=start)
+    return replace(setup, bench=bench, start=start, setup_seconds=setup.setup_seconds + time.monotonic() - begun)
 
 
 def width_walk(setup: WidthSetup) -> Walk:

@@ -373,3 +373,20 @@ def test_progress_is_counted_by_the_forecast(setup):
     first = Arm(0, 0, "control")
     watcher.begun(replace(setup, ran=(first,)), 0, [first])
     assert watcher.total >= setup.forecast.updates > watcher.per_arm["control"]
+
+
+def test_an_arm_that_is_trained_once_more_counts_twice(setup):
+    """Only width's control does: the forecast leaves its second round out, the share of what is done must not."""
+    watcher = Watcher()
+    first = Arm(0, 0, "control")
+    watcher.begun(replace(setup, ran=(first,)), 0, [first])
+    planned, length = watcher.total, watcher.length["control"]
+    watcher.progress(first, length, 0.1, [])
+    assert watcher.total == planned
+    before = watcher.share()
+    watcher.progress(first, length + 1, 0.1, [])
+    assert watcher.total == planned + length
+    assert watcher.finished_updates + watcher.share() * watcher.total == pytest.approx(length + 1, abs=1)
+    watcher.recorded({"kind": "arm", "arm": "control", "seed": first.seed})
+    assert watcher.share() == pytest.approx(2 * length / (planned + length))
+    assert before < watcher.share()
