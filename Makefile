@@ -23,10 +23,10 @@ demo: $(VENV)/installed
 	$(BIN)/depthprobe grow examples/digits_convnet.py --dataset digits
 
 test: $(VENV)/installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n 2 -q
+	OMP_NUM_THREADS=1 DEPTHPROBE_SCREENSHOTS=build/screenshots $(BIN)/python -m pytest -m "not slow" -n 2 -q
 
 test-all: $(VENV)/installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -q --durations=15
+	OMP_NUM_THREADS=1 DEPTHPROBE_SCREENSHOTS=build/screenshots $(BIN)/python -m pytest -n 2 -q --durations=15
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -51,7 +51,7 @@ def candidate_table(recommendation: Any) -> Table:
     by_width = recommendation.command == "width"
     depth, key = (recommendation.width, "ratio") if by_width else (recommendation.depth, "depth")
     table = Table(box=None, pad_edge=False, header_style="bold")
-    latency = f"ms per {depth['latency']['batch']}"
+    latency = f"ms per {depth['latency']['batch']}, {depth['latency']['device']}"
     units = units_of(recommendation)
     for name in (
         "channels" if by_width else "layers",

@@ -17,13 +17,13 @@ STAIRS = (
     "Channels are cut for good, in all units at once, while the rest is fine-tuned. The control is the whole network, "
     "fine-tuned for as many updates: a narrower one must not win by longer training."
 )  # of width, before its course 3
-COURSE = "Lines are the network as it trains, on the first validation examples."
+COURSE = "Lines are networks as they train, on the first validation examples; the steps of each begin at 0."
 HOLDS = {
-    "depth": " Diamonds are its cooled copies, measured at the end of a hold (vertical lines).",
+    "depth": " Diamonds are cooled copies, measured at the end of a hold (vertical lines) or of a training.",
     "width": " Diamonds are measurements, the learning rate at 0 (vertical lines).",
 }
 GATES = " Gates are in the order of the data flow, input on top: pale is skipped (p = 0), dark is fully in (p = 1)."
-LOSS = "Loss of the training batches, as it was at each recorded step. Dashed: controls."
+LOSS = "Loss of the training batches, as it was at each recorded step. Dashed: controls; dotted: from scratch."
 RANKING = "Every unit bypassed alone, without any training, BatchNorm re-estimated. Green ones are advised to go."
 WIDTHS = "Advised widths were measured together and fine-tuned; those that are enough alone were not trained at all."
 RATES = "The whole probe again at a third and at three times the learning rate, same seeds."

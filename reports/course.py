@@ -12,10 +12,9 @@ Table = list[tuple[int, list[float]]]
 
 def view_course(run: Run) -> Course:
     """Lines of every training, ratios of every gate (once for all seeds that share them), cooled measurements."""
-    seeds = run.seeds
-    lines = [_line(run, seed, arm, 2 * len(seeds)) for seed in seeds for arm in (run.command, "control")]
+    seeds, arms = run.seeds, [(seed, arm) for seed in run.seeds for arm in run.arms(seed)]
     return Course(
-        lines=tuple(line for line in lines if line.steps),
+        lines=tuple(_line(run, seed, arm, len(arms)) for seed, arm in arms),
         gates=_gate_maps(run, seeds),
         names=tuple(str(name) for name in run.config.get("gates") or ()),
         marks=tuple(
@@ -23,12 +22,13 @@ def view_course(run: Run) -> Course:
                 seed=int(r["seed"]),
                 step=int(r["step"]),
                 depth=int(r["depth"]),
-                walk=str(r["walk"]),
+                walk=str(r["arm"] if r["arm"].startswith("at ") else r["walk"]),
                 value=float(r["value"]),
+                hold=r["arm"] == run.command,
             )
-            for r in run.of("measurement")
-            # others: of another network at the same step, or of a training with steps of its own
-            if r["arm"] in (run.command, "control") and r["walk"] not in ("alone", "as it is")
+            for r in run.everything
+            # others: of another network at the same step, or before the first one
+            if r["kind"] == "measurement" and "rate" not in r and r["walk"] not in ("alone", "as it is")
         ),
         units=run.units,
         axis=axis_of(run.command),

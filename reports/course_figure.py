@@ -7,8 +7,9 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from depthprobe.counting import number_of
-from depthprobe.reports.course_tables import gate_names
+from depthprobe.reports.course_tables import gate_names, name_of
 from depthprobe.reports.figures import Figure, frame, safe
+from depthprobe.reports.loss_figures import ENTRY, dash_of
 from depthprobe.reports.measured import Course, GateMap, Line
 from depthprobe.reports.numbers import axis_title, listed
 from depthprobe.reports.palette import BLUE, EMPTY, FAINT, MUTED, PAPER, seed_colour
@@ -17,9 +18,9 @@ ABOVE, BELOW = 300, 60  # height of the accuracy row; of everything that is no r
 
 
 def draw_course(course: Course) -> Figure:
-    """Above: the metric, grow arms solid, controls dashed. Below: a map of ratios for every closing order."""
+    """Above: the metric of every training. Below: a map of ratios for every closing order."""
     rows = [ABOVE, *(max(70, min(420, 16 * len(gates.ratios))) for gates in course.gates)]
-    height = sum(rows) + 40 * len(rows) + BELOW + 40
+    height = sum(rows) + 40 * len(rows) + BELOW + 40 + ENTRY * len(course.lines)
     figure = make_subplots(
         rows=len(rows), cols=1, shared_xaxes=True, row_heights=rows, vertical_spacing=36 / height,
         subplot_titles=["", *(_map_title(gates) for gates in course.gates)],
@@ -60,14 +61,12 @@ def _map_title(gates: GateMap) -> str:
 
 
 def _add_line(figure: go.Figure, line: Line, colour: str) -> None:
-    control = line.arm == "control"
     figure.add_scatter(
         x=line.steps,
         y=line.values,
-        name=f"seed {line.seed}{', control' if control else ' (failed)' if line.failed else ''}",
+        name=name_of(line),
         mode="lines",
-        line={"color": colour, "width": 1.4 if control else 2, "dash": "dash" if control else "solid"},
-        opacity=0.75 if control else 1,
+        line={"color": colour, "width": 1.8, "dash": dash_of(line)},
         legendgroup=f"seed {line.seed}",
         hovertemplate=f"seed {line.seed}, {line.arm}<br>step %{{x:,}}: %{{y:.3f}}<extra></extra>",
         row=1,
@@ -93,7 +92,7 @@ def _add_marks(figure: go.Figure, course: Course, ranks: dict[int, int]) -> None
         row=1,
         col=1,
     )
-    for step in sorted({mark.step for mark in course.marks if mark.walk != "control"}):
+    for step in sorted({mark.step for mark in course.marks if mark.hold}):
         figure.add_shape(
             type="line", x0=step, x1=step, xref="x", y0=0, y1=1, yref="paper", layer="below",
             line={"color": FAINT, "width": 1},

@@ -10,10 +10,12 @@ from depthprobe.counting import number_of
 from depthprobe.reports.course_tables import name_of
 from depthprobe.reports.figures import Figure, frame, log_ticks
 from depthprobe.reports.holding import RateTest
-from depthprobe.reports.measured import Course
+from depthprobe.reports.measured import Course, Line
 from depthprobe.reports.palette import BLUE, DASHES, GOOD, GREEN, ORANGE, PINK, seed_colour
 
 HEIGHT = 340
+ENTRY = 9  # height that a line's entry in the legend takes, several standing beside one another
+OF_KIND = {"control": "dash", "at ": "dashdot", "verify": "dot"}  # by how a training's name begins
 
 
 def draw_losses(course: Course) -> Figure:
@@ -22,24 +24,29 @@ def draw_losses(course: Course) -> Figure:
     ranks = {seed: rank for rank, seed in enumerate(dict.fromkeys(line.seed for line in course.lines))}
     lines = [line for line in course.lines if line.losses]
     for line in lines:
-        control = line.arm == "control"
         figure.add_scatter(
             x=line.loss_steps,
             y=line.losses,
-            name=f"seed {line.seed}{', control' if control else ' (failed)' if line.failed else ''}",
+            name=name_of(line),
             mode="lines",
-            line={"color": seed_colour(ranks[line.seed]), "width": 1.5, "dash": "dash" if control else "solid"},
-            opacity=0.7 if control else 1,
+            line={"color": seed_colour(ranks[line.seed]), "width": 1.5, "dash": dash_of(line)},
             legendgroup=f"seed {line.seed}",
             hovertemplate=f"{name_of(line)}<br>step %{{x:,}}: %{{y:.3g}}<extra></extra>",
         )
-    frame(figure, HEIGHT + 14 * len(ranks), hovermode="closest", legend={"y": 1, "yanchor": "bottom"})
+    height = HEIGHT + ENTRY * len(lines)
+    frame(figure, height, hovermode="closest", legend={"y": 1, "yanchor": "bottom"})
     axis = _loss_axis([loss for line in lines for loss in line.losses])
     figure.update_xaxes(title_text="step (updates)", tickformat=",d")
     figure.update_yaxes(title_text="training loss", **axis)
     seeds = number_of(len(ranks), "seed")
-    label = f"Line chart of the training loss against the step for {seeds}, the probe and its control."
-    return Figure(figure, label, HEIGHT + 14 * len(ranks))
+    label = f"Line chart of the training loss against the step for {seeds}, every training of the probe."
+    return Figure(figure, label, height)
+
+
+def dash_of(line: Line) -> str:
+    """How a training is drawn: the walk solid, controls dashed, trainings from scratch dotted, others in between."""
+    kind = next((kind for kind in OF_KIND if line.arm.startswith(kind)), "")
+    return OF_KIND.get(kind, "solid")
 
 
 def draw_range(test: RateTest) -> Figure:

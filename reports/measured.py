@@ -75,7 +75,7 @@ class DepthCurve:
 @dataclass(frozen=True, kw_only=True)
 class Line:
     """Uncooled metric and loss of one training at the recorded steps, thinned where they are many. arm: "grow",
-    "shrink", "width" or "control"; loss_steps: the steps of `losses`, which are thinned by themselves.
+    "shrink", "width", "control", "at 3 layers" ...; loss_steps: the steps of `losses`, which are thinned by themselves.
     """
 
     seed: int
@@ -98,13 +98,16 @@ class GateMap:
 
 @dataclass(frozen=True, kw_only=True)
 class Mark:
-    """A hold at whose end a branch was cooled and measured. walk: "up", "down", or "control" at its end."""
+    """A measurement, the learning rate at 0. walk: "up", "down", "look", or the training at whose end it is; hold:
+    whether one of the walk's ended there.
+    """
 
     seed: int
     step: int
     depth: int
     walk: str
     value: float
+    hold: bool
 
 
 @dataclass(frozen=True, kw_only=True)

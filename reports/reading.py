@@ -63,6 +63,10 @@ class Run:
         """Trace records of one training, in order."""
         return self._traces.get((seed, arm), [])
 
+    def arms(self, seed: int) -> list[str]:
+        """The trainings of a seed, in the order they were begun; those from scratch (--verify) are the last."""
+        return [arm for known, arm in self._traces if known == seed]
+
     @cached_property
     def _by_kind(self) -> dict[str, list[dict[str, Any]]]:
         found: dict[str, list[dict[str, Any]]] = {}
@@ -73,8 +77,9 @@ class Run:
     @cached_property
     def _traces(self) -> dict[tuple[int, str], list[dict[str, Any]]]:
         found: dict[tuple[int, str], list[dict[str, Any]]] = {}
-        for record in self.of("trace"):
-            found.setdefault((record["seed"], record["arm"]), []).append(record)
+        for record in self.everything:
+            if record["kind"] == "trace" and "rate" not in record:
+                found.setdefault((record["seed"], record["arm"]), []).append(record)
         return found
 
 

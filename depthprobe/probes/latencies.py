@@ -67,13 +67,13 @@ def latency_facts(bench: Bench[Plan]) -> dict[str, Any]:
 def as_first_measured(
     folder: RunFolder, limits: Mapping[str, float], keys: Sequence[int], rows: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
-    """The candidates' rows with the latencies that this run measured first, where a limit on them chooses; those of
-    `rows` are written down where they are the first.
+    """The candidates' rows with the latencies that this run measured first, where a budget chooses: its sentence names
+    them; those of `rows` are written down where they are the first.
 
     keys: what names each candidate (open gates, percent). Without this the trainings of `--verify` could be of one
     network before an interruption and of another one after it. Raises RunFolderError when the file is damaged.
     """
-    if "max_latency_ms" not in limits:
+    if not limits:
         return [dict(row) for row in rows]
     names = [str(key) for key in keys]
     known = folder.read_json(LATENCIES) if (folder.path / LATENCIES).exists() else {}

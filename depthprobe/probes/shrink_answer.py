@@ -77,8 +77,8 @@ def weigh_shrink(setup: ShrinkSetup, folder: RunFolder) -> Weighed:
     decision, depth, sentence = price_depths(setup.bench, decision, costs, config.limits)
     index = decision.depths.index(decision.recommended if decision.verdict == "shrink" else decision.current)
     removed = [*idle, *plan.removed(opened[index])] if decision.verdict == "shrink" else []
-    values = [estimate.value for estimate in decision.candidates]
-    depth["accelerates_at"] = accelerates_at(decision.depths, values, decision.tolerance)
+    looks = {plan.depth_of(count): value for count, value in sorted(measured.looks.items())}
+    depth["knee"] = accelerates_at(list(looks), list(looks.values()), decision.tolerance)
     depth["speed_ms"] = compare_speed(costs[-1], costs[index])
     depth["idle"] = list(idle)
     kinds = {count: better_kind(plan, measured.tried, count) for count in measured.opened}
@@ -102,7 +102,7 @@ def weigh_shrink(setup: ShrinkSetup, folder: RunFolder) -> Weighed:
         removed=removed,
         planned=config.tolerance or TARGET,
         present=measured.present,
-        looks={plan.depth_of(count): value for count, value in measured.looks.items()},
+        looks=looks,
         sentence=sentence,
     )
 
@@ -185,7 +185,7 @@ def _trained_on_stays(setup: ShrinkSetup, weighed: Weighed) -> bool:
 
 
 def _say_course(setup: ShrinkSetup, weighed: Weighed, records: Records, noted: Records) -> list[str]:
-    plan, least, knee = setup.bench.plan, min(weighed.looks), weighed.depth["accelerates_at"]
+    plan, least, knee = setup.bench.plan, min(weighed.looks), weighed.depth["knee"]
     notes = [f"the network as it is counts {weighed.present}"]
     if read_whole(setup, records).better:
         notes.insert(0, "the checkpoint was not trained to its end: what was made smaller is that network trained on")
@@ -196,7 +196,7 @@ def _say_course(setup: ShrinkSetup, weighed: Weighed, records: Records, noted: R
     if least > plan.depths[0] and not any(record["arm"] == "shrink" for record in noted):
         notes.append(f"the walk was given up below {number_of(least, 'layer')}: the loss was beyond recovery")
     if knee is not None:
-        notes.append(f"below {number_of(knee, 'layer')} the loss grows fastest")
+        notes.append(f"in the walk the loss grows fastest below {number_of(knee, 'layer')}")
     if len(plan.order) > 1:
         notes.append("units left in the order of what the network loses without each one alone")
     return notes

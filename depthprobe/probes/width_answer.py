@@ -20,7 +20,7 @@ from depthprobe.probes.verify import ADVISED, CURRENT
 from depthprobe.probes.width_arm import is_better
 from depthprobe.probes.width_plan import WidthPlan
 from depthprobe.probes.width_setup import WidthSetup, price_width
-from depthprobe.probes.width_weigh import PRESENT, Weighed, is_narrower
+from depthprobe.probes.width_weigh import PRESENT, Weighed, falls_away_at, is_narrower
 from depthprobe.runs import RunFolder
 
 Records = Sequence[Mapping[str, Any]]
@@ -124,6 +124,8 @@ def _notes(setup: WidthSetup, weighed: Weighed, units: Units, records: Records) 
     if weighed.kept == plan.base.opened and weighed.present != AS_IT_IS:
         notes.append("model.pt is the whole network as it was trained on here, which is better than the checkpoint's")
     notes += _say_missing(plan.opened, percents)
+    if (knee := falls_away_at(decision)) is not None:
+        notes.append(f"below {knee} % of the channels the loss grows fastest")
     if decision.recommended == plan.base.opened and len(percents) > 1 and not budget:
         slope = decision.control.value - decision.candidates[-2].value  # trained alike
         if slope > decision.tolerance:

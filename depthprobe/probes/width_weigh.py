@@ -150,11 +150,16 @@ def candidate_rows(setup: WidthSetup, decision: Decision) -> list[dict[str, Any]
     return rows
 
 
+def falls_away_at(decision: Decision) -> int | None:
+    """Percent of the channels before the curve falls away, None where it does not by more than a tolerance per 10 %."""
+    values = [estimate.value for estimate in decision.candidates]
+    return accelerates_at(list(decision.depths), values, decision.tolerance / 10)
+
+
 def width_json(setup: WidthSetup, decision: Decision, rows: list[dict[str, Any]], kept: int) -> dict[str, Any]:
     """The `width` part of a recommendation. rows: of `candidate_rows`; kept: percent of the network that is saved."""
     plan, percents = setup.bench.plan, list(decision.depths)
-    values = [estimate.value for estimate in decision.candidates]
-    knee = accelerates_at(percents, values, decision.tolerance / 10)  # the losses are per percent
+    knee = falls_away_at(decision)
     return {
         "current": 1.0,
         "recommended": None if decision.recommended is None else decision.recommended / 100,
@@ -164,7 +169,7 @@ def width_json(setup: WidthSetup, decision: Decision, rows: list[dict[str, Any]]
         "fitted": list(decision.fitted) if decision.fitted else None,
         "candidates": rows,
         "latency": latency_facts(setup.bench),
-        "accelerates_at": None if knee is None else knee / 100,
+        "knee": None if knee is None else knee / 100,
         "speed_ms": compare_speed(rows[-1], rows[percents.index(kept)]),
         "units": [_unit(setup, decision, rank) for rank in range(len(plan.units))],
         "fixed": [{"name": one.unit, "current": one.width, "reason": one.reason or "not asked"} for one in plan.others],

@@ -32,7 +32,9 @@ def chromium():
 
 @pytest.fixture(scope="session")
 def finished():
-    """Small real runs without the scores of examples: grow, full (--by, --sensitivity, --verify), shrink, width."""
+    """Small real runs without the scores of examples: grow, full (--by, --sensitivity, --verify), shrink and width of
+    their first courses and of the present ones (-now, with --verify).
+    """
     return {path.name: path for path in sorted(FINISHED.iterdir()) if path.name != "train"}
 
 

@@ -134,7 +134,10 @@ class Tab:
         return [e["params"] for e in self.browser.events if e.get("sessionId") == self.session and e["method"] in kinds]
 
     def picture(self, path):
-        """A screenshot of the whole page, as PNG."""
+        """A screenshot of the whole page, as PNG; kept in the folder that DEPTHPROBE_SCREENSHOTS names, too."""
         found = self.send("Page.captureScreenshot", format="png", captureBeyondViewport=True)
         Path(path).write_bytes(base64.b64decode(found["data"]))
+        if kept := os.environ.get("DEPTHPROBE_SCREENSHOTS"):
+            Path(kept).mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, kept)
         return path

@@ -9,7 +9,7 @@ import pytest
 from depthprobe.reports import read_runs, view_runs, write_report
 from depthprobe.reports.sections import sections_of
 
-VERBS = ("grow", "full", "shrink", "width")
+VERBS = ("grow", "full", "shrink", "shrink-now", "width", "width-now")
 
 # Every visible text with its contrast against the nearest background; AA asks for 4.5, of large text for 3.
 CONTRAST = """
@@ -174,22 +174,22 @@ def test_the_numbers_can_be_taken_along(chromium, pages, tmp_path):
     rows = (tmp_path / "full.csv").read_text().splitlines()
     assert rows[0] == "figure,series,x,y"
     assert any(row.startswith("course,0_copy1,") for row in rows)
-    assert any(row.startswith("loss,seed 1,") for row in rows)
+    assert any(row.startswith('loss,"seed 1, grow",') for row in rows)
     document = json.loads((tmp_path / "full.json").read_text())
     assert document["recommendation"]["verdict"] == "deepen"
     assert all("scores" not in record for record in document["measurements"])
 
 
 def test_a_comparison_is_drawn(chromium, finished, tmp_path):
-    page = tmp_path / "all.html"
-    write_report(list(finished.values()), page)
+    page, runs = tmp_path / "all.html", {name: run for name, run in finished.items() if not name.endswith("-now")}
+    write_report(list(runs.values()), page)
     tab = chromium.open(page, width=390)
     assert tab.ask("document.querySelectorAll('article').length") == 4
     assert tab.ask("document.querySelector('#all-compare-1').data.filter((t) => t.hoverinfo !== 'skip').length") == 3
     rows = tab.ask(
         "[...document.querySelector('main table').querySelectorAll('tbody th')].map((e) => e.textContent.trim())"
     )
-    assert rows == list(finished)
+    assert rows == list(runs)
     assert tab.ask("document.documentElement.scrollWidth") <= 390
     assert tab.console == []
     tab.picture(tmp_path / "all-390.png")

@@ -42,14 +42,35 @@ def change(finished, tmp_path):
         ("grow", ["depth", "costs", "shares", "gains", "course", "loss", "range"]),
         ("full", ["depth", "costs", "shares", "gains", "verified", "rates", "places", "course", "loss"]),
         ("shrink", ["depth", "costs", "ranking", "shares", "gains", "course", "loss"]),
+        ("shrink-now", ["depth", "costs", "ranking", "shares", "gains", "verified", "course", "loss"]),
         ("width", ["depth", "costs", "widths", "shares", "gains", "course", "loss"]),
+        ("width-now", ["depth", "costs", "widths", "shares", "gains", "verified", "course", "loss"]),
     ],
 )
 def test_every_measurement_of_a_run_has_its_exhibit(finished, verb, expected):
     assert names_of(view_of(finished[verb])) == expected
 
 
-@pytest.mark.parametrize("verb", ["grow", "full", "shrink", "width"])
+@pytest.mark.parametrize(
+    ("verb", "arms"),
+    [
+        ("shrink-now", ["control", "shrink", "at 2 layers", "verify current", "verify advised"]),
+        ("width-now", ["control", "width", "verify current", "verify advised"]),
+        ("full", ["grow", "control", "verify current", "verify advised"]),
+    ],
+)
+def test_every_training_that_decides_has_its_line(finished, verb, arms):
+    """Of every seed; those at other rates have a figure of their own."""
+    course = view_of(finished[verb]).course
+    drawn = [line.arm for line in course.lines if line.seed == 0]
+    assert set(arms) <= set(drawn)
+    assert len(drawn) == len(set(drawn))
+    assert {mark.walk for mark in course.marks} > set(arms[-2:])
+    assert any(mark.hold for mark in course.marks)
+    assert not any(mark.hold for mark in course.marks if mark.walk in ("control", *arms[-2:]))
+
+
+@pytest.mark.parametrize("verb", ["grow", "full", "shrink", "shrink-now", "width", "width-now"])
 def test_tables_are_rectangular_and_figures_have_data(finished, verb):
     for section in sections_of(view_of(finished[verb])):
         for one in section.exhibits:
