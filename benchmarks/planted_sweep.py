@@ -67,10 +67,9 @@ def main() -> None:
         missed[bool(probe["planted"])].append(max(0, wanted - kept))
         print(f"{probe['case']:24s} {trained} trained, {wanted} needed within {probe['tolerance']:.4f}, {kept} kept")
     for planted, what in ((True, "planted"), (False, "nothing planted")):
-        none, one = (sum(count <= bar for count in missed[planted]) for bar in (0, 1))
-        print(
-            f"{what}: of the needed layers all are kept in {none}, all but at most one in {one} of {len(missed[planted])}"
-        )
+        none, one = (sum(gone <= bar for gone in missed[planted]) for bar in (0, 1))
+        count = len(missed[planted])
+        print(f"{what}: of the needed layers all are kept in {none}, all but at most one in {one} of {count}")
 
 
 if __name__ == "__main__":

@@ -12,9 +12,8 @@ NAME = "<python>"
 
 
 def as_dataset(data: Dataset | Mapping[str, Any]) -> Dataset:
-    """{"train", "valid", "test"} of torch data sets or (x, y) pairs -> Dataset; a Dataset is returned as it is.
-
-    Raises DataError for anything that is missing, damaged or unfit.
+    """{"train", "valid", "test"} of torch data sets, loaders or (x, y) pairs -> Dataset; a Dataset is returned as it
+    is. Raises DataError for anything that is missing, damaged or unfit.
     """
     if isinstance(data, Dataset):
         return data

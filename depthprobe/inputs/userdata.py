@@ -5,25 +5,27 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch.utils.data import DataLoader
 
 from depthprobe.errors import DataError
 from depthprobe.inputs.arrays import check_memory, make_examples
 from depthprobe.inputs.candidates import missing_arguments
 from depthprobe.inputs.examples import Examples
 from depthprobe.inputs.isolation import isolated
+from depthprobe.inputs.loaders import unload
 from depthprobe.inputs.pyfiles import execute_file, find_attribute, reporting
 
 PARTS = ("train", "valid", "test")
-_FORM = '{"train": ..., "valid": ..., "test": ...} of data sets or (x, y) pairs; valid and test are optional'
+_FORM = '{"train": ..., "valid": ..., "test": ...} of data sets, loaders or (x, y) pairs; valid and test are optional'
 
 
 def read_user_data(path: Path, name: str | None, where: str) -> tuple[dict[str, Examples], tuple[str, ...]]:
     """Call `name` in the file; return the parts and the class names (none unless the data has `classes`).
 
     The callable takes no arguments and runs with a fixed random seed, so that it returns the same data
-    when a run is resumed. A part is a pair (x, y) of arrays or tensors, or has `len()` and gives (input,
-    label) by index. Raises DataError for anything else, for what the user's code raises, and for what
-    `make_examples` refuses.
+    when a run is resumed. A part is a pair (x, y) of arrays or tensors, has `len()` and gives (input,
+    label) by index, or is a DataLoader of such. Raises DataError for anything else, for what the user's
+    code raises, and for what `make_examples` refuses.
     """
     with isolated(0, path.parent):
         module = execute_file(path, DataError)
@@ -46,7 +48,8 @@ def read_parts(parts: object, where: str) -> tuple[dict[str, Examples], tuple[st
     """Read the dict of parts; return the examples and the class names. Raises DataError."""
     found = _check_parts(parts, where)
     read = {part: _read_part(found[part], f"{where} ({part})") for part in PARTS if _given(found, part)}
-    names = getattr(found["train"], "classes", ())
+    train = found["train"]
+    names = getattr(train.dataset if isinstance(train, DataLoader) else train, "classes", ())
     return read, tuple(map(str, names)) if isinstance(names, list | tuple) else ()
 
 
@@ -65,11 +68,13 @@ def _check_parts(parts: object, where: str) -> Mapping[str, object]:
 
 
 def _read_part(part: object, where: str) -> Examples:
+    if isinstance(part, DataLoader):
+        part = unload(part, where)
     if isinstance(part, tuple | list) and len(part) == 2 and all(_is_array(item) for item in part):
         return make_examples(part[0], part[1], where)
     if not (hasattr(part, "__len__") and hasattr(part, "__getitem__")):
         raise DataError(
-            "neither a data set with length and index nor an (x, y) pair",
+            "neither a data set with length and index, nor a DataLoader, nor an (x, y) pair",
             where=where,
             found=type(part).__name__,
         )

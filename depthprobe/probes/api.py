@@ -48,9 +48,10 @@ def grow(
     """Would more depth pay? Runs a grow probe and returns its Result; the model is left as found.
 
     model: a module (its weights are drawn anew for every seed) or a source such as "file.py:name". data: a name
-    or path as on the command line, or {"train", "valid", "test"} ("valid", "test" optional) of torch data sets
-    or (x, y) pairs, x (N, ...) float, y (N,) int for classes, (N,) or (N, K) float for numbers. out: the run folder,
-    which must not exist (None: a temporary one that lives as long as the result; `result.save(folder)` keeps it).
+    or path as on the command line, or {"train", "valid", "test"} ("valid", "test" optional) of torch data sets,
+    DataLoaders (their data sets are used; batches and their order are the probe's own) or (x, y) pairs, x (N, ...)
+    float, y (N,) int for classes, (N,) or (N, K) float for numbers. out: the run folder, which must not exist (None: a
+    temporary one that lives as long as the result; `result.save(folder)` keeps it).
     data_dir: where local copies of the data lie, nothing is downloaded then; limit_train: at most so many training
     examples; image_size: side in pixels that images are scaled to; checkpoint: a file of weights that every seed starts
     from; listener: hears of every event.
