@@ -12,7 +12,7 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 SMALL = ["--seeds", "1", "--steps", "60", "--quiet"]
 DOCUMENTS = ["README.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))]
 CARDS = [name for name in DOCUMENTS if name.startswith("docs/methods/")]
-PROBES = [f"docs/methods/{verb}.md" for verb in ("grow", "shrink", "width")]
+PROBES = [f"docs/methods/{verb}.md" for verb in ("grow", "shrink", "width", "tune")]
 
 
 def blocks(name, language):
