@@ -5,9 +5,10 @@ converges  holds when every seed of the arms `this` converged.
 better     this - that, per seed: holds when the 95 % interval of the gain in test error lies above zero, does not hold
            when it lies below, and is undecided when it holds zero; the size that a sentence speaks of is not judged.
 no better  holds when that interval lies below half a point, does not hold when it lies above zero, else undecided.
+alike      holds when it lies within a point on either side, does not hold when it lies beyond, else undecided.
 sooner     as better, with the step from which the validation accuracy stays at 0.9 of the lower final one of the two.
 
-The last three are undecided where a seed did not converge (`sooner`) or none did, and so is a case of which one of the
+The last four are undecided where a seed did not converge (`sooner`) or none did, and so is a case of which one of the
 arms `given` did not. A claim whose cases disagree "depends": on what, its cases say.
 """
 
@@ -17,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from examples.paper.measured import Line, error_of, find, interval, sooner_by
+from examples.paper.weighing import FAILS, HOLDS, OPEN, weigh
 
 CLAIMS = Path(__file__).parent / "claims.toml"
-NO_BETTER = 0.005
-HOLDS, FAILS, OPEN, MISSING = "holds", "does not hold", "undecided", "not run"
+MISSING = "not run"
 
 
 def read_claims() -> list[dict[str, Any]]:
@@ -67,9 +68,7 @@ def judge_case(rule: str, case: dict[str, Any], lines: Sequence[Line]) -> tuple[
     shown = f"gain {shown} ({scale * found.low:+.{digits}f} to {scale * found.high:+.{digits}f}, {len(gains)} seeds)"
     if "but" in case:
         return OPEN, f"{shown}, but {case['but']}"
-    if rule == "no better":
-        return (FAILS if found.low > 0 else HOLDS if found.high < NO_BETTER else OPEN), shown
-    return (HOLDS if found.low > 0 else FAILS if found.high < 0 else OPEN), shown
+    return weigh(rule, found.low, found.high), shown
 
 
 def _trained(this: list[list[Line]], that: list[list[Line]]) -> tuple[str, str]:
