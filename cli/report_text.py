@@ -1,5 +1,6 @@
 """A report on the terminal: what the page shows, in words and tables; plain where it is piped."""
 
+import json
 from typing import Any
 
 from rich.console import Console
@@ -74,6 +75,8 @@ def _rest(console: Console, view: Any) -> None:
     _heading(console, "Where this comes from")
     for fact in view.facts:
         _say(console, f"{fact.label}: {fact.value}")
+    for name, value in json.loads(view.config).items():
+        _say(console, f"config.json, {name}: {json.dumps(value, ensure_ascii=False)}", "dim")
 
 
 def _network(console: Console, network: Any) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 FINISHED = Path(__file__).parents[1] / "reports" / "finished"
-VERBS = ("grow", "full", "shrink", "width")
+VERBS = ("grow", "full", "shrink", "shrink-now", "width", "width-now")
 
 
 @pytest.fixture
@@ -60,6 +60,7 @@ def test_the_terminal_says_what_the_page_says(cli, runs, verb):
     assert view.answer.sentence in said
     for text in (*view.answer.warnings, *view.answer.notes, view.network.summary):
         assert text.replace("\u00a0", " ") in said
+    assert all(f"config.json, {name}: " in out for name in json.loads(view.config))
     for section in sections_of(view):
         assert section.title in out
         for one in section.exhibits:

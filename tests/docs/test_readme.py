@@ -1,8 +1,11 @@
 """The README's commands run as typed (a small budget appended), the Python blocks of every document as they are."""
 
+import os
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -60,6 +63,34 @@ def test_readme_commands_run(tmp_path, monkeypatch, capsys):
         assert code == 0, f"{line}\n{capsys.readouterr().err}"
         ran += 1
     assert ran >= 14
+
+
+@pytest.mark.slow
+def test_the_first_screen_is_what_the_commands_print(tmp_path):
+    """As typed, from an empty folder, with the one thread that the README names: the answers, numbers apart (they
+    differ with the processor), and the rows below them.
+    """
+    screen, table = re.findall(r"^```\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)[:2]
+    steps = re.split(r"^\$ (.*?)(?: +#.*)?\n", screen, flags=re.MULTILINE)[1:]
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    printed = []
+    for line, answer in zip(steps[::2], steps[1::2], strict=True):
+        words = [str(next(tmp_path.glob(w.replace("...", "*")))) if "..." in w else w for w in shlex.split(line)[1:]]
+        done = subprocess.run(
+            [sys.executable, "-m", "depthprobe", *words, "--threads", "1", "--quiet"],
+            cwd=tmp_path, capture_output=True, text=True, check=True, env={**os.environ, "COLUMNS": "100"},
+        )  # fmt: skip
+        printed.append(done.stdout)
+        assert without_numbers(answer) in without_numbers(done.stdout), line
+    for row in table.splitlines():
+        name = re.split(r" {2,}|[:(\d]", row.strip())[0]
+        assert any(name in found for found in printed[0].splitlines()), row
+
+
+def without_numbers(text):
+    """One line, a number (or a range of them) being #, without the names of units and their widths."""
+    flat = re.sub(r"[+-]?\d[\d,.]*(-\d[\d.]*)?", "#", " ".join(text.split()))
+    return re.sub(r"; (without [^.]*|#: .*)", ";", flat).rstrip(". ")
 
 
 def test_commands_of_the_report_page_run(tmp_path, monkeypatch, capsys):
