@@ -64,5 +64,6 @@ def judge_shrink(case: Case, store: Store, folder: Path, data_dir: Path | None) 
         "test": answer["test"],
         "sentence": answer["sentence"],
         "curve": [(row["depth"] - 1, row["value"]) for row in answer["depth"]["candidates"]],
+        "speed_ms": answer["depth"]["speed_ms"],
         "torch": torch.__version__,
     }
