@@ -19,8 +19,10 @@ MOST_TIMES = 10
 ELSEWHERE = {"depth": "width", "width": "depth"}
 
 
-def next_steps(verdict: str, command: str, curve: DepthCurve, certainty: Certainty, seeds: int) -> tuple[Step, ...]:
-    """Next steps, the most useful first. seeds: how many were trained."""
+def next_steps(
+    verdict: str, command: str, curve: DepthCurve, certainty: Certainty, seeds: int, *, unmet: bool = False
+) -> tuple[Step, ...]:
+    """Next steps, the most useful first. seeds: how many were trained; unmet: no network met the budget."""
     if verdict in ("deepen", "shrink", "narrow"):
         return (
             Step(text="Use the trained network as it is: model.pt in the run folder holds its weights and its recipe."),
@@ -28,6 +30,8 @@ def next_steps(verdict: str, command: str, curve: DepthCurve, certainty: Certain
         )
     if verdict == "keep":
         return (_look_finer(certainty, seeds),)
+    if verdict == "inconclusive" and unmet:
+        return (Step(text="Ask with a wider budget: the sentence names the closest network that was measured."),)
     if verdict == "inconclusive":
         return tuple(_settle(command, curve, certainty, seeds))
     return ()

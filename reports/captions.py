@@ -38,7 +38,10 @@ def depth_caption(command: str, curve: DepthCurve, *, budget: bool = False) -> s
     """Of the curve. budget: one decided, not the rule."""
     how = STAIRS if command == "width" and not curve.apart else HOW[command]
     if budget:
-        return f"{COOLED} {how} Recommended is the best of what the budget allows."
+        return (
+            f"{COOLED} {how} Recommended is the smallest that keeps the accuracy (--keep-accuracy), else the smallest "
+            "that is as good, within 0.8 times the tolerance, as the best that the budget allows."
+        )
     return (
         f"{COOLED} {how} Recommended is the smallest {curve.axis.noun} within 0.8 times the tolerance of the "
         "best one on the estimated curve, if its shortfall is bounded by the tolerance."

@@ -59,6 +59,8 @@ def _gate_maps(run: Run, seeds: list[int]) -> tuple[GateMap, ...]:
     tables: list[tuple[list[int], Table]] = []
     for seed in seeds:
         rows = [(int(r["step"]), r["ratios"]) for r in run.traces(seed, run.command)]
+        if not rows:  # of a shrink probe one seed walks
+            continue
         for index, (known, table) in enumerate(tables):
             short, long = sorted((rows, table), key=len)
             if long[: len(short)] == short:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from depthprobe.analysis.budgets import say_speed
+from depthprobe.analysis.budgets import UNMET, say_speed
 from depthprobe.counting import number_of
 from depthprobe.reports.advice import next_steps
 from depthprobe.reports.costs import cost_tiles
@@ -13,8 +13,8 @@ from depthprobe.reports.view import Addition, Answer, Tile
 
 RANGE = 0.95  # of range95
 BUDGET = (
-    "A budget decided: this is the best of what it allows, whatever is lost by it. What the rule advises without it "
-    "stands at the end of the sentence."
+    "A budget decided, whatever is lost by it. What the rule advises without it stands at the end of the sentence; "
+    "gains and resamples below are of that."
 )
 
 
@@ -29,7 +29,14 @@ def view_answer(run: Run, curve: DepthCurve, certainty: Certainty, warnings: tup
         meaning=BUDGET if by_budget(answer["sentence"]) else _meaning(str(answer["verdict"]), run.command, curve),
         removals=tuple(str(name) for name in answer["remove"]),
         additions=tuple(Addition(after=str(a["after"]), copies=int(a["copies"])) for a in answer["add"]),
-        steps=next_steps(str(answer["verdict"]), run.command, curve, certainty, len(answer["seeds"])),
+        steps=next_steps(
+            str(answer["verdict"]),
+            run.command,
+            curve,
+            certainty,
+            len(answer["seeds"]),
+            unmet=UNMET in str(answer["sentence"]),
+        ),
         warnings=warnings,
         notes=(*_speed(answer), *(str(note) for note in answer["notes"] if note not in said)),
         costs=cost_tiles(curve, latency.get("batch")),
@@ -88,14 +95,14 @@ def _meaning_of_narrowing(verdict: str, within: str, curve: DepthCurve) -> str:
 
 
 def _tiles(curve: DepthCurve, certainty: Certainty, answer: dict[str, Any]) -> list[Tile]:
-    tiles = [_depth_tile(curve, certainty)]
+    tiles = [_depth_tile(curve, certainty, by_budget(answer["sentence"]))]
     tiles += [
         Tile(
             label=f"Gain {label}",
             value=gained(gain.value, certainty.units),
             detail=_interval(gain, certainty),
         )
-        for label, gain in certainty.gains
+        for label, gain in (() if by_budget(answer["sentence"]) else certainty.gains)
     ]
     if answer["test"]:
         saved = curve.current if curve.recommended is None else curve.recommended
@@ -109,11 +116,11 @@ def _tiles(curve: DepthCurve, certainty: Certainty, answer: dict[str, Any]) -> l
     return tiles
 
 
-def _depth_tile(curve: DepthCurve, certainty: Certainty) -> Tile:
+def _depth_tile(curve: DepthCurve, certainty: Certainty, budget: bool) -> Tile:
     low, high = certainty.range95 or (0, 0)
     span, label = curve.axis.span(low, high), curve.axis.column
     alone = "weight layers, head included" if curve.axis.noun == "depth" else "of the channels of every unit"
-    detail = f"{span} in {percent(RANGE)} of resamples" if certainty.range95 else alone
+    detail = f"{span} in {percent(RANGE)} of resamples" if certainty.range95 and not budget else alone
     if curve.recommended is None:
         return Tile(label=label, value=f"{curve.current} → ?", detail=f"best guess {curve.best_guess}; {detail}")
     if curve.recommended == curve.current:

@@ -8,6 +8,7 @@ from depthprobe.counting import number_of
 from depthprobe.errors import ConfigError
 
 FASTER = 0.8  # of the share of multiply-accumulates that went, the share of time that should go
+UNMET = "no measured network fits the budget"
 COSTS = ("params", "macs", "latency_ms")
 
 Row = Mapping[str, Any]
@@ -49,7 +50,7 @@ def choose_within(rows: Sequence[Row], limits: Mapping[str, float], slack: float
     affordable = [row for row in rows if fits(row, ceilings)]
     closest = max(affordable, key=lambda row: row["value"]) if affordable else rows[0]
     raise ConfigError(
-        "no measured network fits the budget",
+        UNMET,
         where=", ".join(f"--{name.replace('_', '-')} {say_limit(limit)}" for name, limit in limits.items()),
         found=f"the closest: {describe(closest)}",
         hint="a wider budget, or candidates further down",

@@ -1,5 +1,6 @@
 """An answer under a budget: the best point of the curve that the limits allow, whatever the rule would advise."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,6 +12,7 @@ from depthprobe.analysis.units import Units
 from depthprobe.counting import number_of
 from depthprobe.errors import ConfigError
 
+Bounds = tuple[float | None, float | None]
 SayChange = Callable[[str, int, int], str]
 
 
@@ -34,13 +36,10 @@ def decide_within(
     names the closest.
     """
     here = decision.depths.index(decision.current)
-    if "keep_accuracy" in limits and decision.control.value > rows[here]["value"]:
-        trained_on = {**rows[here], **_estimated(decision.control)}
-        rows = [*rows[:here], trained_on, *rows[here + 1 :]]
     advised = rows[decision.depths.index(decision.recommended)] if decision.recommended is not None else None
     if advised is not None and fits(advised, limits) and "keep_accuracy" not in limits:
         return decision, None
-    unlimited = f"without a budget: {_short(decision, say_change)}"
+    unlimited = f"without a budget these measurements say: {_short(decision, say_change)}"
     try:
         index = choose_within(rows, limits, POINT_SHARE * decision.tolerance)
     except ConfigError as error:
@@ -57,6 +56,21 @@ def decide_within(
         f"{row['params']:,} parameters, {row['macs']:,} multiply-accumulates, {row['latency_ms']:.2f} ms; {unlimited}."
     )
     return replace(decision, verdict=verdict, recommended=depth, best_guess=depth, reasons=()), sentence
+
+
+def count_control(
+    decision: Decision, rows: Sequence[Mapping[str, Any]], limits: Mapping[str, float], bounds: Bounds
+) -> tuple[list[dict[str, Any]], bool]:
+    """(the rows, whether the present network counts there as what its control has): under `--keep-accuracy`, where
+    that is more. Trained as long as the others it keeps what it has, and then it is the network that stays.
+
+    bounds: of the metric, which an interval does not leave.
+    """
+    here = decision.depths.index(decision.current)
+    if "keep_accuracy" not in limits or decision.control.value <= rows[here]["value"]:
+        return [dict(row) for row in rows], False
+    changed = {**rows[here], **_estimated(decision.control, bounds)}
+    return [dict(row) for row in (*rows[:here], changed, *rows[here + 1 :])], True
 
 
 def check_reachable(rows: Sequence[Mapping[str, Any]], limits: Mapping[str, float]) -> None:
@@ -80,8 +94,9 @@ def say_limits(limits: Mapping[str, float]) -> str:
     return ", ".join(f"--{name.replace('_', '-')} {say_limit(limit)}" for name, limit in limits.items())
 
 
-def _estimated(estimate: Estimate) -> dict[str, float]:
-    return {"value": estimate.value, "low": estimate.low, "high": estimate.high}
+def _estimated(estimate: Estimate, bounds: Bounds) -> dict[str, float]:
+    low, high = (-math.inf if bounds[0] is None else bounds[0]), (math.inf if bounds[1] is None else bounds[1])
+    return {"value": estimate.value, "low": max(low, estimate.low), "high": min(high, estimate.high)}
 
 
 def _short(decision: Decision, say_change: SayChange) -> str:

@@ -13,12 +13,13 @@ from depthprobe.analysis.decision import Decision
 from depthprobe.analysis.rule import decide
 from depthprobe.analysis.tolerance import TARGET
 from depthprobe.analysis.units import Units
-from depthprobe.analysis.within import decide_within
+from depthprobe.analysis.within import count_control, decide_within
 from depthprobe.config import GrowConfig, ShrinkConfig, WidthConfig
 from depthprobe.counting import number_of
 from depthprobe.errors import TrainingError
 from depthprobe.probes.answer import Failure, Recommendation, depth_json, read_failures
 from depthprobe.probes.bench import Bench, Plan
+from depthprobe.probes.holds import AS_IT_IS, UNTOUCHED
 from depthprobe.probes.latencies import latency_facts
 from depthprobe.probes.result import Result
 from depthprobe.runs import RunFolder
@@ -85,9 +86,13 @@ def price_depths(
     none was set). costs: of the candidates, as `network_costs` gives them.
     """
     depth = depth_json(decision, costs, latency_facts(bench), bench.metric.bounds)
-    mark_pareto(depth["candidates"])
     if not limits:
+        mark_pareto(depth["candidates"])
         return decision, depth, None
+    depth["candidates"], depth["control_counts"] = count_control(
+        decision, depth["candidates"], limits, bench.metric.bounds
+    )
+    mark_pareto(depth["candidates"])
     decision, sentence = decide_within(decision, depth["candidates"], limits, units_of(bench, decision))
     return decision, {**depth, "recommended": decision.recommended, "best_guess": decision.best_guess}, sentence
 
@@ -115,6 +120,12 @@ def all_failed(bench: Bench[Plan], folder: RunFolder, failures: list[Failure]) -
         found="; ".join(f"seed {f.seed}: {f.what}" for f in failures[:3]),
         hint=smaller_rate(bench.train, bench.own),
     )
+
+
+def say_checkpoint(present: str, records: Sequence[Mapping[str, Any]], units: Units) -> str:
+    """What the checkpoint itself has, behind `present`, how the network as it is counts; "" where that is the same."""
+    before = next((r["value"] for r in records if (r["kind"], r.get("walk")) == ("measurement", AS_IT_IS)), None)
+    return "" if before is None or present == UNTOUCHED else f"; the checkpoint itself has {units.value(before)}"
 
 
 def say_unverified(asked: bool, verified: dict[str, Any] | None, records: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -25,6 +25,7 @@ from depthprobe.probes.answer import (
 )
 from depthprobe.probes.conclusion import (
     all_failed,
+    highest_chance,
     join_sentence,
     price_depths,
     rule_for,
@@ -45,6 +46,8 @@ from depthprobe.probes.sensitivity import at_rate, better_rates, finished_seeds,
 from depthprobe.probes.setup import about_model, recipe_network
 from depthprobe.runs import RunFolder
 from depthprobe.surgery import Duplicate, recipe_to_json
+
+HARDLY = 0.1  # of what lies between guessing and a perfect score: less was hardly learned
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,6 +169,7 @@ def _notes(setup: Setup, weighed: Weighed, records: Sequence[Mapping[str, Any]])
     notes += say_coarser(decision, config.tolerance or TARGET, units)
     notes += better_rates(decision, weighed.others, setup.bench.train.lr, units)
     notes += [setup.budget_note] if setup.budget_note else []
+    notes += _say_unlearned(setup, decision)
     notes += [record["what"] for record in records if record["kind"] in ("stop", "note")]
     if len(plan.edits) > 1:
         orders = {plan.closing_gates(rank) for rank in range(config.seeds)}
@@ -177,6 +181,18 @@ def _notes(setup: Setup, weighed: Weighed, records: Sequence[Mapping[str, Any]])
         copies = 2 * max(edit.copies for edit in plan.edits)
         notes.append(f"the deepest candidate is the answer: more may pay, --copies {copies} looks further")
     return notes
+
+
+def _say_unlearned(setup: Setup, decision: Decision) -> list[str]:
+    """What to make of networks that hardly learned anything, at any depth."""
+    floor, best = highest_chance(setup.bench, len(setup.seeds)), max(row.value for row in decision.candidates)
+    if floor is None or best - floor >= HARDLY * (1.0 - floor):
+        return []
+    name = setup.bench.metric.name
+    return [
+        f"no depth learned much: {name} {best:.3f}, where guessing has {floor:.3f}; look at the learning rate, the "
+        "steps and the loss before you believe this answer"
+    ]
 
 
 def _value_places(

@@ -20,6 +20,7 @@ from depthprobe.training.rates import Rates
 
 NORM_BATCHES = 40
 AS_IT_IS = "as it is"  # a measurement of the checkpoint, before any training
+UNTOUCHED = "as the checkpoint has it"  # the same in a sentence
 CONTROL, AGAIN = (
     "control",
     "control, once more",

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from depthprobe.config import TrainConfig
+from depthprobe.counting import number_of
 from depthprobe.errors import DataError, ModelError, RunFolderError
 from depthprobe.inputs import Dataset, InMemoryModel, ModelSource, Split, open_dataset, split_dataset
 from depthprobe.inputs.lookup import anchor
@@ -85,7 +86,7 @@ def split_by_rank(data: Dataset, split_seed: int, folds: int) -> Callable[[int],
 
 
 def check_outputs(network: nn.Module, example: torch.Tensor, data: Dataset) -> None:
-    """The network must give one number per class. Raises ModelError. Only for class indices as targets."""
+    """The network must give one finite number per class. Raises ModelError. Only for class indices as targets."""
     outputs = predict(network, example, next(network.parameters()).device)
     if outputs.ndim != 2 or outputs.shape[1] < len(data.classes):
         raise ModelError(
@@ -95,6 +96,13 @@ def check_outputs(network: nn.Module, example: torch.Tensor, data: Dataset) -> N
             expected=f"(batch, {len(data.classes)})",
             found=str(("batch", *outputs.shape[1:])).replace("'", ""),
             hint=f"end the model with {len(data.classes)} outputs",
+        )
+    if not bool(outputs.isfinite().all()):
+        raise ModelError(
+            "the model's outputs are not finite, before any training",
+            expected=f"finite scores for {number_of(len(example), 'example')}",
+            found=", ".join(str(value) for value in outputs[~outputs.isfinite()][:3].tolist()),
+            hint="look at the logarithms, roots and divisions in its forward",
         )
 
 

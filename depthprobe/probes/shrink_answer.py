@@ -11,6 +11,7 @@ from depthprobe.analysis.budgets import accelerates_at, compare_speed
 from depthprobe.analysis.decision import Decision
 from depthprobe.analysis.sentence import say
 from depthprobe.analysis.tolerance import TARGET
+from depthprobe.analysis.units import Units
 from depthprobe.analysis.verified import say_verified
 from depthprobe.counting import number_of
 from depthprobe.graph.costs import count_weight_layers
@@ -19,6 +20,7 @@ from depthprobe.probes.conclusion import (
     all_failed,
     join_sentence,
     price_depths,
+    say_checkpoint,
     say_coarser,
     say_unverified,
     score_test,
@@ -101,7 +103,7 @@ def weigh_shrink(setup: ShrinkSetup, folder: RunFolder) -> Weighed:
         kept=opened[index],
         removed=removed,
         planned=config.tolerance or TARGET,
-        present=measured.present,
+        present=measured.control if depth.get("control_counts") else measured.present,
         looks=looks,
         sentence=sentence,
     )
@@ -119,7 +121,7 @@ def conclude_shrink(
     notes = [f"seed {f.seed}: {f.what}" for f in weighed.failures] + list(decision.reasons) + list(setup.notes)
     notes += [setup.lr_note, *say_coarser(decision, weighed.planned, units)]
     noted = [record for record in at_rate(records, 1.0) if record["kind"] == "note"]
-    notes += [*(str(record["what"]) for record in noted), *_say_course(setup, weighed, records, noted)]
+    notes += [*(str(record["what"]) for record in noted), *_say_course(setup, weighed, records, noted, units)]
     notes += say_unverified(config.verify, verified, records)
     ended = ([] if weighed.sentence and not config.limits else _say_removed(setup.model.idle, removed)) + (
         [say_verified(verified, units)] if verified else []
@@ -184,9 +186,9 @@ def _trained_on_stays(setup: ShrinkSetup, weighed: Weighed) -> bool:
     return weighed.present in (PRESENT[CONTROL], PRESENT[AGAIN]) and not (setup.model.idle and not weighed.removed)
 
 
-def _say_course(setup: ShrinkSetup, weighed: Weighed, records: Records, noted: Records) -> list[str]:
+def _say_course(setup: ShrinkSetup, weighed: Weighed, records: Records, noted: Records, units: Units) -> list[str]:
     plan, least, knee = setup.bench.plan, min(weighed.looks), weighed.depth["knee"]
-    notes = [f"the network as it is counts {weighed.present}"]
+    notes = [f"the network as it is counts {weighed.present}{say_checkpoint(weighed.present, records, units)}"]
     if read_whole(setup, records).better:
         notes.insert(0, "the checkpoint was not trained to its end: what was made smaller is that network trained on")
     if weighed.kept == plan.base.opened and _trained_on_stays(setup, weighed):
@@ -198,7 +200,9 @@ def _say_course(setup: ShrinkSetup, weighed: Weighed, records: Records, noted: R
     if knee is not None:
         notes.append(f"in the walk the loss grows fastest below {number_of(knee, 'layer')}")
     if len(plan.order) > 1:
-        notes.append("units left in the order of what the network loses without each one alone")
+        last = any(row.unit in plan.order and row.influence is None for row in setup.ranking)
+        shapes = ", those that change the shape last" if last else ""
+        notes.append(f"units left in the order of what the network loses without each one alone{shapes}")
     return notes
 
 

@@ -14,7 +14,7 @@ from depthprobe.analysis.tolerance import TARGET, Assumptions, resolvable
 from depthprobe.probes.answer import read_failures, unpack_scores
 from depthprobe.probes.bench import Arm
 from depthprobe.probes.conclusion import rule_for
-from depthprobe.probes.holds import AGAIN, AS_IT_IS, CONTROL
+from depthprobe.probes.holds import AGAIN, AS_IT_IS, CONTROL, UNTOUCHED
 from depthprobe.probes.sensitivity import at_rate
 from depthprobe.probes.shrink_arms import DOWN, LOOK, branch_kind
 from depthprobe.probes.shrink_plan import ShrinkPlan
@@ -24,7 +24,7 @@ from depthprobe.probes.shrink_setup import Records, ShrinkSetup
 # two layers too large would be advised (benchmarks/shrink_rule.py).
 GUARD = 0.6
 PRESENT = {
-    AS_IT_IS: "as the checkpoint has it",
+    AS_IT_IS: UNTOUCHED,
     LOOK: "fine-tuned up to the first hold",
     CONTROL: "trained on as long as a smaller one (the control)",
     AGAIN: "trained on twice, the second time as long as what would be advised without that (the control)",
@@ -37,7 +37,8 @@ class Measured:
     (None: every walk failed, or none ended yet); looks: open gates -> metric, of the walk; whole: the present network
     at its best, cross-fitted; tried: kind of a long branch -> its scores with that seed, (N,); opened: open gates,
     ascending, of the candidates that every seed measured, the present network last; scores: of those, by seed;
-    present: how the present network was measured at its best; tolerance: of the search, which nothing is decided at.
+    present: how the present network was measured at its best; control: how it was trained on last; tolerance: of the
+    search, which nothing is decided at.
     """
 
     seeds: list[int]
@@ -48,6 +49,7 @@ class Measured:
     opened: list[int]
     scores: list[SeedScores]
     present: str
+    control: str
     tolerance: float
 
 
@@ -69,7 +71,16 @@ def read_measured(setup: ShrinkSetup, records: Records) -> Measured:
     looks = {r["opened"]: float(r["value"]) for r in walked if r["walk"] == LOOK}
     if walker is None:
         return Measured(
-            seeds=seeds, walker=None, looks={}, whole=0.0, tried={}, opened=[], scores=[], present="", tolerance=0.0
+            seeds=seeds,
+            walker=None,
+            looks={},
+            whole=0.0,
+            tried={},
+            opened=[],
+            scores=[],
+            present="",
+            control="",
+            tolerance=0.0,
         )
     whole = {r["walk"]: r for r in walked if r["opened"] == plan.base.opened and r["walk"] in PRESENT}
     ways = {way: unpack_scores(record) for way, record in whole.items()}
@@ -78,12 +89,12 @@ def read_measured(setup: ShrinkSetup, records: Records) -> Measured:
     chosen = {better_kind(plan, tried, opened) for opened in plan.opened}
     tables = {seed: {r["opened"]: r for r in mine if r["seed"] == seed and r["arm"] in chosen} for seed in seeds}
     opened = [count for count in plan.opened if all(count in table for table in tables.values())]
-    control = ways[next((way for way in (AGAIN, CONTROL) if way in ways), best)]
+    trained_on = next((way for way in (AGAIN, CONTROL) if way in ways), best)
     scores = [
         SeedScores(
             seed=seed,
             candidates=np.stack([*(unpack_scores(table[count]) for count in opened), here]),
-            control=control,
+            control=ways[trained_on],
             examples=whole[best]["valid_id"],
         )
         for seed, table in tables.items()
@@ -97,6 +108,7 @@ def read_measured(setup: ShrinkSetup, records: Records) -> Measured:
         opened=[*opened, plan.base.opened],
         scores=scores,
         present=PRESENT[best],
+        control=PRESENT[trained_on],
         tolerance=search_tolerance(setup, ways),
     )
 

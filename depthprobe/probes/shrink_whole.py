@@ -56,7 +56,9 @@ def read_whole(setup: ShrinkSetup, records: Records) -> Whole:
         kind = first_kind(share)
         if kind not in ended:
             return Whole(arm=Arm(setup.seeds[0], 0, kind), share=share, better=False)
-        before = next(record for record in measured if record["walk"] == AS_IT_IS)
+        before = next((record for record in measured if record["walk"] == AS_IT_IS), None)
+        if before is None:  # the network as it is could not be measured: nothing else can
+            return Whole(arm=None, share=share, better=False)
         after = next((r for r in measured if (r["arm"], r["walk"]) == (kind, CONTROL)), None)
         if after is not None and after["value"] >= before["value"] - setup.lost:
             return Whole(arm=None, share=share, better=is_ahead(unpack_scores(after), unpack_scores(before)))

@@ -10,7 +10,7 @@ from depthprobe.analysis.verified import say_verified
 from depthprobe.analysis.width_sentence import reasons_of_width, say_width
 from depthprobe.probes.answer import Recommendation, as_json, within
 from depthprobe.probes.bench import Bench
-from depthprobe.probes.conclusion import say_coarser, say_unverified, score_test, units_of, write_answer
+from depthprobe.probes.conclusion import say_checkpoint, say_coarser, say_unverified, score_test, units_of, write_answer
 from depthprobe.probes.holds import AGAIN, AS_IT_IS, CONTROL
 from depthprobe.probes.notebook import CANDIDATES, WHOLE, WHOLE_AGAIN
 from depthprobe.probes.profiles import skeleton
@@ -120,7 +120,8 @@ def _notes(setup: WidthSetup, weighed: Weighed, units: Units, records: Records) 
     notes += say_coarser(decision, weighed.planned, units)
     if is_better(records):
         notes.append("the checkpoint was not trained to its end: what was narrowed is that network trained on")
-    notes.append(f"the network as it is counts {PRESENT[weighed.present]}")
+    present = PRESENT[weighed.present]
+    notes.append(f"the network as it is counts {present}{say_checkpoint(present, records, units)}")
     if weighed.kept == plan.base.opened and weighed.present != AS_IT_IS:
         notes.append("model.pt is the whole network as it was trained on here, which is better than the checkpoint's")
     notes += _say_missing(plan.opened, percents)

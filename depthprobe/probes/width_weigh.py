@@ -12,10 +12,10 @@ from depthprobe.analysis.decision import Decision
 from depthprobe.analysis.scores import SeedScores
 from depthprobe.analysis.tolerance import TARGET
 from depthprobe.analysis.width_sentence import say_narrowing
-from depthprobe.analysis.within import decide_within
+from depthprobe.analysis.within import count_control, decide_within
 from depthprobe.probes.answer import Failure, read_failures, unpack_scores, within
 from depthprobe.probes.conclusion import all_failed, mark_pareto, rule_for, units_of
-from depthprobe.probes.holds import AGAIN, AS_IT_IS, CONTROL
+from depthprobe.probes.holds import AGAIN, AS_IT_IS, CONTROL, UNTOUCHED
 from depthprobe.probes.latencies import as_first_measured, latency_facts, network_costs
 from depthprobe.probes.profiles import skeleton
 from depthprobe.probes.width_plan import WidthPlan
@@ -28,7 +28,7 @@ Records = Sequence[Mapping[str, Any]]
 # wider (benchmarks/width_rule.py).
 GUARD = 0.8
 PRESENT = {
-    AS_IT_IS: "as the checkpoint has it",
+    AS_IT_IS: UNTOUCHED,
     CONTROL: "trained on, for as many updates as a narrower one (the control)",
     AGAIN: "trained on twice (the control), as the narrower ones that were cut from it were",
 }
@@ -83,6 +83,9 @@ def weigh_width(setup: WidthSetup, folder: RunFolder) -> Weighed:
     rows, sentence = as_first_measured(folder, config.limits, percents, candidate_rows(setup, decision)), None
     if config.limits:
         uneven = plan.profile == "uneven"
+        rows, counts = count_control(decision, rows, config.limits, setup.bench.metric.bounds)
+        mark_pareto(rows)
+        present = last_of(records) if counts else present
         decision, sentence = decide_within(
             decision,
             rows,
@@ -116,6 +119,13 @@ def is_narrower(record: Mapping[str, Any], seed: int) -> bool:
     return (record["kind"], record.get("walk"), record["seed"]) == ("measurement", "down", seed)
 
 
+def last_of(records: Records) -> str:
+    """How the whole network was measured last (of PRESENT): the control."""
+    return max(
+        (r["walk"] for r in records if r["kind"] == "measurement" and r["walk"] in PRESENT), key=list(PRESENT).index
+    )
+
+
 def read_scores(records: Records, percents: Sequence[int], seeds: Sequence[int]) -> tuple[list[SeedScores], str]:
     """(scores of the networks of `percents`, the last one whole, beside them the control; how the whole one counts, of
     PRESENT).
@@ -125,7 +135,7 @@ def read_scores(records: Records, percents: Sequence[int], seeds: Sequence[int])
     """
     whole = {r["walk"]: unpack_scores(r) for r in records if r["kind"] == "measurement" and r["walk"] in PRESENT}
     best, here = cross_fit(whole)
-    control = whole[max(whole, key=list(PRESENT).index)]
+    control = whole[last_of(records)]
     scores = []
     for seed in seeds:
         mine = {record["opened"]: record for record in records if is_narrower(record, seed)}
