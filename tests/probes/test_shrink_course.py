@@ -14,6 +14,7 @@ from torch import nn
 from depthprobe.analysis.ahead import is_beyond
 from depthprobe.cli.live import Watcher
 from depthprobe.config import ShrinkConfig
+from depthprobe.errors import ConfigError
 from depthprobe.inputs import InMemoryModel, as_dataset
 from depthprobe.probes import latencies
 from depthprobe.probes.bench import Arm, begin_training
@@ -297,6 +298,46 @@ def test_a_limit_on_latency_chooses_the_same_network_after_an_interruption(setup
     assert choices[0] < WHOLE
     assert choices == [choices[0]] * 2
     assert found == [found[0]] * 2
+
+
+@pytest.mark.parametrize(
+    ("limits", "kept", "said"),
+    [
+        (lambda macs: {"keep_accuracy": 0.79}, 1, "Within --keep-accuracy 0.79 shrink from 7 to 3 layers: "),
+        (lambda macs: {"max_macs": macs[1]}, 1, "Within --max-macs {} shrink from 7 to 3 layers: "),
+        (lambda macs: {"keep_accuracy": 0.895}, 4, "Within --keep-accuracy 0.895 shrink from 7 to 6 layers: "),
+        (lambda macs: {"max_macs": macs[1], "keep_accuracy": 0.85}, WHOLE, "the closest: 3 layers, "),
+        (lambda macs: {"max_macs": macs[WHOLE]}, 3, None),
+    ],
+    ids=["kept", "ceiling", "kept well", "both", "not binding"],
+)
+def test_a_budget_has_every_candidate_trained_and_chooses_among_them(setup, tmp_path, limits, kept, said):
+    """The rule itself would leave 5 layers; under a ceiling the best that fits, else the least that keeps enough."""
+    limits = limits([candidate.macs for candidate in setup.bench.plan.candidates])
+    setup = replace(setup, config=replace(setup.config, **limits))
+    longs = {4: 0.9, 3: 0.89, 2: 0.85, 1: 0.8, 0: 0.7}
+    _, records = play(setup, dict.fromkeys(range(WHOLE + 1), 0.9), longs)
+    with RunFolder.create(tmp_path / "run", "shrink", {}, {}) as folder:
+        for record in records:
+            folder.append(record)
+        weighed = weigh_shrink(setup, folder)
+    assert len(weighed.depth["candidates"]) == WHOLE + 1
+    assert weighed.kept == kept
+    assert weighed.removed == list(setup.bench.plan.removed(kept))
+    if said is None:  # the rule's own advice fits
+        assert weighed.sentence is None
+    else:
+        assert said.format(f"{limits.get('max_macs', 0):,}") in weighed.sentence
+        assert weighed.sentence.endswith("; without a budget: shrink from 7 to 5 layers.")
+
+
+@pytest.mark.parametrize(("name", "what"), [("macs", "multiply-accumulates"), ("params", "parameters")])
+def test_a_budget_below_the_smallest_candidate_is_refused_and_that_one_is_named(setup, name, what):
+    least = getattr(setup.bench.plan.candidates[0], name)
+    config, typed = ShrinkConfig(**{f"max_{name}": least - 1}), {"lr": 0.01, "steps": 200, "threads": 1}
+    with pytest.raises(ConfigError, match="no network of this probe fits the budget") as refused:
+        set_up_shrink(setup.model, setup.data_source, replace(config, units=setup.config.units), typed)
+    assert f"the smallest, of 2 layers, has {least:,} {what}" in str(refused.value)
 
 
 def test_only_what_a_look_leaves_within_reach_is_worth_training(setup):
