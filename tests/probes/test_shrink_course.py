@@ -21,7 +21,7 @@ from depthprobe.probes.bench import Arm, begin_training
 from depthprobe.probes.holds import AGAIN, AS_IT_IS, CONTROL
 from depthprobe.probes.notebook import WHOLE as KEPT_WHOLE
 from depthprobe.probes.setup import IN_MEMORY, DataSource
-from depthprobe.probes.shrink_answer import _trained_on_stays, weigh_shrink
+from depthprobe.probes.shrink_answer import _trained_on_stays, kept_network, weigh_shrink
 from depthprobe.probes.shrink_arms import ANEW, DOWN, LOOK, branch_kind, branched
 from depthprobe.probes.shrink_cost import forecast_shrink, shrink_cost
 from depthprobe.probes.shrink_course import REACH, compared_with, next_arms, worth_training
@@ -406,6 +406,26 @@ def test_what_is_handed_back_where_nothing_leaves():
     assert stays(PRESENT[AGAIN], ("2",), ["2"])
     assert not stays(PRESENT[CONTROL], ("2",), [])
     assert not stays(PRESENT[AS_IT_IS], (), [])
+
+
+@pytest.mark.parametrize(("first", "trained_on"), [(0.95, True), (0.9, False)])
+def test_where_a_short_look_was_best_the_better_of_the_networks_that_were_kept_is_handed_back(
+    setup, tmp_path, first, trained_on
+):
+    """A look's own network is not kept: the one that was trained on is, and the checkpoint's may be far below it."""
+    changed = setup.model.build()
+    with torch.no_grad():
+        changed[0].weight.mul_(2.0)
+    _, records = play(setup, {5: 0.98, 4: 0.7, 3: 0.6}, {4: 0.7}, first=first)
+    with RunFolder.create(tmp_path / "run", "shrink", {}, {}) as folder:
+        folder.write_torch(KEPT_WHOLE, {"state_dict": changed.state_dict()})
+        for record in records:
+            folder.append(record)
+        weighed = weigh_shrink(setup, folder)
+        network, _ = kept_network(setup, folder, weighed)
+    assert (weighed.decision.verdict, weighed.present) == ("keep", PRESENT[LOOK])
+    wanted = changed if trained_on else setup.model.build()
+    assert torch.equal(network[0].weight, wanted[0].weight)
 
 
 def test_progress_is_counted_by_the_forecast(setup):
