@@ -47,7 +47,8 @@ def rank_units(
 ) -> tuple[list[Ranked], float]:
     """The units by what the network loses without them, least first; and the value of the whole network.
 
-    network: trained. BatchNorm is re-estimated on training batches without augmentation before each measurement.
+    network: trained. batches: of training, augmented where it augments; BatchNorm is re-estimated on them before each
+    measurement.
     """
     example = split.train.x[:2]
     edited = apply(network, [Gate(unit=name) for name in names], example)

@@ -34,6 +34,7 @@ from depthprobe.probes.notebook import CANDIDATES, WHOLE
 from depthprobe.probes.result import Result
 from depthprobe.probes.sensitivity import at_rate
 from depthprobe.probes.setup import recipe_network
+from depthprobe.probes.shrink_arms import LOOK
 from depthprobe.probes.shrink_cost import shrink_cost
 from depthprobe.probes.shrink_scores import PRESENT, better_kind, decide_on, read_measured
 from depthprobe.probes.shrink_setup import Records, ShrinkSetup
@@ -46,8 +47,8 @@ from depthprobe.runs import RunFolder
 class Weighed:
     """The decision on a probe's records. opened: open gates of the candidates, ascending; kept: of the advised network;
     removed: the units that it lacks; sentence: of a budget, where one was set; planned: the decision's tolerance was
-    coarser than that; present: how the present network was measured at its best; looks: what every depth was at its
-    short look, on the walk of one seed.
+    coarser than that; present: how the present network was measured at its best; better: what training on made of it
+    is clearly ahead of the checkpoint; looks: what every depth was at its short look, on the walk of one seed.
     """
 
     decision: Decision
@@ -58,6 +59,7 @@ class Weighed:
     removed: list[str]
     planned: float
     present: str
+    better: bool
     looks: dict[int, float]
     sentence: str | None = None
 
@@ -104,6 +106,7 @@ def weigh_shrink(setup: ShrinkSetup, folder: RunFolder) -> Weighed:
         removed=removed,
         planned=config.tolerance or TARGET,
         present=measured.control if depth.get("control_counts") else measured.present,
+        better=read_whole(setup, records).better,
         looks=looks,
         sentence=sentence,
     )
@@ -167,7 +170,7 @@ def kept_network(setup: ShrinkSetup, folder: RunFolder, weighed: Weighed) -> tup
     if weighed.kept == setup.bench.plan.base.opened:
         if not _trained_on_stays(setup, weighed):
             return (setup.model.build() if weighed.removed else setup.model.whole()), 0
-        name = WHOLE if weighed.present == PRESENT[CONTROL] else f"{CANDIDATES}/{weighed.kept}.pt"
+        name = f"{CANDIDATES}/{weighed.kept}.pt" if weighed.present == PRESENT[AGAIN] else WHOLE
         net = setup.model.build()
         net.load_state_dict(folder.read_torch(name)["state_dict"])
         return net, 0
@@ -181,15 +184,19 @@ def kept_network(setup: ShrinkSetup, folder: RunFolder, weighed: Weighed) -> tup
 
 def _trained_on_stays(setup: ShrinkSetup, weighed: Weighed) -> bool:
     """Whether the network that was trained on is handed back where nothing leaves: where it was better than the
-    checkpoint's own, unless it lacks idle units that the answer does not remove.
+    checkpoint's own (also where a short look at it was better still, whose network is not kept), unless it lacks idle
+    units that the answer does not remove.
     """
-    return weighed.present in (PRESENT[CONTROL], PRESENT[AGAIN]) and not (setup.model.idle and not weighed.removed)
+    ahead = weighed.present in (PRESENT[CONTROL], PRESENT[AGAIN]) or (
+        weighed.present == PRESENT[LOOK] and weighed.better
+    )
+    return ahead and not (setup.model.idle and not weighed.removed)
 
 
 def _say_course(setup: ShrinkSetup, weighed: Weighed, records: Records, noted: Records, units: Units) -> list[str]:
     plan, least, knee = setup.bench.plan, min(weighed.looks), weighed.depth["knee"]
     notes = [f"the network as it is counts {weighed.present}{say_checkpoint(weighed.present, records, units)}"]
-    if read_whole(setup, records).better:
+    if weighed.better:
         notes.insert(0, "the checkpoint was not trained to its end: what was made smaller is that network trained on")
     if weighed.kept == plan.base.opened and _trained_on_stays(setup, weighed):
         notes.append("model.pt is the whole network as it was trained on here, which is better than the checkpoint's")

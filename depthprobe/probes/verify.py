@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from depthprobe.analysis.decision import Estimate
 from depthprobe.analysis.scores import SeedScores
 from depthprobe.analysis.tolerance import TARGET
 from depthprobe.analysis.verified import compare_verified
 from depthprobe.config import TrainConfig
 from depthprobe.graph.costs import count_weight_layers
-from depthprobe.probes.answer import read_failures, unpack_scores
+from depthprobe.probes.answer import read_failures, unpack_scores, within
 from depthprobe.probes.arms import begin_arm, trace_distance, train_on
 from depthprobe.probes.bench import Arm, Bench, Notebook, Plan
 from depthprobe.probes.conclusion import highest_chance
@@ -62,7 +63,8 @@ def verify(
         scores, larger=larger, tolerance=tolerance, confidence=confidence, scale=scale, limits=limits,
         floor=highest_chance(setup.bench, len(setup.seeds)),
     )  # fmt: skip
-    return {**compared, "steps": setup.bench.plan.steps, "lr": train.lr}, seconds
+    ends = {name: within(Estimate(**compared[name]), metric.bounds) for name in ("recommended", "current")}
+    return {**compared, **ends, "steps": setup.bench.plan.steps, "lr": train.lr}, seconds
 
 
 def run_verify_arm(

@@ -14,13 +14,14 @@ from torch import nn
 from depthprobe.analysis.ahead import is_beyond
 from depthprobe.cli.live import Watcher
 from depthprobe.config import ShrinkConfig
+from depthprobe.errors import ConfigError
 from depthprobe.inputs import InMemoryModel, as_dataset
 from depthprobe.probes import latencies
 from depthprobe.probes.bench import Arm, begin_training
 from depthprobe.probes.holds import AGAIN, AS_IT_IS, CONTROL
 from depthprobe.probes.notebook import WHOLE as KEPT_WHOLE
 from depthprobe.probes.setup import IN_MEMORY, DataSource
-from depthprobe.probes.shrink_answer import _trained_on_stays, weigh_shrink
+from depthprobe.probes.shrink_answer import _trained_on_stays, kept_network, weigh_shrink
 from depthprobe.probes.shrink_arms import ANEW, DOWN, LOOK, branch_kind, branched
 from depthprobe.probes.shrink_cost import forecast_shrink, shrink_cost
 from depthprobe.probes.shrink_course import REACH, compared_with, next_arms, worth_training
@@ -299,6 +300,46 @@ def test_a_limit_on_latency_chooses_the_same_network_after_an_interruption(setup
     assert found == [found[0]] * 2
 
 
+@pytest.mark.parametrize(
+    ("limits", "kept", "said"),
+    [
+        (lambda macs: {"keep_accuracy": 0.79}, 1, "Within --keep-accuracy 0.79 shrink from 7 to 3 layers: "),
+        (lambda macs: {"max_macs": macs[1]}, 1, "Within --max-macs {} shrink from 7 to 3 layers: "),
+        (lambda macs: {"keep_accuracy": 0.895}, 4, "Within --keep-accuracy 0.895 shrink from 7 to 6 layers: "),
+        (lambda macs: {"max_macs": macs[1], "keep_accuracy": 0.85}, WHOLE, "the closest: 3 layers, "),
+        (lambda macs: {"max_macs": macs[WHOLE]}, 3, None),
+    ],
+    ids=["kept", "ceiling", "kept well", "both", "not binding"],
+)
+def test_a_budget_has_every_candidate_trained_and_chooses_among_them(setup, tmp_path, limits, kept, said):
+    """The rule itself would leave 5 layers; under a ceiling the best that fits, else the least that keeps enough."""
+    limits = limits([candidate.macs for candidate in setup.bench.plan.candidates])
+    setup = replace(setup, config=replace(setup.config, **limits))
+    longs = {4: 0.9, 3: 0.89, 2: 0.85, 1: 0.8, 0: 0.7}
+    _, records = play(setup, dict.fromkeys(range(WHOLE + 1), 0.9), longs)
+    with RunFolder.create(tmp_path / "run", "shrink", {}, {}) as folder:
+        for record in records:
+            folder.append(record)
+        weighed = weigh_shrink(setup, folder)
+    assert len(weighed.depth["candidates"]) == WHOLE + 1
+    assert weighed.kept == kept
+    assert weighed.removed == list(setup.bench.plan.removed(kept))
+    if said is None:  # the rule's own advice fits
+        assert weighed.sentence is None
+    else:
+        assert said.format(f"{limits.get('max_macs', 0):,}") in weighed.sentence
+        assert weighed.sentence.endswith("; without a budget: shrink from 7 to 5 layers.")
+
+
+@pytest.mark.parametrize(("name", "what"), [("macs", "multiply-accumulates"), ("params", "parameters")])
+def test_a_budget_below_the_smallest_candidate_is_refused_and_that_one_is_named(setup, name, what):
+    least = getattr(setup.bench.plan.candidates[0], name)
+    config, typed = ShrinkConfig(**{f"max_{name}": least - 1}), {"lr": 0.01, "steps": 200, "threads": 1}
+    with pytest.raises(ConfigError, match="no network of this probe fits the budget") as refused:
+        set_up_shrink(setup.model, setup.data_source, replace(config, units=setup.config.units), typed)
+    assert f"the smallest, of 2 layers, has {least:,} {what}" in str(refused.value)
+
+
 def test_only_what_a_look_leaves_within_reach_is_worth_training(setup):
     edge = 0.9 - REACH * 0.02
     assert worth_training(setup, {5: 0.9, 4: 0.8, 3: edge + 1e-6, 2: edge - 1e-6}, 0.02) == [3, 4]
@@ -365,6 +406,26 @@ def test_what_is_handed_back_where_nothing_leaves():
     assert stays(PRESENT[AGAIN], ("2",), ["2"])
     assert not stays(PRESENT[CONTROL], ("2",), [])
     assert not stays(PRESENT[AS_IT_IS], (), [])
+
+
+@pytest.mark.parametrize(("first", "trained_on"), [(0.95, True), (0.9, False)])
+def test_where_a_short_look_was_best_the_better_of_the_networks_that_were_kept_is_handed_back(
+    setup, tmp_path, first, trained_on
+):
+    """A look's own network is not kept: the one that was trained on is, and the checkpoint's may be far below it."""
+    changed = setup.model.build()
+    with torch.no_grad():
+        changed[0].weight.mul_(2.0)
+    _, records = play(setup, {5: 0.98, 4: 0.7, 3: 0.6}, {4: 0.7}, first=first)
+    with RunFolder.create(tmp_path / "run", "shrink", {}, {}) as folder:
+        folder.write_torch(KEPT_WHOLE, {"state_dict": changed.state_dict()})
+        for record in records:
+            folder.append(record)
+        weighed = weigh_shrink(setup, folder)
+        network, _ = kept_network(setup, folder, weighed)
+    assert (weighed.decision.verdict, weighed.present) == ("keep", PRESENT[LOOK])
+    wanted = changed if trained_on else setup.model.build()
+    assert torch.equal(network[0].weight, wanted[0].weight)
 
 
 def test_progress_is_counted_by_the_forecast(setup):

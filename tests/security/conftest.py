@@ -7,9 +7,9 @@ import pytest
 NET = """
 from torch import nn
 class Net(nn.Module):
-    def __init__(self, width=4):
+    def __init__(self, width=4, outputs=10):
         super().__init__()
-        self.conv, self.act, self.head = nn.Conv2d(1, width, 3, padding=1), nn.ReLU(), nn.Linear(width * 64, 10)
+        self.conv, self.act, self.head = nn.Conv2d(1, width, 3, padding=1), nn.ReLU(), nn.Linear(width * 64, outputs)
     def forward(self, x):
         return self.head(self.act(self.conv(x)).flatten(1))
 """

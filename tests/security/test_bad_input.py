@@ -1,6 +1,7 @@
 """More bad input, beside tests/cli/test_bad_input.py: the other verbs, values of options and config files, odd data."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
+import depthprobe as dp
 from depthprobe.runs import RunFolder
 
 GROW = ["grow", "net.py", "-d", "digits"]
@@ -20,10 +23,14 @@ def config(text, name="c.toml"):
     return lambda place: (place / name).write_text(text)
 
 
-def weights(place):
+def fitting(outputs=10):
     torch.manual_seed(0)
-    shapes = {"conv.weight": (4, 1, 3, 3), "conv.bias": (4,), "head.weight": (10, 256), "head.bias": (10,)}
-    torch.save({name: 0.1 * torch.randn(shape) for name, shape in shapes.items()}, place / "w.pt")
+    shapes = {"conv.weight": (4, 1, 3, 3), "conv.bias": (4,), "head.weight": (outputs, 256), "head.bias": (outputs,)}
+    return {name: 0.1 * torch.randn(shape) for name, shape in shapes.items()}
+
+
+def weights(place):
+    torch.save(fitting(), place / "w.pt")
 
 
 def cut(place):
@@ -132,6 +139,63 @@ CASES = {
 }  # fmt: skip
 
 
+def keep(tensors, name="w.pt"):
+    return lambda place: torch.save(tensors(), place / name)
+
+
+def others():
+    """Three names missing, one of another shape, twelve that nobody asked for."""
+    return {"head.bias": torch.zeros(7), **{f"t{rank}": torch.zeros(2) for rank in range(12)}}
+
+
+class Evil:
+    def __reduce__(self):
+        return os.mkdir, ("executed",)
+
+
+def written(data):
+    return lambda place: (place / "w.pt").write_bytes(data)
+
+
+def flat(place):
+    text = "from torch import nn\nmodel = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))\n"
+    (place / "flat.py").write_text(text)
+    torch.save({"1.weight": torch.randn(10, 64), "1.bias": torch.randn(10)}, place / "w.pt")
+
+
+DIFFERENT = ["16 names differ", "conv.weight is missing", "head.bias is (7,), the model's (10,)"]
+DIFFERENT += ["t0 is not in the model", "t5 is not in the model and 6 more"]
+FITTING = ["w.pt", "--model", "net.py", "-d", "digits"]
+# Of a trained network, for shrink and width alike: what makes it, what is typed after the verb, what has to be said
+TRAINED = {
+    "missing": (nothing, FITTING, ["no such file", "w.pt"]),
+    "empty": (written(b""), FITTING, ["the checkpoint is empty", "w.pt"]),
+    "truncated": (cut, FITTING, ["w.pt", "damaged"]),
+    "text": (written(b"no weights at all"), FITTING, ["w.pt", "not executed"]),
+    "malicious": (keep(lambda: {"net": Evil()}), FITTING, ["w.pt", "not executed"]),
+    "malicious of ours": (
+        keep(lambda: {"state_dict": fitting(), "depthprobe": {"model": Evil()}}), ["w.pt"], ["w.pt", "not executed"],
+    ),
+    "no weights": (keep(lambda: {"epoch": 3}), FITTING, ["holds no weights", "epoch"]),
+    "not finite": (
+        keep(lambda: {**fitting(), "head.bias": torch.full((10,), torch.nan)}), FITTING, ["not finite", "head.bias"],
+    ),
+    "another architecture": (keep(others), FITTING, DIFFERENT),
+    "untrained": (weights, [*FITTING, "--lr", "0.01", "--steps", "60"], ["no better than guessing", "accuracy"]),
+    "fewer outputs than classes": (
+        keep(lambda: fitting(4)), [*FITTING, "--model-args", "outputs=4"], ["fewer outputs than", "(batch, 10)"],
+    ),
+    "nothing to remove or narrow": (flat, ["w.pt", "--model", "flat.py", "-d", "digits"], ["nothing can be"]),
+    "a budget of parameters": (
+        weights, [*FITTING, "--lr", "0.01", "--max-params", "10"], ["no network of this probe fits", "--max-params "],
+    ),
+    "a budget of work": (
+        weights, [*FITTING, "--lr", "0.01", "--max-macs", "10"], ["the smallest, of ", " multiply-acc", "--max-macs "],
+    ),
+    "no such accuracy": (weights, [*FITTING, "--keep-accuracy", "97"], ["--keep-accuracy 0.97"]),
+}  # fmt: skip
+
+
 @pytest.fixture(autouse=True)
 def _data(place):
     np.savez(place / "good.npz", x=np.zeros((8, 2)), y=np.arange(8) % 2)
@@ -148,6 +212,40 @@ def test_it_is_refused(case, place, refused):
     build, words, culprit = CASES[case]
     build(place)
     refused(words, culprit)
+
+
+@pytest.mark.parametrize("verb", ["shrink", "width"])
+@pytest.mark.parametrize("case", TRAINED)
+def test_a_trained_network_that_will_not_do_is_refused_by_both_verbs(case, verb, place, refused):
+    if verb == "width":
+        pytest.importorskip("torch_pruning", reason="channels are removed with torch-pruning (extra width)")
+    build, words, said = TRAINED[case]
+    build(place)
+    message = refused([verb, *words], said[0])
+    assert all(part in message for part in said), message
+    assert not (place / "executed").exists()
+
+
+@pytest.mark.parametrize("verb", ["shrink", "width"])
+def test_more_outputs_than_classes_are_no_mistake(verb):
+    """The head of a model for more classes: what it says of the others is never right, and does not matter."""
+    if verb == "width":
+        pytest.importorskip("torch_pruning", reason="channels are removed with torch-pruning (extra width)")
+    torch.manual_seed(0)
+    x = torch.randn(900, 4)
+    y = (x[:, 0] * x[:, 1] > 0).long() + (x[:, 2] > 1).long()
+    net = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 5))
+    optimizer = torch.optim.Adam(net.parameters(), 0.01)
+    for _ in range(200):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(net(x), y).backward()
+        optimizer.step()
+    few = {"steps": 40, "seeds": 1, "threads": 1, "device": "cpu", "lr": 0.02, "tolerance": 0.01}
+    sizes = {"shrink": {"candidates": (1,)}, "width": {"ratios": (0.1,)}}
+    result = getattr(dp, verb)(net, {"train": (x, y)}, **few, **sizes[verb])
+    assert result.recommendation.test["before"] > 0.9
+    assert result.recommendation.test["value"] > 0.9
+    assert result.model(x[:3]).shape == (3, 5)
 
 
 @pytest.mark.parametrize(
