@@ -315,8 +315,8 @@ def test_a_budget_has_every_candidate_trained_and_chooses_among_them(setup, tmp_
     """The rule itself would leave 5 layers; under a ceiling the best that fits, else the least that keeps enough."""
     limits = limits([candidate.macs for candidate in setup.bench.plan.candidates])
     setup = replace(setup, config=replace(setup.config, **limits))
-    longs = {4: 0.9, 3: 0.89, 2: 0.85, 1: 0.8, 0: 0.7}
-    _, records = play(setup, dict.fromkeys(range(WHOLE + 1), 0.9), longs)
+    looks, longs = {5: 0.9, 4: 0.9, 3: 0.89, 2: 0.7, 1: 0.6, 0: 0.5}, {4: 0.9, 3: 0.89, 2: 0.85, 1: 0.8, 0: 0.7}
+    _, records = play(setup, looks, longs)  # without a budget nobody would train the smallest three
     with RunFolder.create(tmp_path / "run", "shrink", {}, {}) as folder:
         for record in records:
             folder.append(record)
