@@ -55,7 +55,7 @@ def test_a_budget_is_said_in_channels(decision):
     assert (chosen.verdict, chosen.recommended) == ("shrink", 10)
     text = say_width(chosen, CHANGES, units=UNITS, seeds=3, failed_seeds=0, sentence=sentence)
     assert text.startswith("Within --max-params 2,000 narrow to 10 % of the channels: accuracy 0.952 -> 0.800")
-    assert "without a budget: narrow to 40 % of the channels; conv1: 64 -> 26." in text
+    assert "without a budget these measurements say: narrow to 40 % of the channels; conv1: 64 -> 26." in text
     assert "layers" not in text
 
 

@@ -181,7 +181,7 @@ def test_a_budget_chooses_the_depth(deepened, limits, verdict, layers, said):
         assert weighed.sentence is None
     else:
         assert said in weighed.sentence
-        assert weighed.sentence.endswith("; without a budget: deepen from 2 to 3 layers.")
+        assert weighed.sentence.endswith("; without a budget these measurements say: deepen from 2 to 3 layers.")
 
 
 def test_the_network_that_a_budget_chooses_is_handed_back(deepened, tmp_path):

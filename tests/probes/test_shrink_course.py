@@ -328,7 +328,7 @@ def test_a_budget_has_every_candidate_trained_and_chooses_among_them(setup, tmp_
         assert weighed.sentence is None
     else:
         assert said.format(f"{limits.get('max_macs', 0):,}") in weighed.sentence
-        assert weighed.sentence.endswith("; without a budget: shrink from 7 to 5 layers.")
+        assert weighed.sentence.endswith("; without a budget these measurements say: shrink from 7 to 5 layers.")
 
 
 @pytest.mark.parametrize(("name", "what"), [("macs", "multiply-accumulates"), ("params", "parameters")])
