@@ -47,8 +47,8 @@ def _places(curve: DepthCurve) -> list[str]:
     places = []
     for candidate in curve.candidates:
         beside = [other.latency_ms - candidate.latency_ms for other in curve.candidates if other is not candidate]
-        crowded = any(0 <= apart < 0.05 * most for apart in beside)
-        follows = any(-0.12 * most < apart < 0 for apart in beside)
+        crowded = any(0 <= apart < 0.1 * most for apart in beside)
+        follows = any(-0.2 * most < apart < 0 for apart in beside)
         places.append("top right" if not crowded else "bottom left" if follows else "top left")
     return places
 

@@ -7,6 +7,7 @@ from depthprobe.reports.numbers import fraction, size
 from depthprobe.reports.palette import GOOD, INK, MUTED, ORANGE, wash
 
 SIDE = 0.2  # share of the axis that is near an edge
+NEAR = 0.45  # share of the axis within which two names would meet on a phone
 
 
 def span(curve: DepthCurve) -> tuple[float, float]:
@@ -81,7 +82,7 @@ def add_depths(figure: go.Figure, curve: DepthCurve) -> None:
         marks[advised] = (f"current, {word}", GOOD)
     else:
         marks[advised] = (word, MUTED if curve.recommended is None else GOOD)
-    near = abs(advised - curve.current) < 0.25 * (span(curve)[1] - span(curve)[0])
+    near = abs(advised - curve.current) < NEAR * (span(curve)[1] - span(curve)[0])
     left, right = span(curve)
     for depth, (text, colour) in marks.items():
         place = (depth - left) / (right - left)  # near an edge the name stands on the inner side: a phone is narrow

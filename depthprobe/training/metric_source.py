@@ -61,7 +61,7 @@ def check_kept(limits: Mapping[str, float], metric: Metric) -> None:
         return
     bounds = [f"{word} {bound:g}" for word, bound in (("at least", low), ("at most", high)) if bound is not None]
     raise ConfigError(
-        f"no network has a {metric.name} of {keep:g}",
+        f"no network can have {keep:g} in {metric.name}",
         where="--keep-accuracy",
         expected=" and ".join(bounds),
         found=f"{keep:g}",
