@@ -1,6 +1,6 @@
 """What the answers of all probes are made of: how they are asked for, priced, said and written."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -40,6 +40,7 @@ def chance(bench: Bench[Plan], rank: int) -> float | None:
     return float(counts.topk(named).values.sum()) / len(labels)
 
 
+MOST = 0.5  # of the resamples
 FLOORS = {"top5": "always naming the five commonest classes", "accuracy": "always naming the commonest class"}
 FLOORS["r2"] = "always giving the mean"
 
@@ -145,6 +146,21 @@ def say_coarser(decision: Decision, planned: float, units: Units) -> list[str]:
     return [
         f"decided at a tolerance of {units.size(decision.tolerance)}, not the planned {units.size(planned)}: "
         "as measured these data resolve no better; more validation data or seeds would"
+    ]
+
+
+def say_resamples(decision: Decision, name: Callable[[int], str]) -> list[str]:
+    """That most resamples name less than what is advised, where they do: looking as good is not enough. name: of a
+    depth, or width.
+    """
+    if decision.recommended is None or not decision.resamples:
+        return []
+    usual, share = max(decision.resamples.items(), key=lambda item: item[1])
+    if usual >= decision.recommended or share <= MOST:
+        return []
+    return [
+        f"{100 * share:.0f} % of resamples name {name(usual)}: as good by their estimates, but here not surely within "
+        "the tolerance"
     ]
 
 

@@ -14,6 +14,7 @@ from depthprobe.analysis.scores import SeedScores
 from depthprobe.analysis.sentence import say
 from depthprobe.analysis.tolerance import TARGET
 from depthprobe.analysis.verified import say_verified
+from depthprobe.counting import number_of
 from depthprobe.probes.answer import (
     Failure,
     Recommendation,
@@ -30,6 +31,7 @@ from depthprobe.probes.conclusion import (
     price_depths,
     rule_for,
     say_coarser,
+    say_resamples,
     say_unverified,
     score_test,
     units_of,
@@ -167,6 +169,7 @@ def _notes(setup: Setup, weighed: Weighed, records: Sequence[Mapping[str, Any]])
     notes = [f"seed {f.seed}: {f.what}" for f in weighed.failures] + list(decision.reasons) + list(setup.notes)
     notes += [setup.lr_note] if setup.range_test or setup.bench.own.optimizer else []
     notes += say_coarser(decision, config.tolerance or TARGET, units)
+    notes += [] if config.limits else say_resamples(decision, lambda depth: number_of(depth, "layer"))
     notes += better_rates(decision, weighed.others, setup.bench.train.lr, units)
     notes += [setup.budget_note] if setup.budget_note else []
     notes += _say_unlearned(setup, decision)

@@ -22,6 +22,7 @@ from depthprobe.probes.conclusion import (
     price_depths,
     say_checkpoint,
     say_coarser,
+    say_resamples,
     say_unverified,
     score_test,
     units_of,
@@ -123,6 +124,7 @@ def conclude_shrink(
     units = units_of(setup.bench, decision)
     notes = [f"seed {f.seed}: {f.what}" for f in weighed.failures] + list(decision.reasons) + list(setup.notes)
     notes += [setup.lr_note, *say_coarser(decision, weighed.planned, units)]
+    notes += [] if config.limits else say_resamples(decision, lambda depth: number_of(depth, "layer"))
     noted = [record for record in at_rate(records, 1.0) if record["kind"] == "note"]
     notes += [*(str(record["what"]) for record in noted), *_say_course(setup, weighed, records, noted, units)]
     notes += say_unverified(config.verify, verified, records)

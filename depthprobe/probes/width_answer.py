@@ -10,7 +10,15 @@ from depthprobe.analysis.verified import say_verified
 from depthprobe.analysis.width_sentence import reasons_of_width, say_width
 from depthprobe.probes.answer import Recommendation, as_json, within
 from depthprobe.probes.bench import Bench
-from depthprobe.probes.conclusion import say_checkpoint, say_coarser, say_unverified, score_test, units_of, write_answer
+from depthprobe.probes.conclusion import (
+    say_checkpoint,
+    say_coarser,
+    say_resamples,
+    say_unverified,
+    score_test,
+    units_of,
+    write_answer,
+)
 from depthprobe.probes.holds import AGAIN, AS_IT_IS, CONTROL
 from depthprobe.probes.notebook import CANDIDATES, WHOLE, WHOLE_AGAIN
 from depthprobe.probes.profiles import skeleton
@@ -118,6 +126,7 @@ def _notes(setup: WidthSetup, weighed: Weighed, units: Units, records: Records) 
     notes += [str(record["what"]) for record in records if record["kind"] == "note"]
     notes += [*reasons_of_width(decision), *setup.notes, setup.lr_note]
     notes += say_coarser(decision, weighed.planned, units)
+    notes += [] if budget else say_resamples(decision, lambda percent: f"{percent} % of the channels")
     if is_better(records):
         notes.append("the checkpoint was not trained to its end: what was narrowed is that network trained on")
     present = PRESENT[weighed.present]

@@ -121,9 +121,8 @@ def is_narrower(record: Mapping[str, Any], seed: int) -> bool:
 
 def last_of(records: Records) -> str:
     """How the whole network was measured last (of PRESENT): the control."""
-    return max(
-        (r["walk"] for r in records if r["kind"] == "measurement" and r["walk"] in PRESENT), key=list(PRESENT).index
-    )
+    measured = [str(record["walk"]) for record in records if record["kind"] == "measurement"]
+    return max((walk for walk in measured if walk in PRESENT), key=list(PRESENT).index)
 
 
 def read_scores(records: Records, percents: Sequence[int], seeds: Sequence[int]) -> tuple[list[SeedScores], str]:

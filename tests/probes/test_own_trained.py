@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import depthprobe as dp
+from depthprobe.errors import DepthprobeError, ModelError
 from depthprobe.inputs import as_dataset, split_dataset
 from depthprobe.probes.answer import unpack_scores
 
@@ -144,3 +145,30 @@ def test_a_network_of_several_labels_each_keeps_the_channels_that_they_need(task
     assert {round(3 * score) for score in unpack_scores(narrow)} == {0, 1, 2, 3}  # one score per example, of its labels
     assert narrow["value"] == pytest.approx(unpack_scores(narrow).mean(), abs=1e-6)
     assert result.curve[0]["value"] < result.curve[-1]["value"] - 0.1
+
+
+@pytest.mark.parametrize("probe", [dp.shrink, pytest.param(dp.width, marks=needs_pruning)])
+def test_a_metric_that_is_no_number_ends_with_one_line(probe, regression):
+    network, data = regression
+    with pytest.raises(DepthprobeError, match="not finite"):
+        probe(network, data, loss=log_error, metric=lambda output, target: float("nan"), tolerance=0.01, **FEW)
+
+
+@pytest.mark.parametrize("probe", [dp.grow, dp.shrink, pytest.param(dp.width, marks=needs_pruning)])
+def test_outputs_that_are_no_numbers_are_refused_before_any_training(probe, tmp_path):
+    """A smaller learning rate would not help."""
+
+    class Rooted(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second, self.last = nn.Linear(4, 8), nn.Linear(8, 8), nn.Linear(8, 3)
+
+        def forward(self, x):
+            return self.last(torch.relu(self.second(torch.relu(self.first(x)))).neg().sub(1).sqrt())
+
+    torch.manual_seed(0)
+    data = {"train": (torch.randn(90, 4), torch.arange(90) % 3)}
+    with pytest.raises(ModelError, match="not finite, before any training") as refused:
+        probe(Rooted(), data, out=tmp_path / "run", **FEW)
+    assert "--lr" not in str(refused.value)
+    assert not (tmp_path / "run").exists()
