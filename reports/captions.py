@@ -39,8 +39,8 @@ def depth_caption(command: str, curve: DepthCurve, *, budget: bool = False) -> s
     how = STAIRS if command == "width" and not curve.apart else HOW[command]
     if budget:
         return (
-            f"{COOLED} {how} Recommended is the smallest that keeps the accuracy (--keep-accuracy), else the smallest "
-            "that is as good, within 0.8 times the tolerance, as the best that the budget allows."
+            f"{COOLED} {how} Recommended is what the budget allows: the smallest that keeps an accuracy, else the "
+            "smallest of those that are as good as the best that fits."
         )
     return (
         f"{COOLED} {how} Recommended is the smallest {curve.axis.noun} within 0.8 times the tolerance of the "

@@ -96,13 +96,15 @@ def _meaning_of_narrowing(verdict: str, within: str, curve: DepthCurve) -> str:
 
 def _tiles(curve: DepthCurve, certainty: Certainty, answer: dict[str, Any]) -> list[Tile]:
     tiles = [_depth_tile(curve, certainty, by_budget(answer["sentence"]))]
+    # of fewer layers or channels it is the mean of all that are as good, which the accuracy above it is not
+    shown = answer["command"] == "grow" and not by_budget(answer["sentence"])
     tiles += [
         Tile(
             label=f"Gain {label}",
             value=gained(gain.value, certainty.units),
             detail=_interval(gain, certainty),
         )
-        for label, gain in (() if by_budget(answer["sentence"]) else certainty.gains)
+        for label, gain in (certainty.gains if shown else ())
     ]
     if answer["test"]:
         saved = curve.current if curve.recommended is None else curve.recommended
