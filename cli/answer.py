@@ -36,10 +36,10 @@ def print_answer(recommendation: Any, page: Path) -> None:
 
 def next_command(recommendation: Any, folder: Path) -> str:
     """What to type after this answer; the page says more."""
-    from depthprobe.analysis.budgets import UNMET
+    from depthprobe.reports.reading import is_unmet
 
     run = shlex.quote(str(folder))
-    if recommendation.verdict == "inconclusive" and UNMET in recommendation.sentence:
+    if recommendation.verdict == "inconclusive" and is_unmet(recommendation.sentence):
         return "the same with a wider budget: the sentence names the closest network"
     if recommendation.verdict == "inconclusive":
         return f"the same with --seeds {len(recommendation.seeds) + 2}, or stay as it is"

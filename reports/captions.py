@@ -23,7 +23,10 @@ HOLDS = {
     "width": " Diamonds are measurements, the learning rate at 0 (vertical lines).",
 }
 GATES = " Gates are in the order of the data flow, input on top: pale is skipped (p = 0), dark is fully in (p = 1)."
-LOSS = "Loss of the training batches, as it was at each recorded step. Dashed: controls; dotted: from scratch."
+LOSS = (
+    "Loss of the training batches, as it was at each recorded step. Dashed: controls; dash-dotted: trainings of one "
+    "depth each; dotted: of --verify."
+)
 RANKING = "Every unit bypassed alone, without any training, BatchNorm re-estimated. Green ones are advised to go."
 WIDTHS = "Advised widths were measured together and fine-tuned; those that are enough alone were not trained at all."
 RATES = "The whole probe again at a third and at three times the learning rate, same seeds."

@@ -27,8 +27,11 @@ def view_course(run: Run) -> Course:
                 hold=r["arm"] == run.command,
             )
             for r in run.everything
-            # others: of another network at the same step, or before the first one
-            if r["kind"] == "measurement" and "rate" not in r and r["walk"] not in ("alone", "as it is")
+            # others: of another network at the same step, or before the first one; from scratch has its own section
+            if r["kind"] == "measurement"
+            and "rate" not in r
+            and r["walk"] not in ("alone", "as it is")
+            and not str(r["arm"]).startswith("verify")
         ),
         units=run.units,
         axis=axis_of(run.command),

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from depthprobe.analysis.budgets import UNMET
 from depthprobe.analysis.units import Units
 from depthprobe.counting import number_of
 from depthprobe.errors import RunFolderError
@@ -184,6 +185,11 @@ def damaged(path: Path, name: str, found: str) -> RunFolderError:
         found=found,
         hint=f"depthprobe resume {shlex.quote(str(path))}",
     )
+
+
+def is_unmet(sentence: str) -> bool:
+    """Whether no network met the budget."""
+    return UNMET in sentence
 
 
 def by_budget(sentence: str) -> bool:

@@ -2,16 +2,20 @@
 
 from typing import Any
 
-from depthprobe.analysis.budgets import UNMET, say_speed
+from depthprobe.analysis.budgets import say_speed
 from depthprobe.counting import number_of
 from depthprobe.reports.advice import next_steps
 from depthprobe.reports.costs import cost_tiles
 from depthprobe.reports.measured import Certainty, DepthCurve, Estimate
 from depthprobe.reports.numbers import fraction, gained, percent, points, size
-from depthprobe.reports.reading import Run, by_budget
+from depthprobe.reports.reading import Run, by_budget, is_unmet
 from depthprobe.reports.view import Addition, Answer, Tile
 
 RANGE = 0.95  # of range95
+UNMET = (
+    "No network that was measured meets the budget; the closest is named. What the rule advises without it stands at "
+    "the end of the sentence; gains and resamples below are of that."
+)
 BUDGET = (
     "A budget decided, whatever is lost by it. What the rule advises without it stands at the end of the sentence; "
     "gains and resamples below are of that."
@@ -26,7 +30,7 @@ def view_answer(run: Run, curve: DepthCurve, certainty: Certainty, warnings: tup
     return Answer(
         verdict=str(answer["verdict"]),
         sentence=str(answer["sentence"]),
-        meaning=BUDGET if by_budget(answer["sentence"]) else _meaning(str(answer["verdict"]), run.command, curve),
+        meaning=_meaning_of_budget(str(answer["sentence"])) or _meaning(str(answer["verdict"]), run.command, curve),
         removals=tuple(str(name) for name in answer["remove"]),
         additions=tuple(Addition(after=str(a["after"]), copies=int(a["copies"])) for a in answer["add"]),
         steps=next_steps(
@@ -35,13 +39,18 @@ def view_answer(run: Run, curve: DepthCurve, certainty: Certainty, warnings: tup
             curve,
             certainty,
             len(answer["seeds"]),
-            unmet=UNMET in str(answer["sentence"]),
+            unmet=is_unmet(str(answer["sentence"])),
         ),
         warnings=warnings,
         notes=(*_speed(answer), *(str(note) for note in answer["notes"] if note not in said)),
         costs=cost_tiles(curve, latency.get("batch")),
         tiles=tuple(_tiles(curve, certainty, answer)),
     )
+
+
+def _meaning_of_budget(sentence: str) -> str:
+    """Where one decided, and where none of the networks meets it; else ""."""
+    return UNMET if is_unmet(sentence) else BUDGET if by_budget(sentence) else ""
 
 
 def _speed(answer: dict[str, Any]) -> list[str]:
@@ -95,9 +104,9 @@ def _meaning_of_narrowing(verdict: str, within: str, curve: DepthCurve) -> str:
 
 
 def _tiles(curve: DepthCurve, certainty: Certainty, answer: dict[str, Any]) -> list[Tile]:
-    tiles = [_depth_tile(curve, certainty, by_budget(answer["sentence"]))]
+    tiles = [_depth_tile(curve, certainty, bool(_meaning_of_budget(answer["sentence"])))]
     # of fewer layers or channels it is the mean of all that are as good, which the accuracy above it is not
-    shown = answer["command"] == "grow" and not by_budget(answer["sentence"])
+    shown = answer["command"] == "grow" and not _meaning_of_budget(answer["sentence"])
     tiles += [
         Tile(
             label=f"Gain {label}",
@@ -124,7 +133,8 @@ def _depth_tile(curve: DepthCurve, certainty: Certainty, budget: bool) -> Tile:
     alone = "weight layers, head included" if curve.axis.noun == "depth" else "of the channels of every unit"
     detail = f"{span} in {percent(RANGE)} of resamples" if certainty.range95 and not budget else alone
     if curve.recommended is None:
-        return Tile(label=label, value=f"{curve.current} → ?", detail=f"best guess {curve.best_guess}; {detail}")
+        guess = "no network meets the budget" if budget else f"best guess {curve.best_guess}; {detail}"
+        return Tile(label=label, value=f"{curve.current} → ?", detail=guess)
     if curve.recommended == curve.current:
         return Tile(label=label, value=curve.axis.name(curve.current), detail=detail)
     return Tile(label=label, value=f"{curve.current} → {curve.axis.name(curve.recommended)}", detail=detail)

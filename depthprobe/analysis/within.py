@@ -13,6 +13,7 @@ from depthprobe.counting import number_of
 from depthprobe.errors import ConfigError
 
 Bounds = tuple[float | None, float | None]
+CONTROL, CHECKPOINT = "control", "checkpoint"  # what the present network counts as
 SayChange = Callable[[str, int, int], str]
 
 
@@ -58,19 +59,37 @@ def decide_within(
     return replace(decision, verdict=verdict, recommended=depth, best_guess=depth, reasons=()), sentence
 
 
-def count_control(
-    decision: Decision, rows: Sequence[Mapping[str, Any]], limits: Mapping[str, float], bounds: Bounds
-) -> tuple[list[dict[str, Any]], bool]:
-    """(the rows, whether the present network counts there as what its control has): under `--keep-accuracy`, where
-    that is more. Trained as long as the others it keeps what it has, and then it is the network that stays.
+def count_kept(
+    decision: Decision,
+    rows: Sequence[Mapping[str, Any]],
+    limits: Mapping[str, float],
+    bounds: Bounds,
+    *,
+    checkpoint: float | None = None,
+    control: bool = True,
+    alike: int = 1,
+) -> tuple[list[dict[str, Any]], str | None]:
+    """(the rows, what the present network counts as: CONTROL, CHECKPOINT; None: as the rule has it). Under
+    `--keep-accuracy` it counts as a network that exists: as it was trained on, where that is better than it was before.
 
-    bounds: of the metric, which an interval does not leave.
+    bounds: of the metric, which an interval does not leave; checkpoint: the metric before any training (None: what the
+    row has); control: whether it was trained on to the end; alike: how many rows are the present network, the current
+    one and those before it (2: with its idle units, and without).
     """
+    if "keep_accuracy" not in limits:
+        return [dict(row) for row in rows], None
     here = decision.depths.index(decision.current)
-    if "keep_accuracy" not in limits or decision.control.value <= rows[here]["value"]:
-        return [dict(row) for row in rows], False
-    changed = {**rows[here], **_estimated(decision.control, bounds)}
-    return [dict(row) for row in (*rows[:here], changed, *rows[here + 1 :])], True
+    row, estimate = rows[here], decision.control
+    before = row["value"] if checkpoint is None else checkpoint
+    better = control and estimate.value > before
+    if not better:
+        shift = before - row["value"]
+        estimate = Estimate(value=before, low=row["low"] + shift, high=row["high"] + shift)
+    least, most = (-math.inf if bounds[0] is None else bounds[0]), (math.inf if bounds[1] is None else bounds[1])
+    found = {"value": estimate.value, "low": max(least, estimate.low), "high": min(most, estimate.high)}
+    same = range(here - alike + 1, here + 1)
+    changed = [{**other, **found} if index in same else dict(other) for index, other in enumerate(rows)]
+    return changed, CONTROL if better else CHECKPOINT
 
 
 def check_reachable(rows: Sequence[Mapping[str, Any]], limits: Mapping[str, float]) -> None:
@@ -92,11 +111,6 @@ def check_reachable(rows: Sequence[Mapping[str, Any]], limits: Mapping[str, floa
 def say_limits(limits: Mapping[str, float]) -> str:
     """The limits as options."""
     return ", ".join(f"--{name.replace('_', '-')} {say_limit(limit)}" for name, limit in limits.items())
-
-
-def _estimated(estimate: Estimate, bounds: Bounds) -> dict[str, float]:
-    low, high = (-math.inf if bounds[0] is None else bounds[0]), (math.inf if bounds[1] is None else bounds[1])
-    return {"value": estimate.value, "low": max(low, estimate.low), "high": min(high, estimate.high)}
 
 
 def _short(decision: Decision, say_change: SayChange) -> str:

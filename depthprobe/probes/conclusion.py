@@ -13,7 +13,7 @@ from depthprobe.analysis.decision import Decision
 from depthprobe.analysis.rule import decide
 from depthprobe.analysis.tolerance import TARGET
 from depthprobe.analysis.units import Units
-from depthprobe.analysis.within import count_control, decide_within
+from depthprobe.analysis.within import count_kept, decide_within
 from depthprobe.config import GrowConfig, ShrinkConfig, WidthConfig
 from depthprobe.counting import number_of
 from depthprobe.errors import TrainingError
@@ -81,17 +81,22 @@ def rule_for(
 
 
 def price_depths(
-    bench: Bench[Plan], decision: Decision, costs: Sequence[Mapping[str, Any]], limits: Mapping[str, float]
+    bench: Bench[Plan],
+    decision: Decision,
+    costs: Sequence[Mapping[str, Any]],
+    limits: Mapping[str, float],
+    **present: Any,
 ) -> tuple[Decision, dict[str, Any], str | None]:
     """The decision within `limits`, what recommendation.json says under `depth`, and the sentence of a budget (None:
-    none was set). costs: of the candidates, as `network_costs` gives them.
+    none was set). costs: of the candidates, as `network_costs` gives them; present: of the present network, as
+    `count_kept` takes it.
     """
     depth = depth_json(decision, costs, latency_facts(bench), bench.metric.bounds)
     if not limits:
         mark_pareto(depth["candidates"])
         return decision, depth, None
-    depth["candidates"], depth["control_counts"] = count_control(
-        decision, depth["candidates"], limits, bench.metric.bounds
+    depth["candidates"], depth["present"] = count_kept(
+        decision, depth["candidates"], limits, bench.metric.bounds, **present
     )
     mark_pareto(depth["candidates"])
     decision, sentence = decide_within(decision, depth["candidates"], limits, units_of(bench, decision))
@@ -162,6 +167,11 @@ def say_resamples(decision: Decision, name: Callable[[int], str]) -> list[str]:
         f"{100 * share:.0f} % of resamples name {name(usual)}: as good by their estimates, but here not surely within "
         "the tolerance"
     ]
+
+
+def say_failed(failed: int, seeds: int) -> list[str]:
+    """What a budget's sentence says of failed seeds; the rule's says it by itself."""
+    return [f"{failed} of {number_of(seeds, 'seed')} failed"] if failed else []
 
 
 def join_sentence(sentence: str | None, notes: Sequence[str]) -> str | None:

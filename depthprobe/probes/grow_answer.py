@@ -31,6 +31,7 @@ from depthprobe.probes.conclusion import (
     price_depths,
     rule_for,
     say_coarser,
+    say_failed,
     say_resamples,
     say_unverified,
     score_test,
@@ -129,7 +130,7 @@ def conclude(
     recommendation = Recommendation(
         command="grow",
         verdict=decision.verdict,
-        sentence=join_sentence(weighed.sentence, ended)
+        sentence=join_sentence(weighed.sentence, [*say_failed(len(failed), len(weighed.seeds)), *ended])
         or say(
             decision,
             metric=metric.name,
@@ -188,7 +189,8 @@ def _notes(setup: Setup, weighed: Weighed, records: Sequence[Mapping[str, Any]])
 
 def _say_unlearned(setup: Setup, decision: Decision) -> list[str]:
     """What to make of networks that hardly learned anything, at any depth."""
-    floor, best = highest_chance(setup.bench, len(setup.seeds)), max(row.value for row in decision.candidates)
+    floor = highest_chance(setup.bench, len(setup.seeds))
+    best = max(row.value for row in (*decision.candidates, decision.control))
     if floor is None or best - floor >= HARDLY * (1.0 - floor):
         return []
     name = setup.bench.metric.name

@@ -97,11 +97,13 @@ def check_outputs(network: nn.Module, example: torch.Tensor, data: Dataset) -> N
             found=str(("batch", *outputs.shape[1:])).replace("'", ""),
             hint=f"end the model with {len(data.classes)} outputs",
         )
-    if not bool(outputs.isfinite().all()):
+    wrong = outputs.isnan() | outputs.isposinf()
+    wrong[:, : len(data.classes)] |= outputs[:, : len(data.classes)].isneginf()  # others may be masked
+    if bool(wrong.any()):
         raise ModelError(
             "the model's outputs are not finite, before any training",
             expected=f"finite scores for {number_of(len(example), 'example')}",
-            found=", ".join(str(value) for value in outputs[~outputs.isfinite()][:3].tolist()),
+            found=", ".join(str(value) for value in outputs[wrong][:3].tolist()),
             hint="look at the logarithms, roots and divisions in its forward",
         )
 

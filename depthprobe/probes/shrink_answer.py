@@ -13,6 +13,8 @@ from depthprobe.analysis.sentence import say
 from depthprobe.analysis.tolerance import TARGET
 from depthprobe.analysis.units import Units
 from depthprobe.analysis.verified import say_verified
+from depthprobe.analysis.within import CHECKPOINT
+from depthprobe.analysis.within import CONTROL as KEPT_CONTROL
 from depthprobe.counting import number_of
 from depthprobe.graph.costs import count_weight_layers
 from depthprobe.probes.answer import Failure, Recommendation, as_json, read_failures, within
@@ -22,6 +24,7 @@ from depthprobe.probes.conclusion import (
     price_depths,
     say_checkpoint,
     say_coarser,
+    say_failed,
     say_resamples,
     say_unverified,
     score_test,
@@ -79,7 +82,11 @@ def weigh_shrink(setup: ShrinkSetup, folder: RunFolder) -> Weighed:
         inner, decision = decision, decision.having_dropped(count_weight_layers(whole))
         nets, opened = chain(nets, [whole]), [*opened, plan.base.opened]
     costs = as_first_measured(folder, config.limits, decision.depths, network_costs(setup.bench, nets))
-    decision, depth, sentence = price_depths(setup.bench, decision, costs, config.limits)
+    decision, depth, sentence = price_depths(
+        setup.bench, decision, costs, config.limits,
+        checkpoint=measured.checkpoint, control=bool(measured.control), alike=2 if idle else 1,
+    )  # fmt: skip
+    ways = {None: measured.present, KEPT_CONTROL: measured.control, CHECKPOINT: PRESENT[AS_IT_IS]}
     index = decision.depths.index(decision.recommended if decision.verdict == "shrink" else decision.current)
     removed = [*idle, *plan.removed(opened[index])] if decision.verdict == "shrink" else []
     looks = {plan.depth_of(count): value for count, value in sorted(measured.looks.items())}
@@ -106,7 +113,7 @@ def weigh_shrink(setup: ShrinkSetup, folder: RunFolder) -> Weighed:
         kept=opened[index],
         removed=removed,
         planned=config.tolerance or TARGET,
-        present=measured.control if depth.get("control_counts") else measured.present,
+        present=ways[depth.get("present")],
         better=read_whole(setup, records).better,
         looks=looks,
         sentence=sentence,
@@ -134,7 +141,7 @@ def conclude_shrink(
     recommendation = Recommendation(
         command="shrink",
         verdict=decision.verdict,
-        sentence=join_sentence(weighed.sentence, ended)
+        sentence=join_sentence(weighed.sentence, [*say_failed(len(failed), len(trained)), *ended])
         or say(
             decision,
             metric=metric.name,

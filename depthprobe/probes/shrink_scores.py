@@ -37,8 +37,8 @@ class Measured:
     (None: every walk failed, or none ended yet); looks: open gates -> metric, of the walk; whole: the present network
     at its best, cross-fitted; tried: kind of a long branch -> its scores with that seed, (N,); opened: open gates,
     ascending, of the candidates that every seed measured, the present network last; scores: of those, by seed;
-    present: how the present network was measured at its best; control: how it was trained on last; tolerance: of the
-    search, which nothing is decided at.
+    present: how the present network was measured at its best; control: how it was trained on last ("": it
+    diverged); checkpoint: its metric before any training; tolerance: of the search, which nothing is decided at.
     """
 
     seeds: list[int]
@@ -50,6 +50,7 @@ class Measured:
     scores: list[SeedScores]
     present: str
     control: str
+    checkpoint: float | None
     tolerance: float
 
 
@@ -80,6 +81,7 @@ def read_measured(setup: ShrinkSetup, records: Records) -> Measured:
             scores=[],
             present="",
             control="",
+            checkpoint=None,
             tolerance=0.0,
         )
     whole = {r["walk"]: r for r in walked if r["opened"] == plan.base.opened and r["walk"] in PRESENT}
@@ -89,12 +91,12 @@ def read_measured(setup: ShrinkSetup, records: Records) -> Measured:
     chosen = {better_kind(plan, tried, opened) for opened in plan.opened}
     tables = {seed: {r["opened"]: r for r in mine if r["seed"] == seed and r["arm"] in chosen} for seed in seeds}
     opened = [count for count in plan.opened if all(count in table for table in tables.values())]
-    trained_on = next((way for way in (AGAIN, CONTROL) if way in ways), best)
+    trained_on = next((way for way in (AGAIN, CONTROL) if way in ways), None)
     scores = [
         SeedScores(
             seed=seed,
             candidates=np.stack([*(unpack_scores(table[count]) for count in opened), here]),
-            control=ways[trained_on],
+            control=ways[trained_on or best],
             examples=whole[best]["valid_id"],
         )
         for seed, table in tables.items()
@@ -108,7 +110,8 @@ def read_measured(setup: ShrinkSetup, records: Records) -> Measured:
         opened=[*opened, plan.base.opened],
         scores=scores,
         present=PRESENT[best],
-        control=PRESENT[trained_on],
+        control=PRESENT[trained_on] if trained_on else "",
+        checkpoint=float(whole[AS_IT_IS]["value"]) if AS_IT_IS in whole else None,
         tolerance=search_tolerance(setup, ways),
     )
 

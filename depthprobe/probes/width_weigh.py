@@ -12,7 +12,8 @@ from depthprobe.analysis.decision import Decision
 from depthprobe.analysis.scores import SeedScores
 from depthprobe.analysis.tolerance import TARGET
 from depthprobe.analysis.width_sentence import say_narrowing
-from depthprobe.analysis.within import count_control, decide_within
+from depthprobe.analysis.within import CHECKPOINT, count_kept, decide_within
+from depthprobe.analysis.within import CONTROL as KEPT_CONTROL
 from depthprobe.probes.answer import Failure, read_failures, unpack_scores, within
 from depthprobe.probes.conclusion import all_failed, mark_pareto, rule_for, units_of
 from depthprobe.probes.holds import AGAIN, AS_IT_IS, CONTROL, UNTOUCHED
@@ -83,9 +84,14 @@ def weigh_width(setup: WidthSetup, folder: RunFolder) -> Weighed:
     rows, sentence = as_first_measured(folder, config.limits, percents, candidate_rows(setup, decision)), None
     if config.limits:
         uneven = plan.profile == "uneven"
-        rows, counts = count_control(decision, rows, config.limits, setup.bench.metric.bounds)
+        last = last_of(records)
+        before = next(float(r["value"]) for r in records if r.get("walk") == AS_IT_IS)
+        rows, counts = count_kept(
+            decision, rows, config.limits, setup.bench.metric.bounds,
+            checkpoint=before, control=last != AS_IT_IS,
+        )  # fmt: skip
         mark_pareto(rows)
-        present = last_of(records) if counts else present
+        present = {None: present, KEPT_CONTROL: last, CHECKPOINT: AS_IT_IS}[counts]
         decision, sentence = decide_within(
             decision,
             rows,

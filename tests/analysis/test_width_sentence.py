@@ -9,7 +9,7 @@ from depthprobe.analysis.rule import Estimate, decide
 from depthprobe.analysis.scores import SeedScores
 from depthprobe.analysis.units import Units
 from depthprobe.analysis.width_sentence import say_narrowing, say_width
-from depthprobe.analysis.within import check_reachable, decide_within
+from depthprobe.analysis.within import check_reachable, count_kept, decide_within
 from depthprobe.errors import ConfigError
 
 UNITS = Units(metric="accuracy", fraction=True, tolerance=0.005)
@@ -36,7 +36,8 @@ def decision():
 
 
 def within(decision, limits):
-    return decide_within(decision, ROWS, limits, UNITS, lambda verdict, before, now: say_narrowing(verdict, now, False))
+    rows, _ = count_kept(decision, ROWS, limits, (0.0, 1.0))
+    return decide_within(decision, rows, limits, UNITS, lambda verdict, before, now: say_narrowing(verdict, now, False))
 
 
 def test_the_advice_names_percent_and_units(decision):

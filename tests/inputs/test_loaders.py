@@ -68,6 +68,8 @@ def test_names_of_classes_are_those_of_its_data_set():
         (DataLoader(DATA, 8, sampler=WeightedRandomSampler([1.0] * 30, 30)), "WeightedRandomSampler"),
         (DataLoader(DATA, 8, sampler=RandomSampler(DATA, num_samples=10)), "RandomSampler"),
         (DataLoader(DATA, 8, sampler=RandomSampler(DATA, replacement=True)), "RandomSampler"),
+        (DataLoader(DATA, 8, sampler=RandomSampler(range(20))), "RandomSampler"),
+        (DataLoader(DATA, 8, sampler=SequentialSampler(range(20))), "SequentialSampler"),
         (DataLoader(DATA, batch_sampler=BatchSampler(SequentialSampler(DATA), 4, True)), "BatchSampler"),
     ],
 )
@@ -88,3 +90,46 @@ def test_batches_of_different_shapes_are_named():
 
     with pytest.raises(DataError, match=r"batch 3 have another shape(.|\n)*\(8,\)(.|\n)*\(6,\)"):
         as_dataset({"train": DataLoader(DATA, 8, collate_fn=ragged)})
+
+
+class Endless(IterableDataset):
+    """Nobody ever has all of it."""
+
+    def __iter__(self):
+        while True:
+            yield torch.zeros(1000), torch.tensor(1)
+
+
+@pytest.mark.parametrize(
+    ("loader", "said"),
+    [
+        (DataLoader(Stream(), 7, drop_last=True), "leaves out its last examples"),
+        (DataLoader(Stream(), batch_size=None), r"not as many labels as inputs(.|\n)*\(2,\) and \(\)"),
+        (DataLoader(DATA, batch_size=None), "makes no batches"),
+        (DataLoader(Endless(), 8), "does not fit"),
+    ],
+)
+def test_streams_that_cannot_be_read_whole_are_refused(loader, said, monkeypatch):
+    monkeypatch.setattr("depthprobe.inputs.arrays.MEMORY_LIMIT", 10**6)
+    with pytest.raises(DataError, match=said):
+        as_dataset({"train": loader})
+
+
+def test_a_stream_with_workers_is_copied_out_of_their_memory():
+    """Shared memory costs a file for every batch that is held."""
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(128, hard), hard))
+    try:
+        train = as_dataset({"train": DataLoader(Many(), 2, num_workers=1)}).train
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert len(train) == 600
+
+
+class Many(IterableDataset):
+    """Three hundred batches of two."""
+
+    def __iter__(self):
+        for row in range(600):
+            yield torch.full((2,), float(row)), torch.tensor(row % 3)

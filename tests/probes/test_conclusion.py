@@ -4,8 +4,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from depthprobe.analysis.decision import Estimate
 from depthprobe.analysis.units import Units
-from depthprobe.analysis.within import count_control
+from depthprobe.analysis.within import count_kept
 from depthprobe.probes.conclusion import mark_pareto, say_checkpoint, say_resamples
 from depthprobe.probes.holds import UNTOUCHED
 
@@ -56,16 +57,33 @@ def test_what_the_checkpoint_itself_has_is_said_where_something_else_counts():
 
 
 @pytest.mark.parametrize(
-    ("limits", "control", "counted"),
-    [({"keep_accuracy": 0.98}, 0.985, True), ({"keep_accuracy": 0.98}, 0.9, False), ({"max_params": 5}, 0.985, False)],
+    ("limits", "control", "checkpoint", "counted", "value"),
+    [
+        ({"keep_accuracy": 0.98}, 0.985, 0.96, "control", 0.985),
+        ({"keep_accuracy": 0.98}, 0.9, 0.96, "checkpoint", 0.96),  # not the 0.97 of which no network is kept
+        ({"keep_accuracy": 0.98}, 0.9, None, "checkpoint", 0.97),
+        ({"max_params": 5}, 0.985, 0.96, None, 0.97),
+    ],
 )
-def test_under_an_accuracy_to_keep_the_present_network_counts_as_its_control(limits, control, counted):
-    """In the row that the sentence, the table and the page are made from; an interval ends where the metric does."""
-    estimate = SimpleNamespace(value=control, low=0.97, high=1.01)
-    decision = SimpleNamespace(current=3, depths=(2, 3), control=estimate)
-    rows = [{"depth": 2, "value": 0.93}, {"depth": 3, "value": 0.97, "low": 0.96, "high": 0.98, "params": 7}]
-    found, counts = count_control(decision, rows, limits, (0.0, 1.0))
+@pytest.mark.parametrize("alike", [1, 2])
+def test_under_an_accuracy_to_keep_the_present_network_counts_as_one_that_exists(
+    limits, control, checkpoint, counted, value, alike
+):
+    """In the rows that the sentence, the table and the page are made from, with its idle units and without; an
+    interval ends where the metric does.
+    """
+    decision = SimpleNamespace(current=4, depths=(2, 3, 4), control=Estimate(value=control, low=0.97, high=1.01))
+    present = {"value": 0.97, "low": 0.95, "high": 0.999}
+    rows = [{"depth": 2, "value": 0.93}, {"depth": 3, **present}, {"depth": 4, **present}]
+    found, counts = count_kept(decision, rows, limits, (0.0, 1.0), checkpoint=checkpoint, alike=alike)
     assert counts == counted
-    changed = {"value": control, "low": 0.97, "high": 1.0} if counted else {}
-    assert found == [rows[0], {**rows[1], **changed}]
-    assert rows[1]["value"] == 0.97
+    assert [row["value"] for row in found] == [0.93, value if alike == 2 else 0.97, value]
+    assert found[2]["high"] <= 1.0
+    assert rows[2]["value"] == 0.97
+
+
+def test_a_network_that_could_not_be_trained_on_counts_as_its_checkpoint():
+    decision = SimpleNamespace(current=3, depths=(3,), control=Estimate(value=0.99, low=0.98, high=1.0))
+    rows = [{"depth": 3, "value": 0.97, "low": 0.96, "high": 0.98}]
+    found, counts = count_kept(decision, rows, {"keep_accuracy": 0.9}, (0.0, 1.0), checkpoint=0.95, control=False)
+    assert (counts, found[0]["value"]) == ("checkpoint", 0.95)
