@@ -67,7 +67,7 @@ def test_readme_commands_run(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.slow
 def test_the_first_screen_is_what_the_commands_print(tmp_path):
-    """As typed, from an empty folder, with the one thread that the README names: the answers, numbers apart (they
+    """As typed, from an empty folder: the answers, numbers apart (they
     differ with the processor), and the rows below them.
     """
     screen, table = re.findall(r"^```\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)[:2]
@@ -77,7 +77,7 @@ def test_the_first_screen_is_what_the_commands_print(tmp_path):
     for line, answer in zip(steps[::2], steps[1::2], strict=True):
         words = [str(next(tmp_path.glob(w.replace("...", "*")))) if "..." in w else w for w in shlex.split(line)[1:]]
         done = subprocess.run(
-            [sys.executable, "-m", "depthprobe", *words, "--threads", "1", "--quiet"],
+            [sys.executable, "-m", "depthprobe", *words, "--quiet"],
             cwd=tmp_path, capture_output=True, text=True, check=True, env={**os.environ, "COLUMNS": "100"},
         )  # fmt: skip
         printed.append(done.stdout)
